@@ -1,0 +1,66 @@
+"""The one place time, randomness and identifiers come from.
+
+Every other module takes an `Ambient`; a linter rule forbids the standard sources elsewhere. A simulation that replays
+a day from a seed replaces this object and nothing else.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from enum import StrEnum, unique
+from typing import Protocol
+
+from kiwoom_async._domain.settings import KST
+
+
+@unique
+class Checkpoint(StrEnum):
+    """Named points of sending and reconciling at which a test may kill the process or hold it."""
+
+    BEFORE_COMMIT = "before_commit"
+    AFTER_COMMIT_BEFORE_WRITE = "after_commit_before_write"
+    AFTER_WRITE_BEFORE_RESPONSE = "after_write_before_response"
+    AFTER_RESPONSE_BEFORE_RESULT_COMMIT = "after_response_before_result_commit"
+    AFTER_RESULT_COMMIT = "after_result_commit"
+    BEFORE_LEDGER_QUERY = "before_ledger_query"
+    BEFORE_CLAIM_COMMIT = "before_claim_commit"
+    AFTER_CLAIM_COMMIT = "after_claim_commit"
+    DURING_RESEND_DECISION = "during_resend_decision"
+    BEFORE_OBLIGATION = "before_obligation"
+    BEFORE_DAY_CLOSE = "before_day_close"
+    AFTER_DAY_CLOSE = "after_day_close"
+
+
+class Ambient(Protocol):
+    """Clock, randomness and checkpoints of one process."""
+
+    @property
+    def boot_id(self) -> str:
+        """Name the run of the operating system within which `monotonic` values can be compared."""
+
+    def now(self) -> datetime:
+        """Read the wall clock, aware, in Korean time."""
+
+    def monotonic(self) -> float:
+        """Read the clock that never jumps, in seconds; shared by all processes of one boot."""
+
+    def random_bytes(self, count: int) -> bytes:
+        """Draw random bytes."""
+
+    def reached(self, checkpoint: Checkpoint) -> None:
+        """Tell that a checkpoint was reached. Does nothing outside tests."""
+
+
+def korean_day(moment: datetime) -> date:
+    """Give the Korean calendar day of an aware moment."""
+    return moment.astimezone(KST).date()
+
+
+def new_identifier(ambient: Ambient) -> str:
+    """Make a time-ordered identifier: a UUID version 7 (RFC 9562), 48 bits of milliseconds before 74 random bits."""
+    milliseconds = int(ambient.now().timestamp() * 1000)
+    value = (milliseconds & (1 << 48) - 1) << 80 | int.from_bytes(ambient.random_bytes(10), "big")
+    value = value & ~(0xF << 76) | 0x7 << 76
+    value = value & ~(0x3 << 62) | 0x2 << 62
+    text = f"{value:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

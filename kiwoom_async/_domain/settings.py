@@ -1,0 +1,161 @@
+"""Where to trade, as whom, how fast, and how long to wait: the settings of a client."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import time, timedelta, timezone
+from typing import ClassVar, Final
+from urllib.parse import urlsplit
+
+from attrs import field, frozen
+
+from kiwoom_async.errors import ConfigurationError
+
+KST: Final = timezone(timedelta(hours=9), "KST")
+"""Korean time. Korea has had no daylight saving time since 1988, so a fixed offset is exact."""
+
+
+@frozen
+class Credentials:
+    """An app key and its secret, as issued on Kiwoom's portal.
+
+    Neither is part of the repr. Keys of the mock and of the live environment are different pairs.
+    """
+
+    app_key: str = field(repr=False)
+    secret_key: str = field(repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        for name in ("app_key", "secret_key"):
+            value = getattr(self, name)
+            if not isinstance(value, str) or not value.strip() or value != value.strip() or not value.isascii():
+                raise ConfigurationError(
+                    f"Credentials({name}=…) must be a non-empty text without blanks around it; "
+                    "copy it from the portal (the value is not shown here)."
+                )
+
+
+@frozen
+class Limits:
+    """How many requests may leave per second. A value of None means: no limit.
+
+    Attributes:
+        orders_per_second: Orders, modifies and cancels together.
+        queries_per_second: Every other TR together.
+        per_tr_per_second: Each single TR by itself.
+
+    Source: Kiwoom's portal gives 5 orders/s and 5 queries/s per account, and 1/s per TR on the mock; runners of bots
+    have measured separate buckets per TR. The defaults obey both.
+    """
+
+    orders_per_second: float | None = 5.0
+    queries_per_second: float | None = 5.0
+    per_tr_per_second: float | None = 5.0
+
+    def __attrs_post_init__(self) -> None:
+        for name in ("orders_per_second", "queries_per_second", "per_tr_per_second"):
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or value <= 0):
+                raise ConfigurationError(f"Limits({name}={value!r}) must be a positive number, or None for no limit.")
+
+    @classmethod
+    def off(cls) -> Limits:
+        """Limit nothing: for a simulator, never for Kiwoom."""
+        return cls(orders_per_second=None, queries_per_second=None, per_tr_per_second=None)
+
+
+@frozen
+class Timing:
+    """Every bound the library relies on, in seconds.
+
+    Nobody has published how late Kiwoom may accept or list an order, so `acceptance_bound` and `visibility_bound` are
+    cautious guesses; `client.measurements()` reports what your own orders show about them.
+
+    Attributes:
+        connect_timeout: From the durable intent to a connection. After it the first byte may not leave any more.
+            Source: our choice.
+        response_timeout: From the first byte to the whole answer; the socket is read this long, whatever the caller
+            does. Source: Kiwoom's published client waits 30 s.
+        acceptance_bound: A request that has not been processed this long after its last byte is dead (A4).
+            Source: not measured by anybody; a guess, longer than any delay reported.
+        visibility_bound: An accepted order is listed at the latest this long afterwards (A5).
+            Source: one bot waits 1.2 s before it looks; ours is several times that.
+        clock_skew: Largest difference between the broker's clock and ours (A11). Source: whole-second stamps plus
+            the drift of an unattended machine.
+        reconcile_interval: Pause between two looks at the ledger while anything is unresolved. Source: our choice,
+            well under the query limit.
+        default_deadline: What `deadline=None` means: how long a caller waits before `OutcomeUnknown`.
+            Source: our choice, long enough for two weak proofs.
+    """
+
+    connect_timeout: float = 5.0
+    response_timeout: float = 30.0
+    acceptance_bound: float = 10.0
+    visibility_bound: float = 5.0
+    clock_skew: float = 5.0
+    reconcile_interval: float = 1.0
+    default_deadline: float = 90.0
+
+    def __attrs_post_init__(self) -> None:
+        for name in self.__slots__:  # type: ignore[attr-defined]
+            if name.startswith("__"):
+                continue
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+                raise ConfigurationError(f"Timing({name}={value!r}) must be a positive number of seconds.")
+
+
+@frozen
+class Environment:
+    """Where the requests go.
+
+    Attributes:
+        rest_url: Root of the REST API, without a trailing slash.
+        websocket_url: The real-time feed.
+        routes: Names of the routes the environment takes; the mock knows KRX only.
+        is_live: Real money.
+        limits: The published limits of this environment.
+        opens_at, closes_at: Between these (Korean time) an order belongs to the day it is sent on. An order sent
+            outside of them may show up on the next day. None: the day is the calendar day, always.
+    """
+
+    LIVE: ClassVar[Environment]
+    MOCK: ClassVar[Environment]
+
+    rest_url: str
+    websocket_url: str | None = None
+    routes: frozenset[str] = frozenset({"KRX", "NXT", "SOR"})
+    is_live: bool = False
+    limits: Limits = Limits()
+    opens_at: time | None = None
+    closes_at: time | None = None
+
+    def __attrs_post_init__(self) -> None:
+        parts = urlsplit(self.rest_url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or self.rest_url.endswith("/"):
+            raise ConfigurationError(
+                f"Environment(rest_url={self.rest_url!r}) must look like 'https://api.kiwoom.com': "
+                "scheme and host, no trailing slash."
+            )
+
+    def account_key(self, credentials: Credentials) -> str:
+        """Name the account in the journal without its number or its key."""
+        digest = hashlib.sha256(f"{self.rest_url}\n{credentials.app_key}".encode()).hexdigest()
+        return f"key-{digest[:16]}"
+
+
+Environment.LIVE = Environment(
+    rest_url="https://api.kiwoom.com",
+    websocket_url="wss://api.kiwoom.com:10000/api/dostk/websocket",
+    is_live=True,
+    opens_at=time(7, 0),
+    closes_at=time(20, 0),
+)
+Environment.MOCK = Environment(
+    rest_url="https://mockapi.kiwoom.com",
+    websocket_url="wss://mockapi.kiwoom.com:10000/api/dostk/websocket",
+    routes=frozenset({"KRX"}),
+    limits=Limits(per_tr_per_second=1.0),
+    opens_at=time(7, 0),
+    closes_at=time(20, 0),
+)

@@ -1,0 +1,244 @@
+"""The error tree. The first question it answers: may the broker have the order?
+
+```
+KiwoomError
+├─ ConfigurationError            found before any call
+├─ ValidationError (ValueError)  our own check; nothing journaled or sent
+├─ ClientOrderIdConflict         same id, another request
+├─ RequestError                  .api_id .client_order_id
+│  ├─ NotSent                    provably never left
+│  ├─ Refused                    intact answer with a known code
+│  │  ├─ OrderRefused
+│  │  ├─ AuthenticationError
+│  │  ├─ RateLimited             queries only: a rate-limit answer to an order is OutcomeUnknown
+│  │  └─ InvalidRequest
+│  ├─ OutcomeUnknown             may be at the broker: do not send again
+│  └─ OrderNotAccepted           proven absent; carries the proof
+├─ ReconciliationError
+│  ├─ QueryFailed                a query that failed is never an empty answer
+│  └─ AmbiguousMatch             .candidates
+├─ JournalError
+│  ├─ JournalLocked  JournalCorrupt  JournalReadOnly  JournalTooNew  JournalOnNetwork
+│  └─ IllegalTransition
+└─ StreamError                   login refused, gap, closed
+```
+
+Leaves are raised, bases are for ``except``. Data is in attributes, never only in the text; tokens, keys and account
+numbers are in neither.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class KiwoomError(Exception):
+    """Everything this library raises on purpose."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Keyword-only attributes would be lost by the default, and with them the client order id of an open order.
+        return _rebuild, (type(self), self.args, self.__dict__)
+
+
+def _rebuild(kind: type[KiwoomError], args: tuple[Any, ...], state: dict[str, Any]) -> KiwoomError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class ConfigurationError(KiwoomError):
+    """The client cannot work with these settings; found before any call."""
+
+
+class ValidationError(KiwoomError, ValueError):
+    """Our own check refused an argument; nothing was journaled, nothing was sent.
+
+    Attributes:
+        argument: Name of the argument.
+        value: What was given.
+        allowed: What is allowed, in words.
+    """
+
+    def __init__(self, argument: str, value: object, allowed: str) -> None:
+        super().__init__(f"{argument}={value!r} is not allowed: {allowed}. Nothing was journaled or sent.")
+        self.argument = argument
+        self.value = value
+        self.allowed = allowed
+
+
+class ClientOrderIdConflict(KiwoomError):  # noqa: N818 - a fixed public name
+    """The client order id stands in the journal for another request; nothing was sent.
+
+    Attributes:
+        client_order_id: The id.
+        differences: Field name to (value in the journal, value asked for now).
+    """
+
+    def __init__(self, client_order_id: str, differences: dict[str, tuple[object, object]]) -> None:
+        listed = ", ".join(f"{name} was {was!r}, now {now!r}" for name, (was, now) in differences.items())
+        super().__init__(
+            f"client_order_id {client_order_id!r} already belongs to another request ({listed}). "
+            "Nothing was sent. Use a new id for a new order, or repeat the old request exactly."
+        )
+        self.client_order_id = client_order_id
+        self.differences = differences
+
+
+class RequestError(KiwoomError):
+    """A request to Kiwoom did not end in an accepted answer.
+
+    Attributes:
+        api_id: The TR, for example ``kt10000``; None where no single TR is meant.
+        client_order_id: The order's id; None for queries.
+    """
+
+    def __init__(self, message: str, *, api_id: str | None = None, client_order_id: str | None = None) -> None:
+        super().__init__(message)
+        self.api_id = api_id
+        self.client_order_id = client_order_id
+
+
+class NotSent(RequestError):  # noqa: N818 - a fixed public name
+    """No byte of the request left this process; the same client order id may be used again."""
+
+
+class Refused(RequestError):  # noqa: N818 - a fixed public name
+    """Kiwoom answered, intact, that it did not take the request.
+
+    Attributes:
+        code: Kiwoom's code, for example ``RC4003``, ``855056`` or ``8005``.
+        message: Kiwoom's own text.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str,
+        broker_message: str,
+        api_id: str | None = None,
+        client_order_id: str | None = None,
+    ) -> None:
+        super().__init__(message, api_id=api_id, client_order_id=client_order_id)
+        self.code = code
+        self.message = broker_message
+
+
+class OrderRefused(Refused):
+    """The order was refused with a code that proves it is not on the book."""
+
+
+class AuthenticationError(Refused):
+    """The app key, the secret or the token was refused."""
+
+
+class RateLimited(Refused):
+    """A query met Kiwoom's rate limit. An order that meets it is `OutcomeUnknown` instead."""
+
+
+class InvalidRequest(Refused):
+    """Kiwoom did not understand the request (a missing or malformed field, a wrong TR)."""
+
+
+class OutcomeUnknown(RequestError):  # noqa: N818 - a fixed public name
+    """The order may be at the broker. Do not send it again: the library goes on resolving it.
+
+    Attributes:
+        reason: Why the outcome is not certain, in a few words.
+    """
+
+    def __init__(self, client_order_id: str, reason: str, *, api_id: str | None = None) -> None:
+        super().__init__(
+            f"The outcome of order {client_order_id!r} is not known yet ({reason}). Do not send it again under "
+            "another id: it may be on the broker's book. The library goes on resolving it; call again with the same "
+            "client_order_id to wait for the answer, or see client.orders.unresolved().",
+            api_id=api_id,
+            client_order_id=client_order_id,
+        )
+        self.reason = reason
+
+
+class OrderNotAccepted(RequestError):  # noqa: N818 - a fixed public name
+    """The order is proven absent from the broker's book.
+
+    Attributes:
+        proof: The `AbsenceProof` that stands in the journal, or None where an operator decided.
+    """
+
+    def __init__(
+        self, client_order_id: str, explanation: str, *, proof: Any = None, api_id: str | None = None
+    ) -> None:
+        super().__init__(
+            f"Order {client_order_id!r} was not accepted: {explanation}",
+            api_id=api_id,
+            client_order_id=client_order_id,
+        )
+        self.proof = proof
+
+
+class ReconciliationError(KiwoomError):
+    """Asking the broker about orders did not lead to an answer."""
+
+
+class QueryFailed(ReconciliationError):  # noqa: N818 - a fixed public name
+    """A query failed or its answer is not whole. This never means that there are no orders.
+
+    Attributes:
+        api_id: The TR that was asked.
+        reason: What was wrong with the answer.
+    """
+
+    def __init__(self, api_id: str, reason: str) -> None:
+        super().__init__(f"{api_id} did not give a complete answer: {reason}. Nothing is concluded from it.")
+        self.api_id = api_id
+        self.reason = reason
+
+
+class AmbiguousMatch(ReconciliationError):  # noqa: N818 - a fixed public name
+    """More than one explanation fits the broker's book; a person has to decide.
+
+    Attributes:
+        client_order_id: The order in question.
+        candidates: Broker order numbers that it may be.
+    """
+
+    def __init__(self, client_order_id: str, candidates: tuple[str, ...]) -> None:
+        super().__init__(
+            f"Order {client_order_id!r} may be any of {', '.join(candidates) or 'none'}. Decide with "
+            "client.orders.resolve(client_order_id, accepted_as=…) or (…, not_accepted=True)."
+        )
+        self.client_order_id = client_order_id
+        self.candidates = candidates
+
+
+class JournalError(KiwoomError):
+    """The journal cannot be used; no order is sent without it."""
+
+
+class JournalLocked(JournalError):
+    """Another program holds the journal's lock for longer than the busy timeout."""
+
+
+class JournalCorrupt(JournalError):
+    """The file is not a journal of this library, or it is damaged."""
+
+
+class JournalReadOnly(JournalError):
+    """The file or its folder cannot be written, or the disk is full."""
+
+
+class JournalTooNew(JournalError):
+    """The file was written by a newer release of this library."""
+
+
+class JournalOnNetwork(JournalError):
+    """The file lies on a network file system, where SQLite's locks and its log cannot be trusted."""
+
+
+class IllegalTransition(JournalError):
+    """An event does not fit the state an attempt is in; the state is unchanged."""
+
+
+class StreamError(KiwoomError):
+    """The real-time feed refused the login, was closed or has a gap."""
