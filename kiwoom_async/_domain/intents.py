@@ -1,0 +1,170 @@
+"""What we decided to ask the broker: requests, intents and attempts.
+
+A request is what the caller wants. An intent is that request under its client order id, durable before the first byte.
+An attempt is one send of an intent; only one send is ever on the wire for an id unless an earlier one is proven absent.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime, time, timedelta
+from typing import Final
+
+from attrs import evolve, frozen
+
+from kiwoom_async._domain.ambient import korean_day
+from kiwoom_async._domain.settings import Environment, Timing
+from kiwoom_async._domain.states import Delivery
+from kiwoom_async._domain.vocabulary import Action, Desk, OrderType, ResolvedBy, Route, Side
+
+FINGERPRINT_FIELDS: Final = (
+    "desk",
+    "action",
+    "symbol",
+    "side",
+    "quantity",
+    "price",
+    "order_type",
+    "route",
+    "stop_price",
+    "original",
+    "target",
+)
+
+
+@frozen
+class OrderRequest:
+    """What is asked of the broker, in one normal form.
+
+    Attributes:
+        side: None for a modify or cancel of an order whose side the caller did not tell.
+        quantity: Shares (grams for gold); None means all that is left (modify and cancel only).
+        price: KRW; None for types that take no price.
+        route: None for gold, which has one venue.
+        original: Number of the order to modify or cancel, valid on `original_day`.
+        target: Client order id of an order to cancel whose number is not known yet. The request waits for it.
+    """
+
+    desk: Desk
+    action: Action
+    symbol: str
+    side: Side | None
+    quantity: int | None
+    price: int | None = None
+    order_type: OrderType | None = None
+    route: Route | None = None
+    stop_price: int | None = None
+    original: str | None = None
+    target: str | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """Name the class of requests that the broker's book cannot tell apart."""
+        return "|".join("" if value is None else str(value) for value in map(self.__getattribute__, FINGERPRINT_FIELDS))
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Tell whether the broker ends in the same state when it gets this twice: a cancel of all that is left."""
+        return self.action is Action.CANCEL and self.quantity is None
+
+    def aimed_at(self, original: str) -> OrderRequest:
+        """Give the request that names the number its target turned out to have."""
+        return evolve(self, original=original, target=None)
+
+    def differences(self, other: OrderRequest) -> dict[str, tuple[object, object]]:
+        """List the fields in which two requests differ, as (this, other)."""
+        return {
+            name: (getattr(self, name), getattr(other, name))
+            for name in FINGERPRINT_FIELDS
+            if getattr(self, name) != getattr(other, name)
+        }
+
+
+@frozen
+class Intent:
+    """A request under its client order id.
+
+    Attributes:
+        account: Key of the account in the journal; never its number.
+        resend_within: Seconds since `created_at` within which a proven absence is followed by another send.
+            None: never.
+        max_attempts: Sends in all.
+    """
+
+    client_order_id: str
+    account: str
+    request: OrderRequest
+    created_at: datetime
+    resend_within: float | None = None
+    max_attempts: int = 2
+
+
+@frozen
+class Attempt:
+    """One send of an intent, as the journal knows it.
+
+    Attributes:
+        number: 1 for the first send.
+        request: What was sent; a cancel of an unknown order carries its number here.
+        mark: Highest order number known for the account and day when this was sent; older orders cannot be ours.
+        runner: The process that sent it.
+        boot_id: The run of the operating system in which the monotonic stamps below are valid.
+        dispatched: Monotonic second of the durable record.
+        write_until: Monotonic second after which the first byte may not leave any more.
+        ended: Monotonic second at which the sender was known to be finished; None while it may still be at work.
+        ended_at: The same on the wall clock.
+        is_answered: An intact answer came from Kiwoom, so the request is not on its way any more.
+        broker_order_id: The number, once it is known.
+    """
+
+    client_order_id: str
+    number: int
+    account: str
+    request: OrderRequest
+    state: Delivery
+    day: date
+    mark: int
+    runner: str
+    boot_id: str
+    dispatched_at: datetime
+    dispatched: float
+    write_until: float
+    ended: float | None = None
+    ended_at: datetime | None = None
+    is_answered: bool = False
+    broker_order_id: str | None = None
+    resolved_by: ResolvedBy | None = None
+    reason: str = ""
+
+    @property
+    def key(self) -> str:
+        """Name the attempt."""
+        return f"{self.client_order_id}#{self.number}"
+
+    def dead_after(self, timing: Timing) -> float | None:
+        """Give the monotonic second after which the broker cannot accept this request any more (A4).
+
+        None while the sender may still write.
+        """
+        if self.ended is None:
+            return None
+        return self.ended if self.is_answered else self.ended + timing.acceptance_bound
+
+    def acceptance_window(self, timing: Timing) -> tuple[datetime, datetime | None]:
+        """Give the broker's clock times between which an acceptance of this request can lie (A4, A11)."""
+        skew = timedelta(seconds=timing.clock_skew)
+        earliest = self.dispatched_at.replace(microsecond=0) - skew
+        if self.ended_at is None:
+            return earliest, None
+        return earliest, self.ended_at + timedelta(seconds=timing.acceptance_bound + 1) + skew
+
+    def days(self, timing: Timing, environment: Environment) -> tuple[date, ...]:
+        """Give the Korean days whose ledger may list this request."""
+        earliest, latest = self.acceptance_window(timing)
+        days = {korean_day(earliest), self.day, korean_day(latest or self.dispatched_at)}
+        if not _is_within(self.dispatched_at.time(), environment.opens_at, environment.closes_at):
+            days.add(self.day + timedelta(days=1))
+        return tuple(sorted(days))
+
+
+def _is_within(moment: time, opens_at: time | None, closes_at: time | None) -> bool:
+    return (opens_at is None or opens_at <= moment) and (closes_at is None or moment < closes_at)

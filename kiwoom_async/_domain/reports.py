@@ -1,0 +1,106 @@
+"""What the broker says: rows of the day's ledger, and whole snapshots of it."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from decimal import Decimal
+
+from attrs import frozen
+
+from kiwoom_async._domain.vocabulary import Action, Desk, OrderStatus, OrderType, Route, Side
+
+
+@frozen
+class LedgerOrder:
+    """One row of the day's ledger: an order, a modify or a cancel, ours or somebody's on the same account.
+
+    Attributes:
+        broker_order_id: Seven digits, unique on its day only.
+        price: KRW; None where the row shows none (or zero, as for market orders).
+        order_types: The types the row's text can stand for; all of them where the text is not known.
+        route: None where the row does not tell.
+        stop_price: None where the row shows none.
+        original: Number of the order that a modify or cancel names; None for an original order.
+        channel: The broker's own words for where the order came from, for example "REST API".
+        ordered_at: The broker's clock, whole seconds; None for gold views that carry no time.
+        average_fill_price: KRW per share; None while nothing is filled.
+        leaves_quantity: What is left in the book; None where the view leaves it empty.
+        confirmed_quantity: What a cancel or modify really took.
+    """
+
+    day: date
+    desk: Desk
+    broker_order_id: str
+    action: Action
+    symbol: str
+    side: Side
+    quantity: int
+    price: int | None
+    order_types: frozenset[OrderType]
+    route: Route | None
+    stop_price: int | None
+    original: str | None
+    channel: str
+    ordered_at: datetime | None
+    filled_quantity: int
+    average_fill_price: Decimal | None
+    leaves_quantity: int | None
+    confirmed_quantity: int
+
+    @property
+    def number(self) -> int:
+        """Give the order number as a number: it rises with acceptance within a day (A8)."""
+        return int(self.broker_order_id)
+
+    @property
+    def status(self) -> OrderStatus:
+        """Say in what state the row shows the order to be.
+
+        An order that is neither filled nor in the book was canceled, refused or expired; a ledger row alone does not
+        tell which, so it reads as canceled here.
+        """
+        if self.filled_quantity >= self.quantity:
+            return OrderStatus.FILLED
+        if self.leaves_quantity == 0:
+            return OrderStatus.CANCELED
+        return OrderStatus.PARTIALLY_FILLED if self.filled_quantity else OrderStatus.WORKING
+
+
+@frozen
+class OpenOrder:
+    """One row of the open orders (미체결)."""
+
+    desk: Desk
+    broker_order_id: str
+    symbol: str
+    side: Side
+    quantity: int
+    price: int | None
+    leaves_quantity: int
+    filled_quantity: int
+    original: str | None
+    account_number_digest: str | None = None
+
+
+@frozen
+class Snapshot:
+    """A complete view of one desk's ledger of one day, from an order number on.
+
+    Only a query that succeeded to its last page makes one.
+
+    Attributes:
+        since: Orders up to this number may be missing; all later ones are there.
+        began: Monotonic second before the first request left.
+        finished: Monotonic second after the last answer came.
+        is_final: The day was over when the snapshot was taken.
+        queries: Requests it took.
+    """
+
+    desk: Desk
+    day: date
+    since: int
+    rows: tuple[LedgerOrder, ...]
+    began: float
+    finished: float
+    is_final: bool
+    queries: int
