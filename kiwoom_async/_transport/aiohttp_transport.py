@@ -1,0 +1,236 @@
+"""A thin httpx transport over aiohttp that knows exactly whether a connection was handed the request.
+
+Measured against the pools people use (see `docs/decisions`): httpx's own pool collapses under load, and the
+ready-made bridges report a connection closed after arrival as a connect error. aiohttp's connector is the one
+place through which every request must pass to get a connection, so the guard and the mark live there.
+"""
+
+from __future__ import annotations
+
+import ssl
+from contextvars import ContextVar
+from functools import lru_cache
+from types import TracebackType
+from typing import TYPE_CHECKING, Final
+
+import aiohttp
+import httpx
+
+from kiwoom_async._transport.mark import GUARD, MARK, DeliveryMark, Guard
+
+if TYPE_CHECKING:
+    from aiohttp.client_reqrep import ClientRequest
+    from aiohttp.connector import Connection
+    from aiohttp.tracing import Trace
+
+POOL_LIMIT: Final = 256
+"""Connections at once. Source: our choice; 256 in flight is the highest load measured, and Kiwoom's limits
+allow ten requests per second, so waiting for a connection means that something hangs."""
+
+KEEPALIVE_SECONDS: Final = 15.0
+"""How long an idle connection is reused. Source: the shortest idle timeouts of common servers (Tomcat 20 s,
+IIS and load balancers 60 s, nginx 75 s) are longer; a request sent on a connection that the server is just
+closing has an unknown outcome, so we close first."""
+
+_ERRORS: Final[tuple[tuple[type[BaseException], type[httpx.RequestError]], ...]] = (
+    # The first match wins, so that leaves stand before their bases. A test enumerates aiohttp's whole tree.
+    # The class is for people: what may be concluded about delivery stands in the mark alone.
+    (aiohttp.ConnectionTimeoutError, httpx.ConnectTimeout),
+    (aiohttp.ServerTimeoutError, httpx.ReadTimeout),
+    (TimeoutError, httpx.ReadTimeout),
+    (aiohttp.ClientProxyConnectionError, httpx.ProxyError),
+    (aiohttp.ClientHttpProxyError, httpx.ProxyError),
+    (aiohttp.ClientConnectorError, httpx.ConnectError),
+    (aiohttp.ClientConnectorCertificateError, httpx.ConnectError),
+    (aiohttp.ServerFingerprintMismatch, httpx.ConnectError),
+    (aiohttp.ClientConnectionResetError, httpx.WriteError),
+    (aiohttp.ServerDisconnectedError, httpx.RemoteProtocolError),
+    (aiohttp.ClientPayloadError, httpx.RemoteProtocolError),
+    (aiohttp.TooManyRedirects, httpx.TooManyRedirects),
+    (aiohttp.ClientResponseError, httpx.RemoteProtocolError),
+    (aiohttp.InvalidURL, httpx.UnsupportedProtocol),
+    (aiohttp.NonHttpUrlClientError, httpx.UnsupportedProtocol),
+    (aiohttp.ClientConnectionError, httpx.ReadError),
+    (aiohttp.ClientError, httpx.NetworkError),
+    (OSError, httpx.ReadError),
+)
+
+
+def translate(error: Exception, request: httpx.Request) -> httpx.RequestError:
+    """Turn what aiohttp or the operating system raised into httpx's exception.
+
+    Args:
+        error: An `aiohttp.ClientError` or an `OSError`.
+        request: The request it happened to.
+
+    Returns:
+        The exception to raise; its text holds nothing the server sent, which could be a token.
+    """
+    kind = next((ours for theirs, ours in _ERRORS if isinstance(error, theirs)), httpx.NetworkError)
+    name = type(error).__name__
+    is_local = isinstance(error, OSError | aiohttp.ClientConnectionError) and str(error)
+    return kind(f"{name}: {error}" if is_local else name, request=request)
+
+
+class _Passage:
+    """The mark and the guard of the request that runs in this context."""
+
+    __slots__ = ("guard", "mark")
+
+    def __init__(self, mark: DeliveryMark, guard: Guard | None) -> None:
+        self.mark = mark
+        self.guard = guard
+
+
+_PASSAGE: ContextVar[_Passage] = ContextVar("kiwoom_async.passage")
+
+
+class _GuardedConnector(aiohttp.TCPConnector):
+    """A connector that asks the guard and sets the mark between getting a connection and writing to it.
+
+    `connect` is the documented way, and the only one, in which a session gets a connection. aiohttp's trace
+    signals come at the same point but leak the connection when the guard refuses it there.
+    """
+
+    async def connect(
+        self,
+        req: ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's signature
+    ) -> Connection:
+        """Get a connection, ask the guard, set the mark."""
+        passage = _PASSAGE.get()
+        # Promised here and not earlier: that this line runs proves that no connection is got around it.
+        passage.mark.keep()
+        connection = await super().connect(req, traces, timeout)
+        # An answer nobody asked for waits on an idle connection (a late or doubled answer to an earlier
+        # request). aiohttp would take it for ours.
+        while connection.protocol is not None and connection.protocol.should_close:
+            connection.close()
+            connection = await super().connect(req, traces, timeout)
+        try:
+            if passage.guard is not None:
+                passage.guard()
+            passage.mark.hand_over()
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+@lru_cache(maxsize=32)
+def _client_timeout(connect: float | None, read: float | None) -> aiohttp.ClientTimeout:
+    # No total: it would also end the reading of an answer that the caller wants to wait for.
+    return aiohttp.ClientTimeout(total=None, connect=connect, sock_connect=None, sock_read=read)
+
+
+class AiohttpTransport(httpx.AsyncBaseTransport):
+    """Send POST requests over aiohttp's pool, each exactly once.
+
+    Follows no redirect, stores no cookie, reads no proxy or netrc from the surroundings, and refuses every
+    method other than POST, because aiohttp repeats idempotent ones on a stale connection.
+
+    Extensions of the request: ``timeout`` (httpx's dict; ``connect`` bounds the wait for the pool, the
+    resolver, TCP and TLS together, ``read`` each wait for data), and the keys of
+    `kiwoom_async._transport.mark`.
+
+    Args:
+        user_agent: Sent where the request names none. Required, because a firewall in front of Kiwoom blocks
+            aiohttp's own.
+        pool_limit: Connections at once.
+        keepalive_seconds: How long an idle connection is reused.
+        ssl_context: For https. None: aiohttp's default context, made once per process, HTTP/1.1 only.
+    """
+
+    knows_guard: Final = True
+
+    def __init__(
+        self,
+        *,
+        user_agent: str,
+        pool_limit: int = POOL_LIMIT,
+        keepalive_seconds: float = KEEPALIVE_SECONDS,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        self._user_agent = user_agent
+        self._pool_limit = pool_limit
+        self._keepalive_seconds = keepalive_seconds
+        self._ssl: ssl.SSLContext | bool = True if ssl_context is None else ssl_context
+        self._session: aiohttp.ClientSession | None = None
+        self._is_closed = False
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send one request and read its answer to the end.
+
+        Raises:
+            httpx.RequestError: There is no whole answer.
+            SendAborted: The guard refused; nothing was written.
+
+        Delivery: See the mark in ``request.extensions``.
+
+        Cancellation: The connection is closed; the mark says whether it had been handed the request.
+        """
+        mark = request.extensions.get(MARK) or DeliveryMark()
+        if request.method != "POST" or self._is_closed:
+            # Proven without a connection: it ends here.
+            mark.keep()
+            if self._is_closed:
+                raise httpx.ConnectError("the transport is closed", request=request)
+            raise httpx.UnsupportedProtocol(f"only POST is sent, not {request.method}", request=request)
+        session = self._session or self._open()
+        timeout = request.extensions.get("timeout") or {}
+        passage = _PASSAGE.set(_Passage(mark, request.extensions.get(GUARD)))
+        try:
+            async with session.post(
+                str(request.url),
+                data=await request.aread(),
+                headers=_headers_to_send(request),
+                allow_redirects=False,
+                timeout=_client_timeout(timeout.get("connect"), timeout.get("read")),
+            ) as answer:
+                content = await answer.read()
+        except (aiohttp.ClientError, OSError) as error:
+            raise translate(error, request) from error
+        finally:
+            _PASSAGE.reset(passage)
+        return httpx.Response(answer.status, headers=answer.raw_headers, content=content, request=request)
+
+    def _open(self) -> aiohttp.ClientSession:
+        self._session = aiohttp.ClientSession(
+            connector=_GuardedConnector(
+                limit=self._pool_limit, keepalive_timeout=self._keepalive_seconds, ssl=self._ssl
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            # httpx undoes the content encoding, by the header that is passed on; hence only what it always
+            # knows.
+            auto_decompress=False,
+            headers={"User-Agent": self._user_agent, "Accept-Encoding": "gzip, deflate"},
+            trust_env=False,
+        )
+        return self._session
+
+    async def aclose(self) -> None:
+        """Close every connection; requests in flight break."""
+        self._is_closed = True
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_value: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
+        """Close every connection."""
+        await self.aclose()
+
+
+def _headers_to_send(request: httpx.Request) -> list[tuple[str, str]]:
+    # The length and the encoding of the transfer are aiohttp's to say: two of each would be a malformed
+    # request.
+    return [
+        (name, value)
+        for name, value in request.headers.items()
+        if name not in {"content-length", "transfer-encoding"}
+    ]
