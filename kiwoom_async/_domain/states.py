@@ -81,6 +81,24 @@ TRANSITIONS: Final[dict[tuple[Delivery, Event], Delivery]] = {
     (_D.REVIVED, _E.DUPLICATED): _D.DUPLICATE,
 }
 
+# Late news that agrees with what is known already, or that says less than it: recorded, and nothing moves.
+AGREEING: Final[frozenset[tuple[Delivery, Event]]] = frozenset(
+    {
+        *((state, Event.LOST) for state in Delivery if state is not Delivery.PREPARED),
+        *((state, state_event) for state, state_event in (
+            (Delivery.ACKNOWLEDGED, Event.ACKNOWLEDGED),
+            (Delivery.REVIVED, Event.ACKNOWLEDGED),
+            (Delivery.DUPLICATE, Event.ACKNOWLEDGED),
+            (Delivery.REFUSED, Event.REFUSED),
+            (Delivery.NOT_SENT, Event.PROVEN_UNSENT),
+            (Delivery.NOT_ACCEPTED, Event.REFUSED),
+            (Delivery.NOT_ACCEPTED, Event.PROVEN_UNSENT),
+            (Delivery.NOT_ACCEPTED, Event.PROVEN_ABSENT),
+            (Delivery.UNRESOLVED_AT_CLOSE, Event.DAY_CLOSED),
+        )),
+    }
+) - frozenset(TRANSITIONS)
+
 IN_FLIGHT: Final = frozenset({Delivery.DISPATCHED})
 UNRESOLVED: Final = frozenset({Delivery.UNKNOWN, Delivery.CANDIDATES, Delivery.UNRESOLVED_AT_CLOSE})
 ON_THE_BOOK: Final = frozenset({Delivery.ACKNOWLEDGED, Delivery.REVIVED, Delivery.DUPLICATE})

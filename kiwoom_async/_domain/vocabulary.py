@@ -19,6 +19,11 @@ class Desk(StrEnum):
     GOLD = "gold"
     CREDIT = "credit"
 
+    @property
+    def ledger(self) -> Desk:
+        """Name the desk whose ledger lists this desk's orders: credit orders stand among the stocks."""
+        return Desk.GOLD if self is Desk.GOLD else Desk.STOCK
+
 
 @unique
 class Action(StrEnum):

@@ -1,0 +1,233 @@
+"""The journal: durable intents, attempts, claims and evidence of one account, shared by processes of one machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import date
+from pathlib import Path
+from typing import Final, Self, TypeVar
+
+import anyio.to_thread
+import apsw
+from filelock import FileLock, Timeout
+
+from kiwoom_async._domain.ambient import Ambient, new_identifier
+from kiwoom_async._domain.intents import Attempt, Intent
+from kiwoom_async._domain.vocabulary import Desk
+from kiwoom_async._journal import queries, transactions
+from kiwoom_async._journal.records import Claim, Finding, HistoryEntry, OrderRecord
+from kiwoom_async._journal.store import Access, mapped_errors, open_reader, open_writer, prepare_file
+from kiwoom_async._journal.transactions import (
+    Conclusion,
+    Dispatched,
+    DispatchPlan,
+    Known,
+    LedgerNews,
+    OwnerEnded,
+    Permission,
+)
+from kiwoom_async._journal.workers import CommittingWorker, Worker
+from kiwoom_async.errors import JournalReadOnly
+
+_T = TypeVar("_T")
+
+BUSY_TIMEOUT: Final = 5.0
+"""Seconds another program may hold the file before an order fails with `JournalLocked`. Source: our choice; a commit of
+ours takes milliseconds, so whoever holds it longer is not one of us."""
+
+
+class Journal:
+    """One account's view of the journal file.
+
+    Open it with ``async with``. Writing methods return when the record is on the disk; cancelling them loses the news,
+    never the record.
+
+    Args:
+        path: The SQLite file.
+        ambient: Clock and identifiers.
+        account: Key of the account in the file.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        ambient: Ambient,
+        account: str,
+        *,
+        busy_timeout: float = BUSY_TIMEOUT,
+        access: Access | None = None,
+    ) -> None:
+        self.path = Path(path)
+        self.account = account
+        self.runner = new_identifier(ambient)
+        self._ambient = ambient
+        self._busy_timeout = busy_timeout
+        self._access = access or Access()
+        self._lock = FileLock(self._lock_path(self.runner), mode=0o600, thread_local=False)
+        self._writer: CommittingWorker | None = None
+        self._reader: Worker | None = None
+
+    async def __aenter__(self) -> Self:
+        """Open the file and sign on as a sender.
+
+        Raises:
+            JournalError: The file cannot be used; the text says what to do.
+            ConfigurationError: The path is no place for a journal.
+        """
+        await anyio.to_thread.run_sync(self._open)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Finish what was handed in, sign off and close the file."""
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(self._close)
+
+    def _open(self) -> None:
+        prepare_file(self.path)
+        writer = open_writer(self.path, busy_timeout=self._busy_timeout, access=self._access)
+        try:
+            self._lock.acquire(timeout=0)
+            with mapped_errors(self.path):
+                writer.execute(
+                    "INSERT INTO runners VALUES (?, ?, ?)", (self.runner, os.getpid(), self._ambient.now().isoformat())
+                )
+            reader = open_reader(self.path, busy_timeout=self._busy_timeout, access=self._access)
+        except OSError as error:
+            writer.close()
+            raise JournalReadOnly(f"The folder of {self.path} cannot be written ({error.strerror}).") from error
+        except BaseException:
+            writer.close()
+            self._lock.release()
+            raise
+        self._writer = CommittingWorker("kiwoom-journal-writer", writer, self.path)
+        self._reader = Worker("kiwoom-journal-reader", reader, self.path)
+
+    def _close(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+        if self._writer is not None:
+            self._writer.close()
+            with suppress(apsw.Error):
+                connection = self._access.connect(self.path, apsw.SQLITE_OPEN_READWRITE)
+                try:
+                    connection.set_busy_timeout(int(self._busy_timeout * 1000))
+                    connection.execute("DELETE FROM runners WHERE runner = ?", (self.runner,))
+                finally:
+                    connection.close()
+        self._lock.release()
+        self._lock_path(self.runner).unlink(missing_ok=True)
+
+    def _lock_path(self, runner: str) -> Path:
+        return self.path.with_name(f"{self.path.name}.{runner}.lock")
+
+    async def _write(self, operation: Callable[[apsw.Connection], _T]) -> _T:
+        assert self._writer is not None, "the journal is open"  # noqa: S101
+        return await self._writer.run(operation)
+
+    async def _read(self, operation: Callable[[apsw.Connection], _T]) -> _T:
+        assert self._reader is not None, "the journal is open"  # noqa: S101
+        return await self._reader.run(operation)
+
+    async def dispatch(self, plan: DispatchPlan) -> Permission:
+        """Ask for the durable permission to send.
+
+        Raises:
+            ClientOrderIdConflict: The id belongs to another request.
+            JournalError: There is no durable record; nothing may be sent.
+        """
+        return await self._write(lambda connection: transactions.dispatch(connection, plan))
+
+    async def prepare(self, intent: Intent, attempt: Attempt) -> Known | Dispatched:
+        """Record an obligation to be sent later."""
+        return await self._write(lambda connection: transactions.prepare(connection, intent, attempt))
+
+    async def conclude(self, attempt: Attempt, finding: Finding) -> Conclusion:
+        """Write what was learnt about an attempt."""
+        at = self._ambient.now()
+        return await self._write(
+            lambda connection: transactions.conclude(connection, attempt.client_order_id, attempt.number, finding, at)
+        )
+
+    async def adopt_orphans(self) -> int:
+        """Turn attempts of senders that are gone into UNKNOWN; give their count."""
+        dead = await anyio.to_thread.run_sync(self._find_dead)
+        stamp = OwnerEnded(self._ambient.boot_id, self._ambient.monotonic(), self._ambient.now())
+        adopted = await self._write(
+            lambda connection: transactions.adopt_orphans(connection, self.account, dead, stamp)
+        )
+        for runner in dead:
+            self._lock_path(runner).unlink(missing_ok=True)
+        return adopted
+
+    def _find_dead(self) -> tuple[str, ...]:
+        with mapped_errors(self.path):
+            connection = open_reader(self.path, busy_timeout=self._busy_timeout, access=self._access)
+            try:
+                signed_on = [runner for (runner,) in connection.execute("SELECT runner FROM runners")]
+            finally:
+                connection.close()
+        return tuple(runner for runner in signed_on if runner != self.runner and not self._is_alive(runner))
+
+    def _is_alive(self, runner: str) -> bool:
+        # The kernel frees the lock the moment its holder dies, however it dies.
+        lock = FileLock(self._lock_path(runner), mode=0o600, thread_local=False)
+        try:
+            lock.acquire(timeout=0)
+        except (Timeout, OSError):
+            return True
+        lock.release()
+        return False
+
+    async def note_ledger(self, news: LedgerNews) -> None:
+        """Keep what a look at the ledger taught about claimed and foreign orders."""
+        at = self._ambient.now()
+        await self._write(lambda connection: transactions.note_ledger(connection, news, at))
+
+    async def take_lease(self, name: str, seconds: float) -> int | None:
+        """Take or renew a lease; give its epoch, or None while another living process holds it."""
+        now, boot_id = self._ambient.monotonic(), self._ambient.boot_id
+        return await self._write(
+            lambda connection: transactions.take_lease(
+                connection, name, self.runner, boot_id=boot_id, now=now, seconds=seconds
+            )
+        )
+
+    async def release_lease(self, name: str) -> None:
+        """Give a lease back."""
+        await self._write(lambda connection: transactions.release_lease(connection, name, self.runner))
+
+    async def find(self, client_order_id: str) -> OrderRecord | None:
+        """Read all that is known of an id; None if the journal has never heard of it."""
+        return await self._read(lambda connection: queries.read_record(connection, client_order_id))
+
+    async def open_attempts(self) -> tuple[Attempt, ...]:
+        """Read every attempt of the account that is not settled, oldest first."""
+        return await self._read(lambda connection: queries.read_open(connection, self.account))
+
+    async def watched_attempts(self, since: date) -> tuple[Attempt, ...]:
+        """Read the attempts proven absent, or left unresolved, on a day from `since` on."""
+        return await self._read(lambda connection: queries.read_watched(connection, self.account, since))
+
+    async def claims(self, desk: Desk, day: date, since: int) -> Mapping[str, tuple[Claim, Attempt]]:
+        """Read our order numbers of a day after a number, each with its attempt."""
+        return await self._read(lambda connection: queries.read_claims(connection, self.account, desk, day, since))
+
+    async def claim_of(self, desk: Desk, day: date, broker_order_id: str) -> Claim | None:
+        """Read which of our orders has a number; None if none has."""
+        return await self._read(
+            lambda connection: queries.read_claim_of(connection, self.account, desk, day, broker_order_id)
+        )
+
+    async def foreign_numbers(self, desk: Desk, day: date, since: int) -> frozenset[str]:
+        """Read the order numbers of a day that are proven to be others'."""
+        return await self._read(lambda connection: queries.read_foreign(connection, self.account, desk, day, since))
+
+    async def channels(self, desk: Desk) -> frozenset[str]:
+        """Read how the ledger names the channel of our own orders."""
+        return await self._read(lambda connection: queries.read_channels(connection, self.account, desk))
+
+    async def history(self, client_order_id: str) -> tuple[HistoryEntry, ...]:
+        """Read everything that happened to an id, oldest first."""
+        return await self._read(lambda connection: queries.read_history(connection, client_order_id))

@@ -1,0 +1,127 @@
+"""What can be read from the journal. Reading never blocks sending."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import date, datetime
+
+import apsw
+
+from kiwoom_async._domain.intents import Attempt
+from kiwoom_async._domain.states import Delivery
+from kiwoom_async._domain.vocabulary import Desk
+from kiwoom_async._journal.records import (
+    ATTEMPT_COLUMNS,
+    CLAIM_COLUMNS,
+    Claim,
+    HistoryEntry,
+    OrderRecord,
+    read_attempt,
+    read_claim,
+    read_intent,
+)
+
+
+def read_record(connection: apsw.Connection, client_order_id: str) -> OrderRecord | None:
+    """Read all that is known of an id; None if the journal has never heard of it."""
+    row = connection.execute("SELECT * FROM intents WHERE client_order_id = ?", (client_order_id,)).fetchone()
+    if row is None:
+        return None
+    attempts = tuple(
+        read_attempt(found)
+        for found in connection.execute(
+            f"SELECT {ATTEMPT_COLUMNS} FROM attempts WHERE client_order_id = ? ORDER BY number",  # noqa: S608
+            (client_order_id,),
+        )
+    )
+    claims = tuple(
+        read_claim(found)
+        for found in connection.execute(
+            f"SELECT {CLAIM_COLUMNS} FROM claims WHERE client_order_id = ? ORDER BY attempt",  # noqa: S608
+            (client_order_id,),
+        )
+    )
+    evidence = connection.execute(
+        "SELECT evidence FROM history WHERE client_order_id = ? AND attempt = ? AND event <> 'noted' "
+        "ORDER BY sequence DESC LIMIT 1",
+        (client_order_id, attempts[-1].number),
+    ).get
+    return OrderRecord(read_intent(row), attempts, claims, json.loads(evidence) if evidence else {})
+
+
+def read_open(connection: apsw.Connection, account: str) -> tuple[Attempt, ...]:
+    """Read every attempt that is not settled; the cost grows with their number, not with the history."""
+    rows = connection.execute(
+        f"SELECT {ATTEMPT_COLUMNS} FROM attempts WHERE account = ? "  # noqa: S608
+        "AND state IN ('prepared', 'dispatched', 'unknown', 'candidates')",
+        (account,),
+    )
+    return tuple(sorted(map(read_attempt, rows), key=lambda attempt: (attempt.dispatched_at, attempt.key)))
+
+
+def read_watched(connection: apsw.Connection, account: str, since: date) -> tuple[Attempt, ...]:
+    """Read the attempts that were proven absent, or left unresolved, on a day from `since` on."""
+    rows = connection.execute(
+        f"SELECT {ATTEMPT_COLUMNS} FROM attempts WHERE account = ? AND day >= ? "  # noqa: S608
+        "AND state IN ('not_accepted', 'unresolved_at_close')",
+        (account, since.isoformat()),
+    )
+    return tuple(sorted(map(read_attempt, rows), key=lambda attempt: (attempt.dispatched_at, attempt.key)))
+
+
+def read_claims(
+    connection: apsw.Connection, account: str, desk: Desk, day: date, since: int
+) -> Mapping[str, tuple[Claim, Attempt]]:
+    """Read the claimed order numbers of a day after a number, each with the attempt that has it."""
+    rows = connection.execute(
+        f"SELECT {', '.join('c.' + name.strip() for name in CLAIM_COLUMNS.split(','))}, "  # noqa: S608
+        f"{', '.join('a.' + name.strip() for name in ATTEMPT_COLUMNS.split(','))} "
+        "FROM claims c JOIN attempts a ON a.client_order_id = c.client_order_id AND a.number = c.attempt "
+        "WHERE c.account = ? AND c.ledger = ? AND c.day = ? AND c.broker_order_id > ?",
+        (account, desk.ledger.value, day.isoformat(), f"{since:07d}"),
+    )
+    width = len(CLAIM_COLUMNS.split(","))
+    return {row[2]: (read_claim(row[:width]), read_attempt(row[width:])) for row in rows}
+
+
+def read_foreign(connection: apsw.Connection, account: str, desk: Desk, day: date, since: int) -> frozenset[str]:
+    """Read the order numbers of a day that are proven to be others'."""
+    rows = connection.execute(
+        "SELECT broker_order_id FROM foreign_orders WHERE account = ? AND ledger = ? AND day = ? AND broker_order_id > ?",
+        (account, desk.ledger.value, day.isoformat(), f"{since:07d}"),
+    )
+    return frozenset(number for (number,) in rows)
+
+
+def read_channels(connection: apsw.Connection, account: str, desk: Desk) -> frozenset[str]:
+    """Read how the ledger names the channel of our own orders."""
+    rows = connection.execute(
+        "SELECT channel FROM channels WHERE account = ? AND ledger = ?", (account, desk.ledger.value)
+    )
+    return frozenset(channel for (channel,) in rows)
+
+
+def read_claim_of(connection: apsw.Connection, account: str, desk: Desk, day: date, number: str) -> Claim | None:
+    """Read who has an order number."""
+    row = connection.execute(
+        f"SELECT {CLAIM_COLUMNS} FROM claims WHERE account = ? AND ledger = ? AND day = ? AND broker_order_id = ?",  # noqa: S608
+        (account, desk.ledger.value, day.isoformat(), number),
+    ).fetchone()
+    return None if row is None else read_claim(row)
+
+
+def read_history(connection: apsw.Connection, client_order_id: str) -> tuple[HistoryEntry, ...]:
+    """Read everything that happened to an id, oldest first."""
+    return tuple(_history(connection, client_order_id))
+
+
+def _history(connection: apsw.Connection, client_order_id: str) -> Iterator[HistoryEntry]:
+    for sequence, name, attempt, at, event, state, evidence in connection.execute(
+        "SELECT sequence, client_order_id, attempt, at, event, state, evidence FROM history "
+        "WHERE client_order_id = ? ORDER BY sequence",
+        (client_order_id,),
+    ):
+        yield HistoryEntry(
+            sequence, name, attempt, datetime.fromisoformat(at), event, Delivery(state), json.loads(evidence)
+        )

@@ -1,0 +1,217 @@
+"""Domain records as the journal's rows and JSON, both ways."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, Final, TypeVar
+
+import cattrs
+from attrs import field, frozen
+
+from kiwoom_async._domain.intents import Attempt, Intent, OrderRequest
+from kiwoom_async._domain.states import Delivery, Event
+from kiwoom_async._domain.vocabulary import OrderStatus, ResolvedBy
+
+_T = TypeVar("_T")
+
+
+def _make_converter() -> cattrs.Converter:
+    converter = cattrs.Converter(omit_if_default=True)
+    converter.register_unstructure_hook(datetime, datetime.isoformat)
+    converter.register_structure_hook(datetime, lambda text, _: datetime.fromisoformat(text))
+    converter.register_unstructure_hook(date, date.isoformat)
+    converter.register_structure_hook(date, lambda text, _: date.fromisoformat(text))
+    converter.register_unstructure_hook(Decimal, str)
+    converter.register_structure_hook(Decimal, lambda text, _: Decimal(text))
+    return converter
+
+
+_CONVERTER: Final = _make_converter()
+
+
+def to_json(record: Any) -> str:
+    """Write a record as JSON."""
+    return json.dumps(_CONVERTER.unstructure(record), ensure_ascii=False, separators=(",", ":"))
+
+
+def from_json(text: str, kind: type[_T]) -> _T:
+    """Read a record from JSON."""
+    return _CONVERTER.structure(json.loads(text), kind)
+
+
+@frozen
+class Claim:
+    """An order number that is proven ours, with the last report of the order."""
+
+    account: str
+    day: date
+    broker_order_id: str
+    client_order_id: str
+    attempt: int
+    status: OrderStatus | None
+    filled_quantity: int
+    average_fill_price: Decimal | None
+    leaves_quantity: int | None
+
+
+@frozen
+class HistoryEntry:
+    """One line of an order's history."""
+
+    sequence: int
+    client_order_id: str
+    attempt: int
+    at: datetime
+    event: str
+    state: Delivery
+    evidence: Mapping[str, Any]
+
+
+@frozen
+class OrderRecord:
+    """All the journal knows of a client order id.
+
+    Attributes:
+        attempts: Oldest first; at least one.
+        claims: The numbers the broker gave, usually one.
+        evidence: What led the last attempt to the state it is in: Kiwoom's code and text of a refusal, the proof of an
+            absence.
+    """
+
+    intent: Intent
+    attempts: tuple[Attempt, ...]
+    claims: tuple[Claim, ...]
+    evidence: Mapping[str, Any]
+
+    @property
+    def last(self) -> Attempt:
+        """Give the latest attempt."""
+        return self.attempts[-1]
+
+
+@frozen
+class Finding:
+    """What is learnt about one attempt, to be written in one transaction.
+
+    Attributes:
+        event: Moves the state by the table.
+        evidence: JSON-ready details for the history.
+        broker_order_id: With ACKNOWLEDGED, REAPPEARED and DUPLICATED: the number to claim.
+        claim_day: The day the number is valid on.
+        ended, ended_at: When the sender was known to be finished, if this finding tells.
+        is_answered: Kiwoom itself answered.
+    """
+
+    event: Event
+    reason: str = ""
+    evidence: Mapping[str, Any] = field(factory=dict)
+    broker_order_id: str | None = None
+    claim_day: date | None = None
+    resolved_by: ResolvedBy | None = None
+    ended: float | None = None
+    ended_at: datetime | None = None
+    is_answered: bool = False
+
+
+def intent_row(intent: Intent) -> tuple[Any, ...]:
+    """Give the columns of an intent, in the order of the schema."""
+    return (
+        intent.client_order_id,
+        intent.account,
+        intent.request.fingerprint,
+        to_json(intent.request),
+        intent.created_at.isoformat(),
+        intent.resend_within,
+        intent.max_attempts,
+    )
+
+
+def read_intent(row: tuple[Any, ...]) -> Intent:
+    """Read the columns of an intent."""
+    return Intent(
+        client_order_id=row[0],
+        account=row[1],
+        request=from_json(row[3], OrderRequest),
+        created_at=datetime.fromisoformat(row[4]),
+        resend_within=row[5],
+        max_attempts=row[6],
+    )
+
+
+ATTEMPT_COLUMNS: Final = (
+    "client_order_id, number, account, ledger, fingerprint, request, state, day, mark, runner, boot_id, dispatched_at, "
+    "dispatched, write_until, ended, ended_at, is_answered, broker_order_id, resolved_by, reason"
+)
+
+
+def attempt_row(attempt: Attempt) -> tuple[Any, ...]:
+    """Give the columns of an attempt, in the order of `ATTEMPT_COLUMNS`."""
+    return (
+        attempt.client_order_id,
+        attempt.number,
+        attempt.account,
+        attempt.request.desk.ledger.value,
+        attempt.request.fingerprint,
+        to_json(attempt.request),
+        attempt.state.value,
+        attempt.day.isoformat(),
+        attempt.mark,
+        attempt.runner,
+        attempt.boot_id,
+        attempt.dispatched_at.isoformat(),
+        attempt.dispatched,
+        attempt.write_until,
+        attempt.ended,
+        None if attempt.ended_at is None else attempt.ended_at.isoformat(),
+        int(attempt.is_answered),
+        attempt.broker_order_id,
+        None if attempt.resolved_by is None else attempt.resolved_by.value,
+        attempt.reason,
+    )
+
+
+def read_attempt(row: tuple[Any, ...]) -> Attempt:
+    """Read the columns of an attempt."""
+    return Attempt(
+        client_order_id=row[0],
+        number=row[1],
+        account=row[2],
+        request=from_json(row[5], OrderRequest),
+        state=Delivery(row[6]),
+        day=date.fromisoformat(row[7]),
+        mark=row[8],
+        runner=row[9],
+        boot_id=row[10],
+        dispatched_at=datetime.fromisoformat(row[11]),
+        dispatched=row[12],
+        write_until=row[13],
+        ended=row[14],
+        ended_at=None if row[15] is None else datetime.fromisoformat(row[15]),
+        is_answered=bool(row[16]),
+        broker_order_id=row[17],
+        resolved_by=None if row[18] is None else ResolvedBy(row[18]),
+        reason=row[19],
+    )
+
+
+CLAIM_COLUMNS: Final = (
+    "account, day, broker_order_id, client_order_id, attempt, status, filled_quantity, average_fill_price, leaves_quantity"
+)
+
+
+def read_claim(row: tuple[Any, ...]) -> Claim:
+    """Read the columns of a claim."""
+    return Claim(
+        account=row[0],
+        day=date.fromisoformat(row[1]),
+        broker_order_id=row[2],
+        client_order_id=row[3],
+        attempt=row[4],
+        status=None if row[5] is None else OrderStatus(row[5]),
+        filled_quantity=row[6],
+        average_fill_price=None if row[7] is None else Decimal(row[7]),
+        leaves_quantity=row[8],
+    )

@@ -1,0 +1,228 @@
+"""The SQLite file itself: where it may lie, how it is opened, what its errors mean.
+
+Every failure here ends in a `JournalError`, and without a journal no order is sent.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+from kiwoom_async.errors import (
+    ConfigurationError,
+    JournalCorrupt,
+    JournalError,
+    JournalLocked,
+    JournalOnNetwork,
+    JournalReadOnly,
+    JournalTooNew,
+)
+
+APPLICATION_ID: Final = 0x6B697761
+"""Marks our files in SQLite's header ("kiwa")."""
+
+SCHEMAS: Final = ("schema_0001.sql",)
+"""Migrations in order; `user_version` counts the ones that were applied."""
+
+OLDEST_SQLITE: Final = (3, 51, 3)
+"""Before it, a WAL file that two connections write can lose pages. Source: SQLite's release notes on the WAL-reset
+fix."""
+
+_NETWORK_FILE_SYSTEMS: Final = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ncpfs", "9p", "ceph", "glusterfs", "lustre", "fuse.sshfs"}
+    | {"fuse.glusterfs", "fuse.rclone", "fuse.s3fs", "davfs", "fuse.davfs2", "beegfs", "gfs2", "ocfs2", "virtiofs"}
+)
+"""Types in the mount table on which SQLite's shared-memory log cannot be trusted. Source: SQLite's page on WAL,
+"all processes must be on the same host"."""
+
+
+class Access:
+    """How a connection opens the file; tests put a faulty VFS here."""
+
+    def __init__(self, vfs: str | None = None) -> None:
+        self.vfs = vfs
+
+    def connect(self, path: Path, flags: int) -> apsw.Connection:
+        """Open a connection."""
+        if self.vfs is None:
+            return apsw.Connection(os.fspath(path), flags=flags)
+        return apsw.Connection(os.fspath(path), flags=flags, vfs=self.vfs)
+
+
+def prepare_file(path: Path, *, mounts: Path = Path("/proc/self/mounts")) -> None:
+    """Make sure that the file exists with mode 0600 on a local file system.
+
+    Raises:
+        JournalOnNetwork: The folder is mounted over a network.
+        JournalReadOnly: The file cannot be made or written.
+        ConfigurationError: The path cannot be a file, or this SQLite is too old.
+    """
+    _require_sqlite()
+    if path.name in {"", ":memory:"} or path.is_dir():
+        raise ConfigurationError(f"journal={str(path)!r} must be the path of a file; a journal in memory forgets orders.")
+    if kind := network_file_system(path.parent, mounts):
+        raise JournalOnNetwork(
+            f"The journal {path} lies on a network file system ({kind}), where two machines could both believe to be "
+            "the only sender. Put it on a local disk. No order was sent."
+        )
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+        try:
+            if os.name == "posix" and stat.S_IMODE(os.fstat(descriptor).st_mode) & 0o077:
+                os.fchmod(descriptor, 0o600)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise JournalReadOnly(
+            f"The journal {path} cannot be made or written ({error.strerror}). Give a path in a folder that exists and "
+            "that you own. No order was sent."
+        ) from error
+
+
+def _require_sqlite() -> None:
+    found = tuple(int(part) for part in apsw.sqlite_lib_version().split("."))
+    if found < OLDEST_SQLITE:
+        wanted = ".".join(map(str, OLDEST_SQLITE))
+        raise ConfigurationError(
+            f"SQLite {apsw.sqlite_lib_version()} can lose pages of a journal that two connections write; {wanted} or "
+            "later is needed. Install a newer apsw from PyPI (pip install -U apsw)."
+        )
+
+
+def network_file_system(folder: Path, mounts: Path = Path("/proc/self/mounts")) -> str | None:
+    """Name the network file system a folder lies on; None for a local one, or where the system does not tell."""
+    try:
+        table = mounts.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        place = folder.resolve()
+    except OSError:
+        return None
+    best, kind = Path(), ""
+    for line in table:
+        _, mounted, file_system, *_ = line.split(" ")
+        point = Path(mounted.encode().decode("unicode_escape"))
+        if place.is_relative_to(point) and len(point.parts) >= len(best.parts):
+            best, kind = point, file_system
+    return kind if kind in _NETWORK_FILE_SYSTEMS else None
+
+
+def open_writer(path: Path, *, busy_timeout: float, access: Access) -> apsw.Connection:
+    """Open the connection that writes, and bring the schema up to date.
+
+    Raises:
+        JournalError: One of its kinds; the text says what to do.
+    """
+    with mapped_errors(path):
+        connection = access.connect(path, apsw.SQLITE_OPEN_READWRITE)
+        try:
+            connection.set_busy_timeout(int(busy_timeout * 1000))
+            _configure(connection, path)
+            _migrate(connection, path)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def open_reader(path: Path, *, busy_timeout: float, access: Access) -> apsw.Connection:
+    """Open a connection that only reads; in WAL mode it never blocks the one that writes."""
+    with mapped_errors(path):
+        connection = access.connect(path, apsw.SQLITE_OPEN_READWRITE)
+        connection.set_busy_timeout(int(busy_timeout * 1000))
+        connection.execute("PRAGMA query_only = ON")
+        return connection
+
+
+def _configure(connection: apsw.Connection, path: Path) -> None:
+    mode = connection.execute("PRAGMA journal_mode = WAL").get
+    if mode != "wal":
+        raise JournalReadOnly(f"The journal {path} cannot use a write-ahead log (SQLite answers {mode!r}); use a local disk.")
+    # FULL: a commit is on the disk when it returns. NORMAL would lose the last orders at a power cut.
+    connection.execute("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA fullfsync = ON")
+
+
+def _migrate(connection: apsw.Connection, path: Path) -> None:
+    with _exclusive(connection):
+        version = connection.pragma("user_version")
+        application = connection.pragma("application_id")
+        has_tables = connection.execute("SELECT count(*) FROM sqlite_schema").get > 0
+        if application != APPLICATION_ID and (has_tables or version):
+            raise JournalCorrupt(f"{path} is an SQLite file of another program; give the journal a path of its own.")
+        if version > len(SCHEMAS):
+            raise JournalTooNew(
+                f"The journal {path} has schema {version}; this release knows {len(SCHEMAS)}. Install the release that "
+                "wrote it, or a later one. No order was sent."
+            )
+        for number, name in enumerate(SCHEMAS[version:], start=version + 1):
+            connection.execute(resources.files(__package__).joinpath(name).read_text(encoding="utf-8"))
+            connection.pragma("user_version", number)
+        connection.pragma("application_id", APPLICATION_ID)
+
+
+class _exclusive:  # noqa: N801 - used as a statement
+    """One immediate transaction: commit at the end, roll back on any error."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
+
+    def __enter__(self) -> None:
+        self._connection.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._connection.execute("COMMIT")
+        elif self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+
+
+_MEANINGS: Final[tuple[tuple[tuple[type[Exception], ...], type[JournalError], str], ...]] = (
+    (
+        (apsw.BusyError, apsw.LockedError, apsw.ProtocolError),
+        JournalLocked,
+        "is locked by another program for longer than the busy timeout; close what has it open (a database browser, a "
+        "backup), then try again",
+    ),
+    (
+        (apsw.CorruptError, apsw.NotADBError, apsw.FormatError),
+        JournalCorrupt,
+        "is damaged or not a journal; keep the file, check today's orders on Kiwoom's own screen, then start with a new path",
+    ),
+    (
+        (apsw.ReadOnlyError, apsw.CantOpenError, apsw.PermissionsError, apsw.AuthError),
+        JournalReadOnly,
+        "cannot be written; check the rights of the file and its folder",
+    ),
+    ((apsw.FullError,), JournalReadOnly, "cannot be written because the disk is full; make room"),
+)
+
+
+class mapped_errors:  # noqa: N801 - used as a statement
+    """Turn SQLite's exceptions into `JournalError`: the one place that does."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: object) -> None:
+        if isinstance(error, apsw.Error):
+            raise to_journal_error(error, self._path) from error
+
+
+def to_journal_error(error: apsw.Error, path: Path) -> JournalError:
+    """Say what an SQLite error means for the people who trade."""
+    for kinds, ours, advice in _MEANINGS:
+        if isinstance(error, kinds):
+            return ours(f"The journal {path} {advice} ({type(error).__name__}). Nothing is sent without a durable record.")
+    return JournalError(
+        f"The journal {path} failed ({type(error).__name__}: {error}). Nothing is sent without a durable record."
+    )
+
+
+Operation = Callable[[apsw.Connection], object]

@@ -1,0 +1,437 @@
+"""What may be done to the journal, each as one transaction.
+
+These functions run in the committing thread, inside a savepoint: an exception leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from datetime import date, datetime
+from typing import Any, Final, TypeAlias
+
+import apsw
+from attrs import evolve, frozen
+
+from kiwoom_async._domain.intents import Attempt, Intent, OrderRequest
+from kiwoom_async._domain.reports import LedgerOrder
+from kiwoom_async._domain.states import AGREEING, ON_THE_BOOK, Delivery, Event, advance
+from kiwoom_async._domain.vocabulary import Desk
+from kiwoom_async._journal.queries import read_record
+from kiwoom_async._journal.records import (
+    ATTEMPT_COLUMNS,
+    Finding,
+    OrderRecord,
+    attempt_row,
+    intent_row,
+    read_attempt,
+    to_json,
+)
+from kiwoom_async.errors import ClientOrderIdConflict, IllegalTransition
+
+_INSERT_ATTEMPT: Final = (
+    f"INSERT INTO attempts ({ATTEMPT_COLUMNS}) VALUES ({', '.join('?' * len(ATTEMPT_COLUMNS.split(',')))})"  # noqa: S608
+)
+
+
+@frozen
+class DispatchPlan:
+    """Everything a durable permission to send needs.
+
+    Attributes:
+        request: What goes on the wire: the intent's request, aimed at its number.
+        follows: Number of the attempt this one may follow although that one went out; 0 for none.
+        waits_for_twins: An identical attempt whose outcome is not known forbids this one.
+    """
+
+    intent: Intent
+    request: OrderRequest
+    day: date
+    runner: str
+    boot_id: str
+    dispatched_at: datetime
+    dispatched: float
+    write_until: float
+    follows: int = 0
+    waits_for_twins: bool = True
+
+
+@frozen
+class Dispatched:
+    """The permission to send: this row is durable."""
+
+    attempt: Attempt
+
+
+@frozen
+class Known:
+    """The id has a history that forbids another send."""
+
+    record: OrderRecord
+
+
+@frozen
+class TwinOpen:
+    """An identical order is unresolved."""
+
+    client_order_id: str
+
+
+Permission: TypeAlias = Dispatched | Known | TwinOpen
+
+_MAY_BE_FOLLOWED: Final = frozenset({Delivery.REFUSED, Delivery.NOT_ACCEPTED})
+"""States after which another send is allowed to whoever holds the evidence: a refused token, a strong proof."""
+
+
+def dispatch(connection: apsw.Connection, plan: DispatchPlan) -> Permission:
+    """Permit one send, or say why not.
+
+    Raises:
+        ClientOrderIdConflict: The id belongs to another request.
+    """
+    intent = plan.intent
+    record = read_record(connection, intent.client_order_id)
+    if record is not None:
+        _require_same(record.intent, intent)
+        if not _may_send_again(record.last, plan):
+            return Known(record)
+    twin = _open_twin(connection, plan) if plan.waits_for_twins else None
+    if twin is not None:
+        return TwinOpen(twin)
+    if record is None:
+        connection.execute("INSERT INTO intents VALUES (?, ?, ?, ?, ?, ?, ?)", intent_row(intent))
+    number = 1 if record is None else record.last.number + (record.last.state is not Delivery.PREPARED)
+    attempt = Attempt(
+        client_order_id=intent.client_order_id,
+        number=number,
+        account=intent.account,
+        request=plan.request,
+        state=Delivery.DISPATCHED,
+        day=plan.day,
+        mark=_high_water(connection, intent.account, plan.request.desk, plan.day),
+        runner=plan.runner,
+        boot_id=plan.boot_id,
+        dispatched_at=plan.dispatched_at,
+        dispatched=plan.dispatched,
+        write_until=plan.write_until,
+    )
+    if record is not None and record.last.state is Delivery.PREPARED:
+        _store(connection, attempt)
+    else:
+        connection.execute(_INSERT_ATTEMPT, attempt_row(attempt))
+    _append(connection, attempt, Event.DISPATCHED, plan.dispatched_at, {"mark": attempt.mark})
+    return Dispatched(attempt)
+
+
+def _require_same(stored: Intent, asked: Intent) -> None:
+    differences = stored.request.differences(asked.request)
+    if stored.account != asked.account:
+        differences["account"] = ("another app key", "this app key")
+    if differences:
+        raise ClientOrderIdConflict(asked.client_order_id, differences)
+
+
+def _may_send_again(last: Attempt, plan: DispatchPlan) -> bool:
+    if last.state in {Delivery.NOT_SENT, Delivery.PREPARED}:
+        return True
+    return last.state in _MAY_BE_FOLLOWED and plan.follows == last.number
+
+
+def _open_twin(connection: apsw.Connection, plan: DispatchPlan) -> str | None:
+    return connection.execute(
+        "SELECT client_order_id FROM attempts WHERE account = ? AND fingerprint = ? AND client_order_id <> ? "
+        "AND state IN ('prepared', 'dispatched', 'unknown', 'candidates') AND state IN ('unknown', 'candidates') LIMIT 1",
+        (plan.intent.account, plan.request.fingerprint, plan.intent.client_order_id),
+    ).get
+
+
+def _high_water(connection: apsw.Connection, account: str, desk: Desk, day: date) -> int:
+    found = connection.execute(
+        "SELECT number FROM high_water WHERE account = ? AND ledger = ? AND day = ?",
+        (account, desk.ledger.value, day.isoformat()),
+    ).get
+    return found or 0
+
+
+def raise_high_water(connection: apsw.Connection, account: str, desk: Desk, day: date, number: int) -> None:
+    """Note an order number that is known to exist."""
+    connection.execute(
+        "INSERT INTO high_water VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET number = max(number, excluded.number)",
+        (account, desk.ledger.value, day.isoformat(), number),
+    )
+
+
+def prepare(connection: apsw.Connection, intent: Intent, attempt: Attempt) -> Known | Dispatched:
+    """Record an obligation: something to be sent once its target's number is known."""
+    record = read_record(connection, intent.client_order_id)
+    if record is not None:
+        _require_same(record.intent, intent)
+        return Known(record)
+    connection.execute("INSERT INTO intents VALUES (?, ?, ?, ?, ?, ?, ?)", intent_row(intent))
+    connection.execute(_INSERT_ATTEMPT, attempt_row(attempt))
+    _append(connection, attempt, None, attempt.dispatched_at, {"target": attempt.request.target})
+    return Dispatched(attempt)
+
+
+@frozen
+class Conclusion:
+    """What became of a finding.
+
+    Attributes:
+        attempt: As it is now.
+        contradiction: Set where the finding contradicts definite evidence; the state did not move.
+    """
+
+    attempt: Attempt
+    contradiction: str | None = None
+
+
+def conclude(connection: apsw.Connection, client_order_id: str, number: int, finding: Finding, at: datetime) -> Conclusion:
+    """Write what was learnt about an attempt: state, claim, history, in one transaction.
+
+    Raises:
+        IllegalTransition: The event does not fit the state and does not contradict it either.
+    """
+    attempt = _read_attempt(connection, client_order_id, number)
+    event = _fitting_event(connection, attempt, finding.event)
+    if (attempt.state, event) in AGREEING:
+        return _agree(connection, attempt, finding, at)
+    holder = _claim_holder(connection, attempt, finding)
+    if holder is not None:
+        return _contradict(connection, attempt, finding, at, f"order {finding.broker_order_id} is already claimed by {holder}")
+    try:
+        state = advance(attempt.state, event)
+    except IllegalTransition as error:
+        return _contradict(connection, attempt, finding, at, str(error))
+    moved = evolve(
+        attempt,
+        state=state,
+        reason=finding.reason,
+        ended=attempt.ended if finding.ended is None else finding.ended,
+        ended_at=attempt.ended_at if finding.ended_at is None else finding.ended_at,
+        is_answered=attempt.is_answered or finding.is_answered,
+        broker_order_id=finding.broker_order_id or attempt.broker_order_id,
+        resolved_by=finding.resolved_by or attempt.resolved_by,
+    )
+    if finding.broker_order_id is not None:
+        _claim(connection, moved, finding, at)
+    _store(connection, moved)
+    _append(connection, moved, event, at, {**finding.evidence, **({"reason": finding.reason} if finding.reason else {})})
+    return Conclusion(moved)
+
+
+def _fitting_event(connection: apsw.Connection, attempt: Attempt, event: Event) -> Event:
+    # Late evidence of an acceptance after a proof of absence: revived, or a duplicate if a resend is on the book.
+    if event is not Event.ACKNOWLEDGED or attempt.state is not Delivery.NOT_ACCEPTED:
+        return event
+    others = connection.execute(
+        "SELECT state FROM attempts WHERE client_order_id = ? AND number <> ?", (attempt.client_order_id, attempt.number)
+    )
+    return Event.DUPLICATED if any(Delivery(state) in ON_THE_BOOK for (state,) in others) else Event.REAPPEARED
+
+
+def _agree(connection: apsw.Connection, attempt: Attempt, finding: Finding, at: datetime) -> Conclusion:
+    if finding.broker_order_id not in {None, attempt.broker_order_id}:
+        text = f"order {finding.broker_order_id} is reported for it, but {attempt.broker_order_id} is known"
+        return _contradict(connection, attempt, finding, at, text)
+    if attempt.ended is None or (finding.ended is not None and finding.ended < attempt.ended):
+        # The sender itself knows better than the recovery when it was finished.
+        attempt = evolve(attempt, ended=finding.ended, ended_at=finding.ended_at or attempt.ended_at)
+        _store(connection, attempt)
+    _append(connection, attempt, None, at, {"confirms": finding.event.value, **finding.evidence})
+    return Conclusion(attempt)
+
+
+def _contradict(
+    connection: apsw.Connection, attempt: Attempt, finding: Finding, at: datetime, text: str
+) -> Conclusion:
+    evidence = {"contradiction": text, "event": finding.event.value, **finding.evidence}
+    _append(connection, attempt, None, at, evidence)
+    return Conclusion(attempt, contradiction=text)
+
+
+def _claim_holder(connection: apsw.Connection, attempt: Attempt, finding: Finding) -> str | None:
+    if finding.broker_order_id is None:
+        return None
+    row = connection.execute(
+        "SELECT client_order_id, attempt FROM claims WHERE account = ? AND ledger = ? AND day = ? AND broker_order_id = ?",
+        (
+            attempt.account,
+            attempt.request.desk.ledger.value,
+            (finding.claim_day or attempt.day).isoformat(),
+            finding.broker_order_id,
+        ),
+    ).fetchone()
+    if row is None or row == (attempt.client_order_id, attempt.number):
+        return None
+    return f"{row[0]!r}"
+
+
+def _claim(connection: apsw.Connection, attempt: Attempt, finding: Finding, at: datetime) -> None:
+    day = finding.claim_day or attempt.day
+    desk = attempt.request.desk
+    connection.execute(
+        "INSERT INTO claims (account, ledger, day, broker_order_id, client_order_id, attempt, claimed_at) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (
+            attempt.account,
+            desk.ledger.value,
+            day.isoformat(),
+            finding.broker_order_id,
+            attempt.client_order_id,
+            attempt.number,
+            at.isoformat(),
+        ),
+    )
+    connection.execute(
+        "DELETE FROM foreign_orders WHERE account = ? AND ledger = ? AND day = ? AND broker_order_id = ?",
+        (attempt.account, desk.ledger.value, day.isoformat(), finding.broker_order_id),
+    )
+    assert finding.broker_order_id is not None  # noqa: S101
+    raise_high_water(connection, attempt.account, desk, day, int(finding.broker_order_id))
+
+
+def _read_attempt(connection: apsw.Connection, client_order_id: str, number: int) -> Attempt:
+    row = connection.execute(
+        f"SELECT {ATTEMPT_COLUMNS} FROM attempts WHERE client_order_id = ? AND number = ?",  # noqa: S608
+        (client_order_id, number),
+    ).fetchone()
+    if row is None:
+        raise IllegalTransition(f"The journal has no attempt {number} of order {client_order_id!r}.")
+    return read_attempt(row)
+
+
+def _store(connection: apsw.Connection, attempt: Attempt) -> None:
+    connection.execute(
+        f"REPLACE INTO attempts ({ATTEMPT_COLUMNS}) VALUES ({', '.join('?' * len(ATTEMPT_COLUMNS.split(',')))})",  # noqa: S608
+        attempt_row(attempt),
+    )
+
+
+def _append(
+    connection: apsw.Connection, attempt: Attempt, event: Event | None, at: datetime, evidence: dict[str, Any]
+) -> None:
+    connection.execute(
+        "INSERT INTO history (client_order_id, attempt, at, event, state, evidence) VALUES (?, ?, ?, ?, ?, ?)",
+        (
+            attempt.client_order_id,
+            attempt.number,
+            at.isoformat(),
+            "noted" if event is None else event.value,
+            attempt.state.value,
+            json.dumps(evidence, ensure_ascii=False, default=to_json),
+        ),
+    )
+
+
+@frozen
+class OwnerEnded:
+    """How the recovery stamps attempts whose sender is gone."""
+
+    boot_id: str
+    now: float
+    at: datetime
+
+
+def adopt_orphans(connection: apsw.Connection, account: str, dead: Iterable[str], stamp: OwnerEnded) -> int:
+    """Turn every DISPATCHED row of a sender that is gone into UNKNOWN; give their count.
+
+    A sender is gone if its lock was free (`dead`) or if it has signed off. Stamps of an earlier boot mean nothing in
+    this one, so such attempts count as ended now.
+    """
+    gone = set(dead)
+    living = {runner for (runner,) in connection.execute("SELECT runner FROM runners")} - gone
+    connection.executemany("DELETE FROM runners WHERE runner = ?", [(runner,) for runner in gone])
+    rows = connection.execute(
+        f"SELECT {ATTEMPT_COLUMNS} FROM attempts WHERE account = ? "  # noqa: S608
+        "AND state IN ('prepared', 'dispatched', 'unknown', 'candidates') AND state <> 'prepared'",
+        (account,),
+    ).fetchall()
+    adopted = 0
+    for attempt in map(read_attempt, rows):
+        is_orphan = attempt.state is Delivery.DISPATCHED and attempt.runner not in living
+        is_of_another_boot = attempt.boot_id != stamp.boot_id
+        if not is_orphan and not (is_of_another_boot and attempt.state is not Delivery.DISPATCHED):
+            continue
+        ended = stamp.now if is_of_another_boot else max(stamp.now, attempt.write_until)
+        if attempt.ended is not None and not is_of_another_boot:
+            ended = attempt.ended
+        moved = evolve(
+            attempt,
+            state=Delivery.UNKNOWN if is_orphan else attempt.state,
+            boot_id=stamp.boot_id,
+            ended=ended,
+            ended_at=attempt.ended_at or stamp.at,
+            reason="the sending process ended" if is_orphan else attempt.reason,
+        )
+        _store(connection, moved)
+        _append(connection, moved, Event.LOST if is_orphan else None, stamp.at, {"reason": "the sending process ended"})
+        adopted += is_orphan
+    return adopted
+
+
+@frozen
+class LedgerNews:
+    """What a look at the ledger taught beyond the attempts it settled.
+
+    Attributes:
+        own: Rows of orders that are claimed.
+        foreign: Rows of orders that are proven to be others'.
+        highest: The highest order number seen.
+    """
+
+    account: str
+    desk: Desk
+    day: date
+    own: tuple[LedgerOrder, ...]
+    foreign: tuple[LedgerOrder, ...]
+    highest: int
+
+
+def note_ledger(connection: apsw.Connection, news: LedgerNews, at: datetime) -> None:
+    """Keep the last report of our orders, their channel, and whose the others are."""
+    place = (news.account, news.desk.ledger.value, news.day.isoformat())
+    for row in news.own:
+        connection.execute(
+            "UPDATE claims SET status = ?, filled_quantity = max(filled_quantity, ?), average_fill_price = ?, "
+            "leaves_quantity = ? WHERE account = ? AND ledger = ? AND day = ? AND broker_order_id = ?",
+            (
+                row.status.value,
+                row.filled_quantity,
+                None if row.average_fill_price is None else str(row.average_fill_price),
+                row.leaves_quantity,
+                *place,
+                row.broker_order_id,
+            ),
+        )
+        if row.channel:
+            connection.execute("INSERT OR IGNORE INTO channels VALUES (?, ?, ?)", (*place[:2], row.channel))
+    for row in news.foreign:
+        connection.execute(
+            "INSERT OR IGNORE INTO foreign_orders VALUES (?, ?, ?, ?, ?, ?)",
+            (*place, row.broker_order_id, row.channel, at.isoformat()),
+        )
+    if news.highest:
+        raise_high_water(connection, news.account, news.desk, news.day, news.highest)
+
+
+def take_lease(
+    connection: apsw.Connection, name: str, holder: str, *, boot_id: str, now: float, seconds: float
+) -> int | None:
+    """Take or renew a lease; give its epoch, or None while another holds it."""
+    row = connection.execute("SELECT holder, epoch, boot_id, expires FROM leases WHERE name = ?", (name,)).fetchone()
+    epoch = 1
+    if row is not None:
+        held_by, epoch, boot, expires = row
+        if held_by != holder:
+            is_alive = connection.execute("SELECT 1 FROM runners WHERE runner = ?", (held_by,)).get is not None
+            if is_alive and boot == boot_id and expires > now:
+                return None
+            epoch += 1
+    connection.execute("REPLACE INTO leases VALUES (?, ?, ?, ?, ?)", (name, holder, epoch, boot_id, now + seconds))
+    return epoch
+
+
+def release_lease(connection: apsw.Connection, name: str, holder: str) -> None:
+    """Give a lease back, if it is still ours."""
+    connection.execute("UPDATE leases SET expires = 0 WHERE name = ? AND holder = ?", (name, holder))

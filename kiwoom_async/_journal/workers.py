@@ -1,0 +1,158 @@
+"""The threads that talk to SQLite: one commits for everyone who waits, one reads.
+
+The event loop never touches the disk. What was handed to the committing thread is carried out, whatever happens to the
+task that waits for it: cancellation loses the news, never the record.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import apsw
+
+from kiwoom_async._journal.store import to_journal_error
+from kiwoom_async.errors import JournalError
+
+_T = TypeVar("_T")
+_Result = tuple[Any, BaseException | None]
+
+
+class _Job(Generic[_T]):
+    """One operation and the future of whoever waits for it."""
+
+    __slots__ = ("future", "loop", "operation")
+
+    def __init__(self, operation: Callable[[apsw.Connection], _T], loop: asyncio.AbstractEventLoop) -> None:
+        self.operation = operation
+        self.loop = loop
+        self.future: asyncio.Future[_T] = loop.create_future()
+
+
+class Worker:
+    """A thread that owns one connection and takes all waiting jobs at once."""
+
+    def __init__(self, name: str, connection: apsw.Connection, path: Path) -> None:
+        self._connection = connection
+        self._path = path
+        self._waiting: deque[_Job[Any]] = deque()
+        self._wake = threading.Condition()
+        self._is_closing = False
+        # A daemon: a bot that dies without closing its client must not hang at its exit. A commit that is cut off then
+        # is a crash like any other.
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self._thread.start()
+
+    async def run(self, operation: Callable[[apsw.Connection], _T]) -> _T:
+        """Carry out an operation in the thread.
+
+        Cancellation: the operation is carried out all the same.
+
+        Raises:
+            JournalError: SQLite failed; nothing of this operation is in the file, as far as SQLite can tell.
+        """
+        job = _Job(operation, asyncio.get_running_loop())
+        with self._wake:
+            if self._is_closing:
+                raise JournalError("The journal is closed; open a new client.")
+            self._waiting.append(job)
+            self._wake.notify()
+        return await job.future
+
+    def close(self) -> None:
+        """Finish what was handed in, close the connection and end the thread. Blocks; call it in a thread."""
+        with self._wake:
+            self._is_closing = True
+            self._wake.notify()
+        self._thread.join()
+
+    def _work(self) -> None:
+        while True:
+            with self._wake:
+                while not self._waiting and not self._is_closing:
+                    self._wake.wait()
+                if not self._waiting:
+                    break
+                batch = list(self._waiting)
+                self._waiting.clear()
+            _deliver(batch, self._carry_out([job.operation for job in batch]))
+        self._connection.close()
+
+    def _carry_out(self, operations: list[Callable[[apsw.Connection], Any]]) -> list[_Result]:
+        return [self._attempt(operation) for operation in operations]
+
+    def _attempt(self, operation: Callable[[apsw.Connection], Any]) -> _Result:
+        try:
+            return operation(self._connection), None
+        except apsw.Error as error:
+            return None, self._explain(error)
+        except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits, not to this thread
+            return None, error
+
+    def _explain(self, error: apsw.Error) -> JournalError:
+        explained = to_journal_error(error, self._path)
+        explained.__cause__ = error
+        return explained
+
+
+class CommittingWorker(Worker):
+    """Group commit: one transaction, and so one fsync, for every operation that waits at that moment.
+
+    Each operation runs in a savepoint of its own, so that one that fails takes no other with it.
+    """
+
+    def _carry_out(self, operations: list[Callable[[apsw.Connection], Any]]) -> list[_Result]:
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            results = [self._in_savepoint(operation) for operation in operations]
+            self._connection.execute("COMMIT")
+        except BaseException as error:  # noqa: BLE001 - every waiter has to hear of it
+            explained = self._explain(error) if isinstance(error, apsw.Error) else error
+            self._roll_back()
+            return [(None, explained)] * len(operations)
+        return results
+
+    def _in_savepoint(self, operation: Callable[[apsw.Connection], Any]) -> _Result:
+        self._connection.execute("SAVEPOINT operation")
+        result = self._attempt(operation)
+        error = result[1]
+        if error is not None:
+            if not self._connection.in_transaction:
+                raise error  # a full disk or a failing one: SQLite has rolled everything back
+            self._connection.execute("ROLLBACK TO operation")
+        self._connection.execute("RELEASE operation")
+        return result
+
+    def _roll_back(self) -> None:
+        try:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+        except apsw.Error:
+            # The connection is beyond use; every later operation fails and says so.
+            pass
+
+
+def _deliver(batch: list[_Job[Any]], results: list[_Result]) -> None:
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], _Result]]] = {}
+    for job, result in zip(batch, results, strict=True):
+        by_loop.setdefault(job.loop, []).append((job.future, result))
+    for loop, outcomes in by_loop.items():
+        try:
+            loop.call_soon_threadsafe(_settle, outcomes)
+        except RuntimeError:
+            # The loop was closed while we committed: nobody waits any more, and the record stands.
+            continue
+
+
+def _settle(outcomes: list[tuple[asyncio.Future[Any], _Result]]) -> None:
+    for future, (value, error) in outcomes:
+        if future.done():
+            continue  # the waiter was cancelled
+        if error is None:
+            future.set_result(value)
+        else:
+            future.set_exception(error)

@@ -1,0 +1,142 @@
+"""Intact answers, read once: status, JSON, Kiwoom's two layers of codes, the page cursor."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from attrs import frozen
+
+from kiwoom_async._wire.codes import CODE_MEANINGS, CodeMeaning
+from kiwoom_async._wire.exchange import Answer
+from kiwoom_async.errors import AuthenticationError, InvalidRequest, QueryFailed, RateLimited
+
+_GATEWAY_CODE: Final = re.compile(r"\[(\d{3,5}):")
+"""`phrase[CODE:text]`, written by the gateway [M]."""
+_HOST_CODE: Final = re.compile(r"^\s*\[\d{3,6}\]\((\w{3,8}):")
+"""`[2000](CODE:text)`, written by the order and account host [M]."""
+_SUCCESS: Final = frozenset({"0", "0000"})
+"""An integer on most TRs, a text on some [M]."""
+
+
+@frozen
+class Reading:
+    """An answer as far as it can be read.
+
+    Attributes:
+        is_intact: HTTP 200 (or a status that carries Kiwoom's JSON) with a JSON object and a `return_code`.
+        flaw: What is wrong with it, where it is not intact.
+        return_code: As text; empty where it is missing.
+        code: The code inside `return_msg`, or the return code itself where it is one of the table's.
+    """
+
+    status: int
+    is_intact: bool
+    flaw: str
+    body: Mapping[str, Any]
+    return_code: str = ""
+    code: str = ""
+    message: str = ""
+
+    @property
+    def is_success(self) -> bool:
+        """Tell whether `return_code` says success."""
+        return self.is_intact and self.status == 200 and self.return_code in _SUCCESS  # noqa: PLR2004
+
+    @property
+    def meaning(self) -> CodeMeaning | None:
+        """Give what the code proves; None for a code that is not on the table."""
+        return CODE_MEANINGS.get(self.code) if self.is_intact and not self.is_success else None
+
+
+def read_answer(answer: Answer, api_id: str) -> Reading:
+    """Read an answer without judging it. Never raises."""
+    try:
+        body = json.loads(answer.content)
+    except ValueError:
+        return _broken(answer, f"HTTP {answer.status} without readable JSON")
+    if not isinstance(body, dict):
+        return _broken(answer, f"HTTP {answer.status} with JSON that is not an object")
+    answered = answer.headers.get("api-id", api_id)
+    if answered != api_id:
+        return _broken(answer, f"the answer is for {answered!r}, not for {api_id}")
+    raw = body.get("return_code")
+    if isinstance(raw, bool) or not isinstance(raw, int | str) or not str(raw).strip():
+        return _broken(answer, f"HTTP {answer.status}, return_code missing or unreadable")
+    return_code, message = str(raw).strip(), str(body.get("return_msg", ""))
+    code = _extract_code(return_code, message)
+    return Reading(answer.status, is_intact=True, flaw="", body=body, return_code=return_code, code=code, message=message)
+
+
+def _broken(answer: Answer, flaw: str) -> Reading:
+    return Reading(answer.status, is_intact=False, flaw=flaw, body={})
+
+
+def _extract_code(return_code: str, message: str) -> str:
+    for pattern in (_HOST_CODE, _GATEWAY_CODE):
+        if found := pattern.search(message):
+            return found[1]
+    return return_code
+
+
+@frozen
+class Cursor:
+    """Where the next page starts: `next-key`."""
+
+    next_key: str
+
+
+@frozen
+class Page:
+    """One page of a query.
+
+    Attributes:
+        body: The JSON object; empty where the broker says by an error that the list is empty.
+        cursor: None on the last page.
+    """
+
+    body: Mapping[str, Any]
+    cursor: Cursor | None
+
+
+def read_page(answer: Answer, api_id: str) -> Page:
+    """Read a query's answer.
+
+    Raises:
+        QueryFailed: Anything that is not a complete, successful answer. Never means that there is nothing.
+        AuthenticationError: The token or the key was refused.
+        RateLimited: Kiwoom's rate limit.
+        InvalidRequest: Kiwoom did not understand the query.
+    """
+    reading = read_answer(answer, api_id)
+    if reading.is_success:
+        return Page(reading.body, _read_cursor(answer, api_id))
+    if not reading.is_intact:
+        raise QueryFailed(api_id, reading.flaw)
+    if reading.meaning is CodeMeaning.EMPTY_LIST:
+        return Page({}, None)
+    raise _query_error(reading, api_id)
+
+
+def _read_cursor(answer: Answer, api_id: str) -> Cursor | None:
+    if answer.headers.get("cont-yn", "").strip().upper() != "Y":
+        return None
+    next_key = answer.headers.get("next-key", "").strip()
+    if not next_key:
+        raise QueryFailed(api_id, "more pages are announced (cont-yn Y) but next-key is empty")
+    return Cursor(next_key)
+
+
+def _query_error(reading: Reading, api_id: str) -> Exception:
+    details = {"code": reading.code, "broker_message": reading.message, "api_id": api_id}
+    match reading.meaning:
+        case CodeMeaning.TOKEN_REFUSED | CodeMeaning.ACCESS_REFUSED:
+            return AuthenticationError(f"{api_id}: access was refused ({reading.code}).", **details)
+        case CodeMeaning.RATE_LIMIT:
+            return RateLimited(f"{api_id}: too many requests ({reading.code}); wait a second and ask again.", **details)
+        case CodeMeaning.INPUT_ERROR:
+            return InvalidRequest(f"{api_id}: not understood ({reading.code}): {reading.message}", **details)
+        case _:
+            return QueryFailed(api_id, f"return_code {reading.return_code}, code {reading.code}: {reading.message}")
