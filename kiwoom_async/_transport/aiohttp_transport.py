@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import aiohttp
 import httpx
+from aiohttp.http import HttpProcessingError
 
 from kiwoom_async._transport.mark import GUARD, MARK, DeliveryMark, Guard
 
@@ -48,6 +49,8 @@ _ERRORS: Final[tuple[tuple[type[BaseException], type[httpx.RequestError]], ...]]
     (aiohttp.ClientPayloadError, httpx.RemoteProtocolError),
     (aiohttp.TooManyRedirects, httpx.TooManyRedirects),
     (aiohttp.ClientResponseError, httpx.RemoteProtocolError),
+    # A malformed body reaches the reader unwrapped.
+    (HttpProcessingError, httpx.RemoteProtocolError),
     (aiohttp.InvalidURL, httpx.UnsupportedProtocol),
     (aiohttp.NonHttpUrlClientError, httpx.UnsupportedProtocol),
     (aiohttp.ClientConnectionError, httpx.ReadError),
@@ -56,20 +59,25 @@ _ERRORS: Final[tuple[tuple[type[BaseException], type[httpx.RequestError]], ...]]
 )
 
 
+def counterpart(kind: type[BaseException]) -> type[httpx.RequestError]:
+    """Name httpx's class for a class of aiohttp or of the operating system."""
+    return next((ours for theirs, ours in _ERRORS if issubclass(kind, theirs)), httpx.NetworkError)
+
+
 def translate(error: Exception, request: httpx.Request) -> httpx.RequestError:
     """Turn what aiohttp or the operating system raised into httpx's exception.
 
     Args:
-        error: An `aiohttp.ClientError` or an `OSError`.
+        error: A `ClientError`, an `HttpProcessingError` or an `OSError`.
         request: The request it happened to.
 
     Returns:
         The exception to raise; its text holds nothing the server sent, which could be a token.
     """
-    kind = next((ours for theirs, ours in _ERRORS if isinstance(error, theirs)), httpx.NetworkError)
-    name = type(error).__name__
-    is_local = isinstance(error, OSError | aiohttp.ClientConnectionError) and str(error)
-    return kind(f"{name}: {error}" if is_local else name, request=request)
+    text = type(error).__name__
+    if isinstance(error, OSError):
+        text = f"{text}: {error}"
+    return counterpart(type(error))(text, request=request)
 
 
 class _Passage:
@@ -189,7 +197,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 timeout=_client_timeout(timeout.get("connect"), timeout.get("read")),
             ) as answer:
                 content = await answer.read()
-        except (aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
             raise translate(error, request) from error
         finally:
             _PASSAGE.reset(passage)

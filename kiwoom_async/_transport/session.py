@@ -43,6 +43,18 @@ def _breakdown(error: Exception, mark: DeliveryMark) -> Breakdown:
     return Breakdown(kind, detail, handed_over=mark.may_have_left)
 
 
+def _refusal(guard: Guard, mark: DeliveryMark) -> Breakdown | None:
+    try:
+        guard()
+    except Exception as error:  # noqa: BLE001 - whatever stops the guard stops the request
+        # Proven: the transport has not been called.
+        mark.keep()
+        if isinstance(error, SendAborted):
+            return Breakdown(BreakdownKind.ABORTED, error.reason, handed_over=False)
+        return _breakdown(error, mark)
+    return None
+
+
 class RestSession:
     """Send requests to one host over one transport.
 
@@ -128,11 +140,8 @@ class RestSession:
                 },
             },
         )
-        if guard is not None and not self._knows_guard:
-            try:
-                guard()
-            except SendAborted as refusal:
-                return Breakdown(BreakdownKind.ABORTED, refusal.reason, handed_over=False)
+        if guard is not None and not self._knows_guard and (refused := _refusal(guard, mark)) is not None:
+            return refused
         # Transports bound single phases at best; the scope bounds the whole, also where one ignores its
         # timeouts. One without a mark does not tell when the answer's time begins.
         patience = connect_timeout if self._knows_guard else connect_timeout + response_timeout
