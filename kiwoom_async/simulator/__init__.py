@@ -1,0 +1,49 @@
+"""A local broker that speaks Kiwoom's REST API: for tests, for trying a bot out, for proving the client right.
+
+Its purpose is to be wrong in every way the real broker has been seen to be wrong, on demand and from a seed, while its
+own book (`broker.orders`) tells the truth that a client must find out.
+
+Its law: it shares nothing with the client but the words of an order. It may import the value types of `_domain` and the
+one source of time; it writes and reads its own JSON, so that it cannot repeat a mistake of the client's wire.
+
+Read `exchange.py` (pure: books, numbers, fills), then `faults.py`, then `service.py`, which joins them; `server.py` and
+`transport.py` only deliver what the service replies.
+
+```python
+async with Simulator(seed=1, faults=[Fault(FaultKind.DROP_AFTER_ACCEPTANCE)]) as broker:
+    async with KiwoomClient(credentials, environment=broker.environment, journal=path) as client:
+        order = await client.stock.buy("005930", 10, price=70_000)
+    assert len(broker.orders) == 1
+```
+"""
+
+from __future__ import annotations
+
+from kiwoom_async.simulator.broker import Simulator
+from kiwoom_async.simulator.exchange import LimitFill, Liquidity
+from kiwoom_async.simulator.faults import ORDER_FAULTS, QUERY_FAULTS, Fault, FaultKind, FaultPlan
+from kiwoom_async.simulator.gate import RateLimitStyle, TokenPolicy
+from kiwoom_async.simulator.orders import BookOrder, Channel, Fill, Flavour, ReceivedRequest
+from kiwoom_async.simulator.queries import EmptyList
+from kiwoom_async.simulator.rejections import Funds, Hours
+
+__all__ = [
+    "ORDER_FAULTS",
+    "QUERY_FAULTS",
+    "BookOrder",
+    "Channel",
+    "EmptyList",
+    "Fault",
+    "FaultKind",
+    "FaultPlan",
+    "Fill",
+    "Flavour",
+    "Funds",
+    "Hours",
+    "LimitFill",
+    "Liquidity",
+    "RateLimitStyle",
+    "ReceivedRequest",
+    "Simulator",
+    "TokenPolicy",
+]

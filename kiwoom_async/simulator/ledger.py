@@ -1,0 +1,78 @@
+"""The broker's memory: every order of every day, with every state it was in.
+
+The succession of states is kept because a view may be late: an order is listed some seconds after it was accepted, a
+replica that stopped shows the past. A view is therefore always asked as of a moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from typing import Any
+
+from attrs import define, evolve, field
+
+from kiwoom_async.simulator.orders import BookOrder, Instant
+
+
+@define
+class Entry:
+    """One order: its states with the moment of each, and how much later the views show them."""
+
+    states: list[tuple[float, BookOrder]]
+    lag: float
+
+    @property
+    def current(self) -> BookOrder:
+        """The truth, whatever the views show."""
+        return self.states[-1][1]
+
+    def seen_at(self, tick: float) -> BookOrder | None:
+        """Give the state a view shows at a moment; None if the order is not listed yet."""
+        seen = tick - self.lag
+        for since, order in reversed(self.states):
+            if since <= seen:
+                return order
+        return None
+
+
+@define
+class Ledger:
+    """All entries, by day and number, and in the order of acceptance."""
+
+    days: dict[date, dict[str, Entry]] = field(factory=dict)
+    accepted: list[Entry] = field(factory=list)
+
+    def add(self, order: BookOrder, now: Instant, lag: float) -> None:
+        """Write a new order down.
+
+        Raises:
+            ValueError: The number exists on that day.
+        """
+        entries = self.days.setdefault(order.day, {})
+        if order.broker_order_id in entries:
+            raise ValueError(f"Order number {order.broker_order_id} exists already on {order.day}.")
+        entry = Entry([(now.tick, order)], lag)
+        entries[order.broker_order_id] = entry
+        self.accepted.append(entry)
+
+    def change(self, day: date, number: str, now: Instant, **changes: Any) -> BookOrder:  # noqa: ANN401 - fields of BookOrder
+        """Replace the state of an order; the former ones stay readable."""
+        entry = self.days[day][number]
+        changed = evolve(entry.current, **changes)
+        entry.states.append((now.tick, changed))
+        return changed
+
+    def find(self, day: date, number: str) -> BookOrder | None:
+        """Give an order as it is now; None if the number is unknown on that day."""
+        entry = self.days.get(day, {}).get(number)
+        return None if entry is None else entry.current
+
+    def of_day(self, day: date) -> Iterator[BookOrder]:
+        """Walk through the orders of a day as they are now, in the order of acceptance."""
+        return (entry.current for entry in self.days.get(day, {}).values())
+
+    def view(self, day: date, tick: float) -> list[BookOrder]:
+        """List the orders of a day as a view shows them at a moment, in the order of their numbers."""
+        shown = (entry.seen_at(tick) for entry in self.days.get(day, {}).values())
+        return sorted((order for order in shown if order is not None), key=lambda order: order.broker_order_id)
