@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import anyio
 
 from kiwoom_async._domain.ambient import Ambient
@@ -59,8 +61,13 @@ class Limiter:
             self._budgets.give_back(reservation)
 
     async def _wait(self, reservation: Reservation, deadline: float | None) -> None:
-        while (seconds := self._budgets.begin(reservation, self._ambient.monotonic())) > 0:
-            # A stall can have moved the slot back behind the deadline.
-            if deadline is not None and reservation.starts_at > deadline:
-                raise SlotDenied(reservation.api_id)
+        latest = math.inf if deadline is None else deadline
+        while (now := self._ambient.monotonic()) <= latest:
+            seconds = self._budgets.begin(reservation, now)
+            if seconds == 0:
+                return
+            if reservation.starts_at > latest:
+                # A stall has moved the slot back behind the deadline.
+                break
             await anyio.sleep(seconds)
+        raise SlotDenied(reservation.api_id)

@@ -1,0 +1,316 @@
+"""The access token: issued once for all who wait, renewed in time, dropped once when Kiwoom refuses it.
+
+One token serves the whole process, because Kiwoom may invalidate the older one when another is issued, and
+because issuing is limited much harder than anything else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from datetime import datetime, timedelta
+from typing import Any, Final, Protocol
+
+import anyio
+from attrs import field, frozen
+
+from kiwoom_async._domain.ambient import Ambient
+from kiwoom_async._domain.settings import KST, Credentials, Timing
+from kiwoom_async._transport.session import RestSession
+from kiwoom_async._wire.exchange import Answer, Breakdown, Exchange
+from kiwoom_async.errors import AuthenticationError, KiwoomError, NotSent
+
+ISSUE: Final = "au10001"
+REVOKE: Final = "au10002"
+
+RENEW_BEFORE: Final = timedelta(seconds=600)
+"""Source: Kiwoom's published client renews 600 s before the end."""
+
+COOL_DOWN: Final = 1.1
+"""Seconds between the starts of two issues; doubled after each setback. Source: the mock takes one request
+per second and TR, measured as 1.05 s; issuing is said to be limited harder, without a number."""
+
+COOL_DOWN_AT_MOST: Final = 10.0
+"""Seconds. Source: our choice: a permanently refused key must not flood Kiwoom, and a network that is back
+must not find us asleep."""
+
+SHORT_LIFE: Final = 60.0
+"""A token refused within this many seconds of its issue counts as a setback, so that a permanent refusal
+slows down.
+Source: our choice; a healthy token lives 24 hours."""
+
+_CODE: Final = re.compile(r"\[([0-9A-Z]{3,6}):")
+"""The gateway writes `category[CODE:text]`. Source: Kiwoom's published client looks for `\\[(\\d{3,5}):`."""
+
+_RATE_LIMIT_CODES: Final = frozenset({"1700", "1701", "1702"})
+_BAD_REQUEST: Final = 400
+_SERVER_FAULT: Final = 500
+_TOO_MANY_REQUESTS: Final = 429
+
+
+@frozen
+class Token:
+    """An access token. Its repr never shows it.
+
+    Attributes:
+        value: What follows "Bearer".
+        expires_at: The end of its life, aware.
+    """
+
+    value: str = field(repr=False)
+    expires_at: datetime
+
+    @property
+    def authorization(self) -> str:
+        """The value of the authorization header."""
+        return f"Bearer {self.value}"
+
+
+class TokenStore(Protocol):
+    """A place that several processes with the same app key share a token through."""
+
+    async def load(self) -> Token | None:
+        """Read the token that some process has issued last."""
+
+    async def save(self, token: Token) -> None:
+        """Make a newly issued token known to the others."""
+
+
+@frozen
+class _Failure:
+    """Why there is no token; each waiter raises an error of its own from it."""
+
+    text: str
+    code: str | None = None
+    broker_message: str = ""
+
+    def error(self) -> KiwoomError:
+        if self.code is None:
+            return NotSent(
+                f"No access token: {self.text}. Nothing that needs one was sent; the next call tries again.",
+                api_id=ISSUE,
+            )
+        return AuthenticationError(
+            f"Kiwoom refused to issue an access token ({self.code}): {self.text}. Nothing was sent. Check "
+            "the app key and the secret, that they belong to this environment (live and mock have their own), and "
+            "that this machine's address is registered on the portal.",
+            code=self.code,
+            broker_message=self.broker_message,
+            api_id=ISSUE,
+        )
+
+
+class TokenKeeper:
+    """Keep one valid token.
+
+    Args:
+        session: Where to ask.
+        credentials: The app key and the secret.
+        ambient: The clocks.
+        timing: How long to wait for a connection and for an answer.
+        store: Shared with other processes. None: this process keeps its own token.
+    """
+
+    def __init__(
+        self,
+        session: RestSession,
+        credentials: Credentials,
+        ambient: Ambient,
+        timing: Timing,
+        *,
+        store: TokenStore | None = None,
+    ) -> None:
+        self._session = session
+        self._credentials = credentials
+        self._ambient = ambient
+        self._timing = timing
+        self._store = store
+        self._token: Token | None = None
+        self._refused: str | None = None
+        self._issue: asyncio.Task[Token | _Failure] | None = None
+        self._started_at: float | None = None
+        self._setbacks = 0
+        self._last_failure = _Failure("none was issued yet")
+
+    async def get(self, *, deadline: float | None = None) -> Token:
+        """Give the valid token; issue one where there is none.
+
+        Args:
+            deadline: A value of `Ambient.monotonic`. None: wait as long as one issue takes.
+
+        Raises:
+            AuthenticationError: Kiwoom refused the credentials; `.code` says why.
+            NotSent: The token could not be had, for reasons of the network, the rate limit or the deadline.
+
+        Cancellation: Ends this wait only; the issue goes on for the others.
+
+        Source: au10001.
+        """
+        token = self._token
+        if token is not None and (self._is_fresh(token) or self._rests_while_valid(token)):
+            return token
+        if self._issue is None:
+            self._issue = asyncio.create_task(self._issue_once(), name="kiwoom_async token issue")
+            self._issue.add_done_callback(_look_at)
+        seconds = None if deadline is None else max(0.0, deadline - self._ambient.monotonic())
+        try:
+            async with asyncio.timeout(seconds):
+                outcome = await asyncio.shield(self._issue)
+        except TimeoutError:
+            outcome = _Failure(f"none came before the deadline; before that: {self._last_failure.text}")
+        if isinstance(outcome, Token):
+            return outcome
+        # Renewal begins ten minutes before the end; until then a failure to renew hurts nobody.
+        if token is not None and token is self._token and self._ambient.now() < token.expires_at:
+            return token
+        raise outcome.error()
+
+    def reject(self, token: Token) -> None:
+        """Drop a token that Kiwoom refused (8005 and its family).
+
+        Compares first: of many requests that were refused with the same token only the first one drops it, so
+        that they cause one new issue.
+        """
+        if self._token is None or self._token.value != token.value:
+            return
+        self._token = None
+        self._refused = token.value
+        age = self._ambient.monotonic() - (self._started_at or 0.0)
+        self._setbacks = self._setbacks + 1 if self._started_at is not None and age < SHORT_LIFE else 0
+
+    async def revoke(self) -> bool:
+        """Give the token back to Kiwoom and forget it.
+
+        Returns:
+            Whether Kiwoom confirmed it. False also where there was none.
+
+        Source: au10002.
+        """
+        token, self._token = self._token, None
+        if token is None:
+            return False
+        outcome = _parse(await self._post("/oauth2/revoke", REVOKE, token=token.value), self._credentials)
+        return not isinstance(outcome, _Failure)
+
+    async def aclose(self) -> None:
+        """End an issue that is under way. The token stays valid at Kiwoom; see `revoke`."""
+        task, self._issue = self._issue, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _issue_once(self) -> Token | _Failure:
+        try:
+            shared = await self._shared()
+            if shared is not None:
+                self._token = shared
+                return shared
+            await self._cool_down()
+            self._started_at = self._ambient.monotonic()
+            exchange = await self._post("/oauth2/token", ISSUE, grant_type="client_credentials")
+            answer = _parse(exchange, self._credentials)
+            outcome = answer if isinstance(answer, _Failure) else _token_in(answer, self._ambient.now())
+            if isinstance(outcome, Token):
+                self._token = outcome
+                if self._store is not None:
+                    await self._store.save(outcome)
+            else:
+                self._setbacks += 1
+                self._last_failure = outcome
+            return outcome
+        finally:
+            self._issue = None
+
+    async def _shared(self) -> Token | None:
+        token = None if self._store is None else await self._store.load()
+        if token is None or token.value == self._refused or not self._is_fresh(token):
+            return None
+        return token
+
+    def _is_fresh(self, token: Token) -> bool:
+        return self._ambient.now() < token.expires_at - RENEW_BEFORE
+
+    def _rests_while_valid(self, token: Token) -> bool:
+        # A renewal has just failed: nobody waits for the next one while the old token still serves.
+        return self._issue is None and self._rest() > 0 and self._ambient.now() < token.expires_at
+
+    def _rest(self) -> float:
+        if self._started_at is None:
+            return 0.0
+        pause = min(COOL_DOWN_AT_MOST, COOL_DOWN * 2.0 ** min(self._setbacks, 10))
+        return self._started_at + pause - self._ambient.monotonic()
+
+    async def _cool_down(self) -> None:
+        while (rest := self._rest()) > 0:  # noqa: ASYNC110 - waits for time, not for an event
+            await anyio.sleep(rest)
+
+    async def _post(self, path: str, api_id: str, **fields: str) -> Exchange:
+        body = {
+            **fields,
+            "appkey": self._credentials.app_key,
+            "secretkey": self._credentials.secret_key,
+        }
+        return await self._session.post(
+            path,
+            headers={"api-id": api_id},
+            content=json.dumps(body).encode(),
+            connect_timeout=self._timing.connect_timeout,
+            response_timeout=self._timing.response_timeout,
+        )
+
+
+def _look_at(task: asyncio.Task[Token | _Failure]) -> None:
+    # A fault of the store is raised in those who wait; if all of them have gone, it must not be reported as
+    # lost.
+    if not task.cancelled():
+        task.exception()
+
+
+def _parse(exchange: Exchange, credentials: Credentials) -> dict[str, Any] | _Failure:
+    """Read an answer about tokens. No text quotes the content: it can hold a token."""
+    if isinstance(exchange, Breakdown):
+        return _Failure(f"the request failed ({exchange.detail})")
+    answer = _object_in(exchange)
+    if answer is None:
+        return _Failure(f"the answer (HTTP {exchange.status}) is not a JSON object")
+    return_code = str(answer.get("return_code", 0))
+    if return_code in {"0", "0000"} and exchange.status < _BAD_REQUEST:
+        return answer
+    message = str(answer.get("return_msg", ""))
+    for secret in (credentials.app_key, credentials.secret_key):
+        message = message.replace(secret, "…")
+    found = _CODE.search(message)
+    code = found[1] if found else return_code
+    if exchange.status == _TOO_MANY_REQUESTS or code in _RATE_LIMIT_CODES:
+        return _Failure(f"Kiwoom's rate limit for issuing tokens was met ({code})")
+    # The authentication codes are the 8000s; return_code 3 is their envelope. Others say nothing about the
+    # key.
+    if exchange.status < _SERVER_FAULT and (code.startswith("8") or return_code == "3"):
+        return _Failure(message, code=code, broker_message=message)
+    return _Failure(f"Kiwoom answered HTTP {exchange.status}, code {code}: {message}")
+
+
+def _object_in(answer: Answer) -> dict[str, Any] | None:
+    try:
+        content = json.loads(answer.content)
+    except ValueError:
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _token_in(answer: dict[str, Any], now: datetime) -> Token | _Failure:
+    value, expires = answer.get("token"), answer.get("expires_dt")
+    # Printable ASCII without blanks: anything else would break the header of every later request.
+    if not isinstance(value, str) or not re.fullmatch(r"[!-~]+", value):
+        return _Failure("the answer holds no token")
+    try:
+        # Korean time without a zone (measured: exactly 24 hours after an issue in Korea).
+        expires_at = datetime.strptime(str(expires), "%Y%m%d%H%M%S").replace(tzinfo=KST)
+    except ValueError:
+        return _Failure("expires_dt in the answer is not YYYYMMDDHHmmss")
+    if expires_at <= now:
+        return _Failure(
+            "the token in the answer has expired already: compare this machine's clock with Korean time"
+        )
+    return Token(value, expires_at)
