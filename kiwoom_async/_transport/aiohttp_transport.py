@@ -29,9 +29,10 @@ POOL_LIMIT: Final = 256
 allow ten requests per second, so waiting for a connection means that something hangs."""
 
 KEEPALIVE_SECONDS: Final = 15.0
-"""How long an idle connection is reused. Source: the shortest idle timeouts of common servers (Tomcat 20 s,
-IIS and load balancers 60 s, nginx 75 s) are longer; a request sent on a connection that the server is just
-closing has an unknown outcome, so we close first."""
+"""How long an idle connection is reused. Source: aiohttp's default, below what usual gateways allow (Tomcat
+20 s, AWS load balancers 60 s, nginx 75 s; Kiwoom's is not known). A request that meets the server's close on
+its way has an unknown outcome, so we close first; a server with a shorter timeout is mostly seen closing
+before the next use."""
 
 _ERRORS: Final[tuple[tuple[type[BaseException], type[httpx.RequestError]], ...]] = (
     # The first match wins, so that leaves stand before their bases. A test enumerates aiohttp's whole tree.

@@ -92,9 +92,9 @@ class _Failure:
                 api_id=ISSUE,
             )
         return AuthenticationError(
-            f"Kiwoom refused to issue an access token ({self.code}): {self.text}. Nothing was sent. Check "
-            "the app key and the secret, that they belong to this environment (live and mock have their own), and "
-            "that this machine's address is registered on the portal.",
+            f"Kiwoom refused to issue an access token ({self.code}): {self.text}. Nothing was sent. "
+            "Check the app key and the secret, that they belong to this environment (live and mock have "
+            "their own), and that this machine's address is registered on the portal.",
             code=self.code,
             broker_message=self.broker_message,
             api_id=ISSUE,

@@ -88,6 +88,18 @@ def test_given_back_moment_is_free_again() -> None:
     assert moments(budgets, 1) == [1.0 + MARGIN]
 
 
+def test_given_back_moment_is_no_way_past_those_who_wait() -> None:
+    """Requests of one TR keep their order, also where somebody in the middle went away."""
+    budgets = RateBudgets(Limits(orders_per_second=1))
+    moments(budgets, 1)
+    gone = budgets.reserve(0.0, "kt10000", ORDERS)
+    waiting = budgets.reserve(0.0, "kt10000", ORDERS)
+    assert gone is not None
+    assert waiting is not None
+    budgets.give_back(gone)
+    assert moments(budgets, 1) > [waiting.starts_at]
+
+
 def test_late_start_moves_those_that_wait() -> None:
     """After a stall the starts are counted where they really happen."""
     budgets = RateBudgets(Limits(orders_per_second=1))
