@@ -1,13 +1,14 @@
-"""A local broker that speaks Kiwoom's REST API: for tests, for trying a bot out, for proving the client right.
+"""A local broker that speaks Kiwoom's REST API: for tests, for trials of a bot, for proving the client.
 
-Its purpose is to be wrong in every way the real broker has been seen to be wrong, on demand and from a seed, while its
-own book (`broker.orders`) tells the truth that a client must find out.
+Its purpose is to be wrong in every way the real broker has been seen to be wrong, on demand and from a seed,
+while its own book (`broker.orders`) tells the truth that a client must find out.
 
-Its law: it shares nothing with the client but the words of an order. It may import the value types of `_domain` and the
-one source of time; it writes and reads its own JSON, so that it cannot repeat a mistake of the client's wire.
+Its law: it shares nothing with the client but the words of an order. It may import the value types of
+`_domain` and the one source of time; it writes and reads its own JSON, so that it cannot repeat a mistake of
+the client's wire.
 
-Read `exchange.py` (pure: books, numbers, fills), then `faults.py`, then `service.py`, which joins them; `server.py` and
-`transport.py` only deliver what the service replies.
+Read `exchange.py` (pure: books, numbers, fills), then `faults.py`, then `service.py`, which joins them;
+`server.py` and `transport.py` only deliver what the service replies.
 
 ```python
 async with Simulator(seed=1, faults=[Fault(FaultKind.DROP_AFTER_ACCEPTANCE)]) as broker:

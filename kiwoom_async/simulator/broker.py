@@ -81,11 +81,11 @@ class Simulator:
     accept_any_user_agent: bool = False
     rate_limit_style: RateLimitStyle = RateLimitStyle.HTTP_429
     fr_ord_no_inclusive: bool = True
-    liquidity: Liquidity = Liquidity()
+    liquidity: Liquidity = field(factory=Liquidity)
     prices: Mapping[str, int] = field(factory=dict)
     check_ticks: bool = True
     hours: Hours = Hours.ALWAYS
-    funds: Funds = Funds()
+    funds: Funds = field(factory=Funds)
     listen: bool = True
     observer: Callable[[str], None] | None = None
     _service: Service = field(init=False)
@@ -179,7 +179,7 @@ class Simulator:
 
     @property
     def orders(self) -> tuple[BookOrder, ...]:
-        """Every order, modify and cancel that a request has put on the book, any day, in the order of acceptance."""
+        """Every order, modify and cancel that a request has put on the book, any day, as accepted."""
         return tuple(order for order in self.all_orders if not order.is_foreign)
 
     @property
@@ -210,7 +210,7 @@ class Simulator:
 
     @property
     def late_acceptances_dropped(self) -> int:
-        """Requests that were still to be accepted when the simulator was closed; they never reached the book."""
+        """Requests still to be accepted when the simulator was closed; they never reached the book."""
         return 0 if self._is_running else self._late.pending
 
     @property
@@ -296,8 +296,8 @@ class Simulator:
     def advance_day(self) -> date:
         """Change the day by script: working orders expire, order numbers restart low, old days stay readable.
 
-        The broker's calendar goes to the day after the open one. If the clock has arrived there by itself, nothing
-        more is added to it; otherwise the broker is a day ahead of the clock from now on.
+        The broker's calendar goes to the day after the open one. If the clock has arrived there by itself,
+        nothing more is added to it; otherwise the broker is a day ahead of the clock from now on.
         """
         day = self._service.exchange.day + timedelta(days=1)
         self._service.advance_day(day)

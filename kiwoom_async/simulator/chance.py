@@ -1,7 +1,8 @@
 """Where the simulator's chance comes from: one seed, so that one run replays exactly.
 
-Two kinds are needed. A generator serves what follows the order of events (gaps between order numbers). A draw by label
-serves what must not depend on the order of events: two clients that send the same keys meet the same faults.
+Two kinds are needed. A generator serves what follows the order of events (gaps between order numbers). A draw
+by label serves what must not depend on the order of events: two clients that send the same keys meet the same
+faults.
 """
 
 from __future__ import annotations

@@ -1,10 +1,12 @@
 """The exchange: order books with price-time priority, order numbers, fills, the end of the day.
 
-Pure: no I/O, no clock (`now` is an argument), chance only from the generator it is given. It takes requests that
-`rejections.py` has let pass; a request that cannot be carried out is a `ValueError`, the mistake of the caller.
+Pure: no I/O, no clock (`now` is an argument), chance only from the generator it is given. It takes requests
+that `rejections.py` has let pass; a request that cannot be carried out is a `ValueError`, the mistake of the
+caller.
 
-The market around our account is a single market maker who trades any quantity at the last price of a symbol. A plain
-limit order rests unless the liquidity says otherwise, because most tests want an order that stays open.
+The market around our account is a single market maker who trades any quantity at the last price of a symbol.
+A plain limit order rests unless the liquidity says otherwise, because most tests want an order that stays
+open.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ DEFAULT_PRICES: Final[Mapping[Desk, int]] = {Desk.STOCK: 70_000, Desk.CREDIT: 70
 
 LARGEST_NUMBER: Final = 9_999_999
 LARGEST_GAP: Final = 5
-"""Other accounts take up to this many numbers between two of ours. Our choice; the mock showed gaps of 8 to 800."""
+"""Other accounts take fewer numbers than this between two of ours. Our choice; on the mock, 8 to 800."""
 
 
 @unique
@@ -171,8 +173,8 @@ class Exchange:
     _last_number: int = 0
     _last_execution: int = 0
 
-    def place(self, request: OrderRequest, now: Instant) -> BookOrder:
-        """Accept a new order and trade what can be traded."""
+    def place(self, request: OrderRequest, now: Instant, number: str | None = None) -> BookOrder:
+        """Accept a new order and trade what can be traded; without a number it gets the next one."""
         if request.side is None or request.quantity is None:
             raise ValueError("A new order needs a side and a quantity.")
         hint = request.price
@@ -180,7 +182,7 @@ class Exchange:
             # Where nobody knows the price, a stop order is taken to be out of reach.
             hint = request.stop_price + (-1 if request.side is Side.BUY else 1)
         book = self._book(request.symbol, request.desk, hint)
-        number = self.next_number()
+        number = number or self.next_number()
         order = self._admit(request, now, number, request.side, request.quantity)
         if order.order_type is OrderType.STOP_LIMIT:
             self._change(number, now, is_armed=True)
@@ -195,7 +197,9 @@ class Exchange:
         parent = self.get(request.original or "")
         moved = request.quantity or parent.leaves_quantity
         if not 0 < moved <= parent.leaves_quantity:
-            raise ValueError(f"Order {parent.broker_order_id} has {parent.leaves_quantity} left, not {moved}.")
+            raise ValueError(
+                f"Order {parent.broker_order_id} has {parent.leaves_quantity} left, not {moved}."
+            )
         self._take_away(parent, moved, now)
         number = self.next_number()
         self._admit(request, now, number, parent.side, moved, parent=parent)
@@ -227,8 +231,9 @@ class Exchange:
 
     def carry_out(self, request: OrderRequest, now: Instant) -> BookOrder:
         """Do what a request asks."""
-        deeds = {Action.NEW: self.place, Action.MODIFY: self.modify, Action.CANCEL: self.cancel}
-        return deeds[request.action](request, now)
+        if request.action is Action.NEW:
+            return self.place(request, now)
+        return self.modify(request, now) if request.action is Action.MODIFY else self.cancel(request, now)
 
     def fill(self, number: str, quantity: int | None, price: int | None, now: Instant) -> BookOrder:
         """Let a stranger trade with a working order.
@@ -252,7 +257,10 @@ class Exchange:
         return self.get(number)
 
     def move_price(self, symbol: str, price: int, now: Instant, desk: Desk = Desk.STOCK) -> None:
-        """Let the market trade a symbol at a price: stops fire, reached limit orders trade if the liquidity says so."""
+        """Let the market trade a symbol at a price; stops fire.
+
+        Limit orders that it reaches trade where the liquidity says so.
+        """
         book = self._book(symbol, desk, price)
         book.last = price
         if self.liquidity.limit_orders is LimitFill.MARKETABLE:
@@ -279,9 +287,13 @@ class Exchange:
                 continue
             if order.order_type is OrderType.CONDITIONAL_LIMIT and self.liquidity.market_maker:
                 # 조건부지정가 becomes a market order in the closing auction.
-                self._execute(order.broker_order_id, order.leaves_quantity, self._books[order.symbol].last, now)
+                self._execute(
+                    order.broker_order_id, order.leaves_quantity, self._books[order.symbol].last, now
+                )
             else:
-                self._change(order.broker_order_id, now, leaves_quantity=0, is_armed=False, status=OrderStatus.EXPIRED)
+                self._change(
+                    order.broker_order_id, now, leaves_quantity=0, is_armed=False, status=OrderStatus.EXPIRED
+                )
         for book in self._books.values():
             book.queues = {side: _Queue(side) for side in Side}
             book.armed.clear()
@@ -308,6 +320,11 @@ class Exchange:
             raise ValueError("The order numbers of the day are used up; advance the day.")
         return f"{self._last_number:07d}"
 
+    def skipped_number(self, below: str) -> str | None:
+        """Give the largest free order number below one; None if all are taken."""
+        free = (f"{number:07d}" for number in range(int(below) - 1, 0, -1))
+        return next((number for number in free if self.ledger.find(self.day, number) is None), None)
+
     def skip_numbers(self, count: int) -> None:
         """Let other accounts take order numbers."""
         self._last_number += count
@@ -324,7 +341,7 @@ class Exchange:
             book = self._books[symbol] = _Book(self.prices.get(symbol) or price or DEFAULT_PRICES[desk])
         return book
 
-    def _admit(  # noqa: PLR0913 - the parts of one row
+    def _admit(
         self,
         request: OrderRequest,
         now: Instant,
@@ -384,10 +401,10 @@ class Exchange:
     def _limit(self, order: BookOrder, book: _Book) -> int | None:
         """Find the limit an order works with; None: any price."""
         pricing = _BEHAVIORS[order.order_type].pricing
-        if pricing is _Pricing.NONE:
-            return None
         if pricing is _Pricing.OWN or order.price:
             return order.price
+        if pricing is _Pricing.NONE:
+            return None
         if pricing is _Pricing.LAST:
             return book.last
         side = order.side if pricing is _Pricing.OWN_BEST else _OPPOSITE[order.side]
@@ -401,10 +418,10 @@ class Exchange:
         limit = self._limit(order, book)
         order = self._change(number, now, working_price=limit)
         outside = self._outside_price(order, behavior, limit, book)
-        if behavior.rest is _Rest.ALL_OR_NONE and outside is None:
-            if self._available(order, limit, book) < order.leaves_quantity:
-                self._change(number, now, leaves_quantity=0, status=OrderStatus.CANCELED)
-                return
+        is_all_or_none = behavior.rest is _Rest.ALL_OR_NONE and outside is None
+        if is_all_or_none and self._available(order, limit, book) < order.leaves_quantity:
+            self._change(number, now, leaves_quantity=0, status=OrderStatus.CANCELED)
+            return
         self._cross(order, limit, outside, book, now)
         order = self.get(number)
         if order.leaves_quantity and outside is not None:
@@ -416,9 +433,15 @@ class Exchange:
             return
         self._rest(order, limit, book, now)
 
-    def _outside_price(self, order: BookOrder, behavior: _Behavior, limit: int | None, book: _Book) -> int | None:
+    def _outside_price(
+        self, order: BookOrder, behavior: _Behavior, limit: int | None, book: _Book
+    ) -> int | None:
         """Find the price at which the market maker takes the order at once; None if he does not."""
-        if behavior.meets_market_maker and self.liquidity.market_maker and _is_reached(order.side, limit, book.last):
+        if (
+            behavior.meets_market_maker
+            and self.liquidity.market_maker
+            and _is_reached(order.side, limit, book.last)
+        ):
             return book.last
         return None
 
@@ -427,7 +450,7 @@ class Exchange:
         reached = (place for place in queue.places if _is_reached(order.side, limit, queue.price_of(place)))
         return sum(self.get(place[2]).leaves_quantity for place in reached)
 
-    def _cross(  # noqa: PLR0913 - one trade has these parts
+    def _cross(
         self, order: BookOrder, limit: int | None, outside: int | None, book: _Book, now: Instant
     ) -> None:
         """Trade with the orders in the book that are at least as good as the market maker."""
@@ -480,7 +503,9 @@ class Exchange:
             is_armed=False,
             status=OrderStatus.PARTIALLY_FILLED if left else OrderStatus.FILLED,
         )
-        self.fills.append(Fill(self.day, number, execution_id, order.symbol, order.side, quantity, price, now.at))
+        self.fills.append(
+            Fill(self.day, number, execution_id, order.symbol, order.side, quantity, price, now.at)
+        )
         book = self._books[order.symbol]
         book.last = price
         if not left:

@@ -1,8 +1,8 @@
 """What can go wrong between a client and the broker, and the plans that make it happen.
 
-A fault is chosen when a request arrives. A script hits the next matching requests in order. Rates hit at random, but the
-chance of an order request depends on nothing but the seed, its `Idempotency-Key` and how often that key was seen: two
-clients that send the same keys meet the same faults.
+A fault is chosen when a request arrives. A script hits the next matching requests in order. Rates hit at
+random, but the chance of an order request depends on nothing but the seed, its `Idempotency-Key` and how
+often that key was seen: two clients that send the same keys meet the same faults.
 """
 
 from __future__ import annotations
@@ -64,7 +64,8 @@ class _KindRule:
 
     Attributes:
         accepted: What `Fault.accepted=None` means in a script.
-        is_settled: Whether the kind itself says if the order is accepted; `Fault.accepted` then changes nothing.
+        is_settled: Whether the kind itself says if the order is accepted; `Fault.accepted` then changes
+            nothing.
     """
 
     purpose: Purpose = Purpose.ORDER
@@ -122,10 +123,10 @@ class Fault:
 
     Attributes:
         kind: What happens.
-        accepted: Whether the order is on the book all the same; None: what is usual for the kind. Kinds whose name says
-            it ignore this.
-        seconds: DELAY_ANSWER, ACCEPT_LATE, REFUSE_CONNECTION: how long. STALE_LEDGER: how old the view is. HANG: the
-            connection closes after this long; None: never.
+        accepted: Whether the order is on the book all the same; None: what is usual for the kind. Kinds whose
+            name says it ignore this.
+        seconds: DELAY_ANSWER, ACCEPT_LATE, REFUSE_CONNECTION: how long. STALE_LEDGER: how old the view is.
+            HANG: the connection closes after this long; None: never.
         after_bytes: RESET_AFTER_BYTES: how much of the answer arrives; None: half of it.
         status: The HTTP status, where the kind has several.
         api_ids: Which TRs; None: all orders or all queries, as the kind says.
@@ -225,7 +226,9 @@ class FaultPlan:
     def __attrs_post_init__(self) -> None:
         for kinds in (ORDER_FAULTS, QUERY_FAULTS):
             if sum(self.rates.get(kind, 0.0) for kind in kinds) > 1.0 + 1e-9:
-                raise ValueError("The rates of the order faults, and those of the query faults, must not exceed 1 in sum.")
+                raise ValueError(
+                    "The rates of the order faults, and those of the query faults, must not exceed 1 in sum."
+                )
 
     @classmethod
     def of(cls, faults: FaultPlan | Iterable[Fault] | None) -> FaultPlan:
@@ -336,6 +339,8 @@ class FaultDirector:
             fault,
             accepted=draw("accepted") < 0.5 if fault.accepted is None else fault.accepted,  # noqa: PLR2004 - a coin
             seconds=_SHORTEST + draw("seconds") * span if fault.seconds is None else fault.seconds,
-            after_bytes=int(draw("bytes") * _LONGEST_PREFIX) if fault.after_bytes is None else fault.after_bytes,
+            after_bytes=int(draw("bytes") * _LONGEST_PREFIX)
+            if fault.after_bytes is None
+            else fault.after_bytes,
             status=fault.status or statuses[int(draw("status") * len(statuses))],
         )

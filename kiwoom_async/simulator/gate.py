@@ -83,12 +83,12 @@ class TokenOffice:
         self._valid.clear()
 
 
-_WINDOW: Final = 1.0
-
-
 @define
 class RateGate:
-    """Counts requests over the last second, per class and per TR, as the portal describes it."""
+    """Counts recent requests, per class and per TR, as the portal describes it.
+
+    The window is a second; for a rate below 1 it is as long as one request takes.
+    """
 
     limits: Limits
     _passed: dict[str, deque[float]] = field(factory=dict)
@@ -101,15 +101,16 @@ class RateGate:
         }.get(purpose)
         rates = ((purpose.name, of_class), (api_id, self.limits.per_tr_per_second))
         for name, rate in rates:
-            if rate is not None and len(self._recent(name, tick)) + 1 > max(rate * _WINDOW, 1.0):
+            if rate is not None and len(self._recent(name, tick, rate)) + 1 > max(rate, 1.0):
                 return rate
         for name, rate in rates:
             if rate is not None:
-                self._recent(name, tick).append(tick)
+                self._recent(name, tick, rate).append(tick)
         return None
 
-    def _recent(self, name: str, tick: float) -> deque[float]:
+    def _recent(self, name: str, tick: float, rate: float) -> deque[float]:
+        window = max(1.0, 1.0 / rate)
         recent = self._passed.setdefault(name, deque())
-        while recent and recent[0] <= tick - _WINDOW:
+        while recent and recent[0] <= tick - window:
             recent.popleft()
         return recent

@@ -1,7 +1,7 @@
 """The broker's memory: every order of every day, with every state it was in.
 
-The succession of states is kept because a view may be late: an order is listed some seconds after it was accepted, a
-replica that stopped shows the past. A view is therefore always asked as of a moment.
+The succession of states is kept because a view may be late: an order is listed some seconds after it was
+accepted, a replica that stopped shows the past. A view is therefore always asked as of a moment.
 """
 
 from __future__ import annotations
@@ -75,4 +75,6 @@ class Ledger:
     def view(self, day: date, tick: float) -> list[BookOrder]:
         """List the orders of a day as a view shows them at a moment, in the order of their numbers."""
         shown = (entry.seen_at(tick) for entry in self.days.get(day, {}).values())
-        return sorted((order for order in shown if order is not None), key=lambda order: order.broker_order_id)
+        return sorted(
+            (order for order in shown if order is not None), key=lambda order: order.broker_order_id
+        )

@@ -1,4 +1,4 @@
-"""The records of the simulated broker: a request for an order, an order on the book, a fill, a received request.
+"""The records of the simulated broker: order requests, orders on the book, fills, received requests.
 
 All are frozen. A change of an order is a new record with the same number; `ledger.py` keeps the succession.
 """
@@ -73,15 +73,16 @@ class OrderRequest:
 class BookOrder:
     """One order request that the broker accepted, as it stands now.
 
-    A cancel is a row of its own with status CANCELED. An order whose rest was moved away by a modify is CANCELED too:
-    what is left of it lives under the number of the modify.
+    A cancel is a row of its own with status CANCELED. An order whose rest was moved away by a modify is
+    CANCELED too: what is left of it lives under the number of the modify.
 
     Attributes:
         original: The number that a modify or a cancel addressed; None for a new order.
         root: The first number of the chain; its own number for a new order.
         confirmed_quantity: What a modify really moved, or a cancel really cancelled (cnfm_qty).
         idempotency_key: The header as received. The broker ignores it; it is here for audits.
-        working_price: The limit the order works with; differs from `price` for types that take it from the book.
+        working_price: The limit the order works with; differs from `price` for types that take it from the
+            book.
         filled_amount: Won traded so far.
         is_armed: A stop order whose stop has not been reached.
         is_foreign: Placed by `place_foreign`, not by a request.

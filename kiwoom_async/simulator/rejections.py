@@ -1,8 +1,9 @@
 """Why the broker refuses: the codes of both environments and the checks that lead to them.
 
-A refusal of the order host is `[2000](CODE:text)` with return_code 20; one of the gateway is `phrase[CODE:text]` with a
-return_code of its own. Codes and short texts: collected from live answers and public fixtures. Where one environment's
-code is not known, the nearest known one stands in; the table says so.
+A refusal of the order host is `[2000](CODE:text)` with return_code 20; one of the gateway is
+`phrase[CODE:text]` with a return_code of its own. Codes and short texts: collected from live answers and
+public fixtures. Where one environment's code is not known, the nearest known one stands in; the table says
+so.
 """
 
 from __future__ import annotations
@@ -14,7 +15,15 @@ from typing import Final
 
 from attrs import frozen
 
-from kiwoom_async._domain.vocabulary import GOLD_SYMBOLS, ORDER_TYPE_RULES, Action, Desk, OrderType, Route, Side
+from kiwoom_async._domain.vocabulary import (
+    GOLD_SYMBOLS,
+    ORDER_TYPE_RULES,
+    Action,
+    Desk,
+    OrderType,
+    Route,
+    Side,
+)
 from kiwoom_async.simulator.exchange import Exchange
 from kiwoom_async.simulator.orders import BookOrder, Flavour, Instant, OrderRequest
 
@@ -154,7 +163,11 @@ _GATEWAY: Final[Mapping[GatewayCode, tuple[int, str, str]]] = {
     GatewayCode.WRONG_URI: (3, _INPUT, "해당 URI에서는 지원하는 API ID가 아닙니다. API ID={}"),
     GatewayCode.API_ID_UNKNOWN: (2, _INPUT, "해당 API ID는 존재하지 않습니다. API ID={}"),
     GatewayCode.FIELD_MISSING: (2, _INPUT, "필수 입력 값에 값이 존재하지 않습니다. 필수입력 파라미터={}"),
-    GatewayCode.AUTHORIZATION_MISSING: (2, _INPUT, "Http header에 authorization 필드가 설정되어 있지 않습니다"),
+    GatewayCode.AUTHORIZATION_MISSING: (
+        2,
+        _INPUT,
+        "Http header에 authorization 필드가 설정되어 있지 않습니다",
+    ),
     GatewayCode.FIELD_MALFORMED: (2, _INPUT, "입력 값 형식이 올바르지 않습니다. 파라미터={}"),
     GatewayCode.TOO_MANY_REQUESTS: (
         5,
@@ -282,7 +295,8 @@ class Rules:
         return None
 
     def _hours(self, request: OrderRequest, now: Instant) -> Reason | None:
-        if self.hours is Hours.ALWAYS:
+        is_free = request.action is Action.CANCEL and self.flavour is Flavour.REAL
+        if self.hours is Hours.ALWAYS or is_free:
             return None
         if now.at.weekday() >= _SATURDAY:
             return Reason.CLOSED_DAY
@@ -292,7 +306,7 @@ class Rules:
         if clock < _CLOSES:
             return None
         is_after_market = _AFTER_MARKET[0] <= clock < _AFTER_MARKET[1] and self.flavour is Flavour.REAL
-        # KRX after-market since 2026-09-14: limit orders trade, market orders are refused; the mock refuses all.
+        # KRX after-market since 2026-09-14: limit orders trade, market orders do not; the mock refuses all.
         return None if is_after_market and request.order_type is OrderType.LIMIT else Reason.AFTER_HOURS
 
     def _funds(self, request: OrderRequest, exchange: Exchange) -> Refusal | None:

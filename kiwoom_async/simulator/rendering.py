@@ -1,8 +1,8 @@
 """How the broker writes an order down: each view's row with its own names, paddings, times and texts.
 
-The quirks are Kiwoom's, not ours: left zero padding in the kt views, plain numbers in the ka views, two forms of time, no
-time at all for gold, text where the request had a code. Written from the published field tables, and knowing nothing of
-the library's own reader, so that a wrong reader cannot be confirmed by its own twin.
+The quirks are Kiwoom's, not ours: left zero padding in the kt views, plain numbers in the ka views, two forms
+of time, no time at all for gold, text where the request had a code. Written from the published field tables,
+and knowing nothing of the library's own reader, so that a wrong reader cannot be confirmed by its own twin.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ def kt00007_row(order: BookOrder, scene: Scene) -> Row:
 
 
 def kt50031_row(order: BookOrder, scene: Scene) -> Row:
-    """One row of the gold ledger. An open order without a fill shows nothing left, as the published example does."""
+    """One row of the gold ledger; as in the published example, an open order without a fill has 0 left."""
     leaves = padded(order.leaves_quantity if order.filled_quantity else 0)
     return _detail(order, scene, order.symbol, leaves)
 
@@ -275,7 +275,7 @@ def ka10075_row(order: BookOrder, scene: Scene) -> Row:
     }
 
 
-def ka10076_row(order: BookOrder, scene: Scene) -> Row:
+def ka10076_row(order: BookOrder, scene: Scene) -> Row:  # noqa: ARG001 - one signature for all rows
     """One order with fills, cumulative."""
     return {
         "ord_no": order.broker_order_id,

@@ -1,7 +1,7 @@
 """The broker on a socket: carries out replies, also those that break off.
 
-A dropped connection must look to the client like the real thing, so a reset is a real RST (`SO_LINGER` with 0 seconds)
-and a refused connection is a port on which nobody listens.
+A dropped connection must look to the client like the real thing, so a reset is a real RST (`SO_LINGER` with 0
+seconds) and a refused connection is a port on which nobody listens.
 """
 
 from __future__ import annotations
@@ -20,13 +20,10 @@ from attrs import define, field
 from kiwoom_async.simulator.service import Delivery, Manner, Reply, Service
 
 _GRACE: Final = 0.02
-"""Seconds between the last byte and the RST: the peer must have read the bytes, or the reset takes them away again."""
+"""Seconds between the last byte and the RST: a reset takes away what the peer has not read yet."""
 _LINGER_ZERO: Final = struct.pack("ii", 1, 0)
 _BACKLOG: Final = 1024
-# A connection that a fault has cut is no error worth a line, and aiohttp would write one.
-_silent: Final = logging.getLogger("kiwoom_async.simulator.wire")
-_silent.addHandler(logging.NullHandler())
-_silent.propagate = False
+_log: Final = logging.getLogger("kiwoom_async.simulator")
 
 
 def reset(transport: asyncio.BaseTransport | None) -> None:
@@ -44,7 +41,12 @@ def raw_answer(reply: Reply) -> bytes:
     """Write a reply as the bytes of HTTP/1.1."""
     phrase = HTTPStatus(reply.status).phrase
     headers = {**reply.headers, "Content-Length": str(len(reply.body))}
-    lines = [f"HTTP/1.1 {reply.status} {phrase}", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
+    lines = [
+        f"HTTP/1.1 {reply.status} {phrase}",
+        *(f"{name}: {value}" for name, value in headers.items()),
+        "",
+        "",
+    ]
     return "\r\n".join(lines).encode() + reply.body
 
 
@@ -108,7 +110,7 @@ class SocketServer:
         server = web.Server(
             self._serve,
             access_log=None,
-            logger=_silent,
+            logger=_log,
         )
         self._runner = web.ServerRunner(server, shutdown_timeout=0.1)
         await self._runner.setup()
@@ -195,7 +197,7 @@ class SocketServer:
             self.late.start(self._accept_after(delivery.seconds or 0.0))
         if transport is not None:
             transport.close()
-        # aiohttp notices the closed connection and answers nobody; cancelling the handler keeps it from trying.
+        # The connection is gone; a cancelled handler keeps aiohttp from writing an answer to it.
         raise asyncio.CancelledError
 
     async def _accept_after(self, seconds: float) -> None:

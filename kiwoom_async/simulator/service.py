@@ -1,7 +1,7 @@
 """From a request to a reply, without a socket: gateway, orders, queries, and the faults between them.
 
-A reply says not only what is answered but how it is delivered: in full, in part, late, or not at all. The servers
-(`server.py`, `transport.py`) carry that out and decide nothing.
+A reply says not only what is answered but how it is delivered: in full, in part, late, or not at all. The
+servers (`server.py`, `transport.py`) carry that out and decide nothing.
 """
 
 from __future__ import annotations
@@ -120,9 +120,9 @@ class _Request:
         return self.headers.get("next-key", "") if self.headers.get("cont-yn") == "Y" else ""
 
 
-_BLOCKED_AGENT: Final = re.compile(r"(?i)^python(?!-requests)|aiohttp/")
-"""A firewall in front answers aiohttp's own name with an HTML page. Python's other defaults are blocked too, so that a
-client without a name of its own is found out; `requests` is let in, as Kiwoom's published samples use it."""
+_BLOCKED_AGENT: Final = re.compile(r"(?i)^(python(?!-requests)|aiohttp)")
+"""A firewall in front answers aiohttp's own name with an HTML page. Python's other defaults are blocked too:
+a client without a name of its own is found out. `requests` is let in, as Kiwoom's own samples use it."""
 _BLOCKED_PAGE: Final = "<html><head><title>Request Blocked</title></head><body>Request Blocked</body></html>"
 _ERROR_PAGE: Final = "<html><head><title>Error</title></head><body>Service Unavailable</body></html>"
 _JSON: Final = "application/json;charset=UTF-8"
@@ -171,7 +171,7 @@ class Service:
         return self.rules.flavour
 
     def now(self) -> Instant:
-        """Read both clocks, as the broker's calendar has it; opens a new day where the clock has passed midnight."""
+        """Read both clocks, in the broker's calendar; a clock past midnight opens a new day."""
         at, tick = self.ambient.now().astimezone(KST), self.ambient.monotonic()
         instant = Instant(datetime.combine(max(korean_day(at), self.exchange.day), at.timetz()), tick)
         if instant.at.date() > self.exchange.day:
@@ -193,7 +193,7 @@ class Service:
         text = body.decode("utf-8", "replace")
         kept = {name: value for name, value in lower.items() if name != "authorization"}
         self.requests.append(ReceivedRequest(api_id, path, MappingProxyType(kept), text, now.at))
-        if not self.habits.accepts_any_user_agent and _BLOCKED_AGENT.search(lower.get("user-agent", "python")):
+        if not self.habits.accepts_any_user_agent and _BLOCKED_AGENT.search(lower.get("user-agent", "")):
             return self._page(_BLOCKED_PAGE, 400)
         read = self._read(method, path, api_id, lower, text)
         if isinstance(read, GatewayRefusal):
@@ -209,11 +209,11 @@ class Service:
     def _read(
         self, method: str, path: str, api_id: str, headers: Mapping[str, str], text: str
     ) -> _Request | GatewayRefusal:
-        if not api_id:
-            return gateway_refusal(GatewayCode.API_ID_MISSING)
         rule = TRANSACTIONS.get(api_id)
         if rule is None:
-            return gateway_refusal(GatewayCode.API_ID_UNKNOWN, api_id)
+            return gateway_refusal(
+                GatewayCode.API_ID_UNKNOWN if api_id else GatewayCode.API_ID_MISSING, api_id
+            )
         if rule.path != path or method != "POST":
             return gateway_refusal(GatewayCode.WRONG_URI, api_id)
         try:
@@ -228,13 +228,13 @@ class Service:
         return _Request(rule, headers, body)
 
     def _passed(self, request: _Request, now: Instant) -> GatewayRefusal | None:
-        """Check the token, the limits and the fields, in this order; None: the request may go on."""
+        """Check the token, the limits and the fields, in this order; None: it may go on."""
         rule = request.rule
         if rule.purpose is not Purpose.TOKEN:
             authorization = request.headers.get("authorization", "")
             if not authorization:
                 return gateway_refusal(GatewayCode.AUTHORIZATION_MISSING)
-            if not self.office.accepts(authorization, now.at):
+            if not self.office.accepts(authorization, self.ambient.now()):
                 return gateway_refusal(GatewayCode.TOKEN_INVALID)
         if self.gate is not None:
             rate = self.gate.refused_at(rule.api_id, rule.purpose, now.tick)
@@ -262,18 +262,21 @@ class Service:
 
     # The three purposes
 
-    def _answer(self, request: _Request, now: Instant, *, age: float = 0.0, is_by_offset: bool = False) -> _Content:
+    def _answer(
+        self, request: _Request, now: Instant, *, age: float = 0.0, is_by_offset: bool = False
+    ) -> _Content:
         refusal = self._passed(request, now)
         if refusal is not None:
             return self._refused(refusal)
         if request.rule.purpose is Purpose.ORDER:
             return self._order(request, now)
         if request.rule.purpose is Purpose.TOKEN:
-            return self._token(request, now)
+            return self._token(request)
         return self._query(request, now, age=age, is_by_offset=is_by_offset)
 
-    def _token(self, request: _Request, now: Instant) -> _Content:
-        body = request.body
+    def _token(self, request: _Request) -> _Content:
+        # Tokens live by the clock, not by the calendar: a day that a script has changed does not age them.
+        body, clock = request.body, self.ambient.now().astimezone(KST)
         if not self.office.knows(body["appkey"], body["secretkey"]):
             return self._refused(gateway_refusal(GatewayCode.KEYS_WRONG))
         done: Answer = {"return_code": 0, "return_msg": "정상적으로 처리되었습니다"}
@@ -282,7 +285,7 @@ class Service:
             return _Content(done)
         if body["grant_type"] != "client_credentials":
             return self._refused(gateway_refusal(GatewayCode.FIELD_MALFORMED, "grant_type"))
-        token = self.office.issue(body["appkey"], now.at)
+        token = self.office.issue(body["appkey"], clock)
         expires = token.expires_at.strftime("%Y%m%d%H%M%S")
         return _Content({"expires_dt": expires, "token_type": "bearer", "token": token.text, **done})
 
@@ -305,7 +308,9 @@ class Service:
     def _query(self, request: _Request, now: Instant, *, age: float, is_by_offset: bool) -> _Content:
         api_id, body = request.rule.api_id, request.body
         if api_id == "ka00001":
-            return _Content({"acctNo": self.account, "return_code": 0, "return_msg": "정상적으로 처리되었습니다"})
+            return _Content(
+                {"acctNo": self.account, "return_code": 0, "return_msg": "정상적으로 처리되었습니다"}
+            )
         view = VIEWS[api_id]
         digest = digest_of(api_id, body)
         try:
@@ -395,7 +400,10 @@ class Service:
         return self._reply(request.rule.api_id, content)
 
     def _insert_foreign(self, request: _Request, now: Instant) -> None:
-        """Place an order that makes the rows of the view move by one place."""
+        """Place an order that makes the rows of the view move by one place.
+
+        In a rising list it takes a number that was skipped before the page: an order that was listed late.
+        """
         rows = [entry.current for entry in self.exchange.ledger.accepted]
         view = VIEWS.get(request.rule.api_id)
         like = next((row for row in reversed(rows) if view and (row.desk is Desk.GOLD) is view.is_gold), None)
@@ -412,7 +420,11 @@ class Service:
             channel=Channel.HOME_TRADING,
             is_foreign=True,
         )
-        self.exchange.place(wanted, now)
+        number = None
+        if request.body.get("qry_tp") == "1" and request.next_key:
+            cursor = Cursor.read(request.next_key, digest_of(request.rule.api_id, request.body))
+            number = self.exchange.skipped_number(cursor.anchor)
+        self.exchange.place(wanted, now, number)
 
     # Replies
 
@@ -455,7 +467,9 @@ class Service:
         return self._reply(request.rule.api_id, _Content(done))
 
     def _unexpected(self, request: _Request, _fault: Fault, _content: _Content) -> Reply:
-        return self._reply(request.rule.api_id, self._refused(gateway_refusal(GatewayCode.UNEXPECTED, "timeout")))
+        return self._reply(
+            request.rule.api_id, self._refused(gateway_refusal(GatewayCode.UNEXPECTED, "timeout"))
+        )
 
     def _token_invalid(self, request: _Request, _fault: Fault, _content: _Content) -> Reply:
         return self._reply(request.rule.api_id, self._refused(gateway_refusal(GatewayCode.TOKEN_INVALID)))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from typing import NoReturn
 
 import httpx
 from attrs import define, field
@@ -66,14 +65,16 @@ class InProcessTransport(httpx.AsyncBaseTransport):
         delivery = reply.delivery
         if delivery.manner is Manner.ANSWER:
             await self._pause(request, delivery.seconds or 0.0)
-            return httpx.Response(reply.status, headers=dict(reply.headers), content=reply.body, request=request)
+            return httpx.Response(
+                reply.status, headers=dict(reply.headers), content=reply.body, request=request
+            )
         if delivery.manner is Manner.RESET:
             return self._reset(request, reply)
         if delivery.manner is Manner.HANG:
             await self._pause(request, delivery.seconds)
         elif delivery.manner is Manner.REFUSE:
             self._refused_until = self.service.ambient.monotonic() + (delivery.seconds or 0.0)
-        self._drop(request)
+        raise httpx.RemoteProtocolError("Server disconnected without sending a response.", request=request)
 
     def _reset(self, request: httpx.Request, reply: Reply) -> httpx.Response:
         raw = raw_answer(reply)
@@ -83,13 +84,11 @@ class InProcessTransport(httpx.AsyncBaseTransport):
             raise httpx.ReadError("Connection reset by peer", request=request)
         if count >= len(raw):
             # The whole answer got through before the reset.
-            return httpx.Response(reply.status, headers=dict(reply.headers), content=reply.body, request=request)
+            return httpx.Response(
+                reply.status, headers=dict(reply.headers), content=reply.body, request=request
+            )
         stream = _BrokenStream(reply.body[: count - head], request)
         return httpx.Response(reply.status, headers=dict(reply.headers), stream=stream, request=request)
-
-    @staticmethod
-    def _drop(request: httpx.Request) -> NoReturn:
-        raise httpx.RemoteProtocolError("Server disconnected without sending a response.", request=request)
 
     async def _pause(self, request: httpx.Request, seconds: float | None) -> None:
         """Wait like a server that takes its time; None: until the end."""
