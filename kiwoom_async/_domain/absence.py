@@ -268,6 +268,8 @@ def prove_absence(  # noqa: PLR0913 - each is another kind of evidence
     rounds = [
         look for look in history if look.boot_id == boot_id and look.snapshots and look.began <= now_monotonic
     ]
+    if not rounds:
+        return NotYet(Missing.LOOK, dead_since + timing.visibility_bound)
     lacking = _what_rounds_lack(case, rounds)
     if lacking is not None:
         return lacking
@@ -275,9 +277,6 @@ def prove_absence(  # noqa: PLR0913 - each is another kind of evidence
 
 
 def _what_rounds_lack(case: _Case, rounds: Sequence[Round]) -> NotYet | None:
-    earliest = case.dead_since + case.timing.visibility_bound
-    if not rounds:
-        return NotYet(Missing.LOOK, earliest)
     last = rounds[-1]
     if not case.is_over(last, case.final_days):
         return NotYet(Missing.DAY_OVER)
@@ -286,7 +285,7 @@ def _what_rounds_lack(case: _Case, rounds: Sequence[Round]) -> NotYet | None:
     if last.candidates:
         return NotYet(Missing.NO_CANDIDATE)
     if not case.looks_after(_usable(case, rounds), case.timing.visibility_bound):
-        return NotYet(Missing.LOOK_AFTER_BOUNDS, earliest)
+        return NotYet(Missing.LOOK_AFTER_BOUNDS, case.dead_since + case.timing.visibility_bound)
     if any(vanished_rows(look, last) for look in rounds[:-1]):
         return NotYet(Missing.STEADY_LEDGER)
     return None

@@ -1,0 +1,690 @@
+"""What one look at the ledger forces to be true of the attempts that are unresolved."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, time, timedelta
+from random import Random
+from time import perf_counter
+from typing import Any
+
+import pytest
+from attrs import evolve
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kiwoom_async._domain.intents import Attempt, OrderRequest
+from kiwoom_async._domain.matching import (
+    AlarmKind,
+    ChannelKnowledge,
+    Claimant,
+    Matching,
+    Relation,
+    match,
+    relation,
+)
+from kiwoom_async._domain.reports import LedgerOrder
+from kiwoom_async._domain.settings import KST, Environment, Timing
+from kiwoom_async._domain.states import Delivery
+from kiwoom_async._domain.vocabulary import Action, Desk, OrderType, Route, Side
+from tests.domain.worlds import Problem, check
+
+DAY = date(2026, 11, 9)
+NOON = datetime(2026, 11, 9, 12, 0, tzinfo=KST)
+OWN, HOME_TRADING, OTHER = "REST API", "영웅문4", "제휴"
+NOTHING_LEARNT = ChannelKnowledge()
+LEARNT = ChannelKnowledge(frozenset({OWN}))
+BUY = OrderRequest(
+    Desk.STOCK, Action.NEW, "005930", Side.BUY, 10, price=70_000, order_type=OrderType.LIMIT, route=Route.KRX
+)
+TIMING = Timing()
+ALWAYS_OPEN = Environment("http://127.0.0.1:9000")
+
+
+def claimant(key: str = "a#1", request: OrderRequest = BUY, **changes: Any) -> Claimant:
+    """Make an attempt whose window is over, sent at noon after order 100."""
+    fields: dict[str, Any] = {
+        "day": DAY,
+        "mark": 100,
+        "days": (DAY,),
+        "earliest": NOON - timedelta(seconds=5),
+        "latest": NOON + timedelta(seconds=60),
+        "age": (float(ord(key[0])), 1),
+    }
+    return Claimant(key=key, request=request, **fields | changes)
+
+
+def row(number: int, **changes: Any) -> LedgerOrder:
+    """Make a row that shows what `BUY` asks for, accepted at noon."""
+    fields: dict[str, Any] = {
+        "day": DAY,
+        "desk": Desk.STOCK,
+        "action": Action.NEW,
+        "symbol": "005930",
+        "side": Side.BUY,
+        "quantity": 10,
+        "price": 70_000,
+        "order_types": frozenset({OrderType.LIMIT}),
+        "route": Route.KRX,
+        "stop_price": None,
+        "original": None,
+        "channel": OWN,
+        "ordered_at": NOON,
+        "filled_quantity": 0,
+        "average_fill_price": None,
+        "leaves_quantity": 10,
+        "confirmed_quantity": 0,
+    }
+    return LedgerOrder(broker_order_id=f"{number:07d}", **fields | changes)
+
+
+def attempt(**changes: Any) -> Attempt:
+    """Make an attempt sent at noon whose sender gave up after 30 seconds."""
+    fields: dict[str, Any] = {
+        "client_order_id": "a",
+        "number": 1,
+        "account": "key-1",
+        "request": BUY,
+        "state": Delivery.UNKNOWN,
+        "day": DAY,
+        "mark": 100,
+        "runner": "r",
+        "boot_id": "boot",
+        "dispatched_at": NOON,
+        "dispatched": 1000.0,
+        "write_until": 1005.0,
+        "ended": 1030.0,
+        "ended_at": NOON + timedelta(seconds=30),
+    }
+    return Attempt(**fields | changes)
+
+
+def seen(sent: Attempt, environment: Environment = ALWAYS_OPEN, **changes: Any) -> Claimant:
+    """See an attempt in a look taken long after it was dead."""
+    fields: dict[str, Any] = {
+        "timing": TIMING,
+        "environment": environment,
+        "boot_id": "boot",
+        "looked": 9999.0,
+    }
+    return Claimant.of(sent, **fields | changes)
+
+
+def find(
+    claimants: list[Claimant],
+    rows: list[LedgerOrder],
+    *,
+    is_exclusive: bool = True,
+    channels: ChannelKnowledge = LEARNT,
+) -> Matching:
+    """Match, and check the result against every possible world."""
+    matching = match(claimants, rows, is_exclusive=is_exclusive, channels=channels)
+    check(Problem.of(claimants, rows, is_exclusive=is_exclusive, channels=channels), matching)
+    return matching
+
+
+def numbers(matching: Matching) -> dict[str, int]:
+    """Give the order number each attempt is bound to."""
+    return {key: order.number for key, order in matching.bindings.items()}
+
+
+def candidate_numbers(matching: Matching) -> dict[str, list[int]]:
+    """Give the order numbers each attempt may have."""
+    return {key: [order.number for order in orders] for key, orders in matching.candidates.items()}
+
+
+# The named scenarios, in their order.
+
+
+def test_k1_m1_exclusive_claims() -> None:
+    """The only matching order of an exclusive account is the only unresolved attempt's."""
+    matching = find([claimant()], [row(101)])
+    assert numbers(matching) == {"a#1": 101}
+    assert (matching.absent, matching.candidates, matching.foreign, matching.alarms) == (
+        frozenset(),
+        {},
+        (),
+        (),
+    )
+
+
+def test_k1_m0_absent() -> None:
+    """An attempt that no row can be, and that cannot be hidden, is absent from this look."""
+    matching = find([claimant()], [row(101, price=69_900)])
+    assert matching.absent == {"a#1"}
+    assert [order.number for order in matching.foreign] == [101]
+
+
+def test_k1_m0_is_not_absent_while_it_may_be_hidden() -> None:
+    """Nothing is said of an attempt that may still be accepted or listed."""
+    matching = find([claimant(is_hidden_possible=True)], [])
+    assert matching == Matching({}, frozenset(), {}, (), ())
+
+
+def test_k1_m2_never_guesses() -> None:
+    """Two orders and one attempt: neither is claimed, both are candidates."""
+    matching = find([claimant()], [row(101), row(102)])
+    assert matching.bindings == {}
+    assert candidate_numbers(matching) == {"a#1": [101, 102]}
+
+
+def test_k2_m2_identical_fifo_binding_is_stable() -> None:
+    """The same attempts and rows in any order give the same binding: the oldest has the smallest number."""
+    claimants = [claimant("a#1"), claimant("b#1"), claimant("c#1")]
+    rows = [row(103), row(101), row(102)]
+    for seed in range(20):
+        random = Random(seed)  # noqa: S311 - a replayable shuffle
+        random.shuffle(claimants)
+        random.shuffle(rows)
+        assert numbers(find(claimants, rows)) == {"a#1": 101, "b#1": 102, "c#1": 103}
+
+
+def test_k3_m2_identical_exactly_one_not_accepted() -> None:
+    """Three twins and two orders: two were accepted, one was not, and the youngest is that one."""
+    matching = find([claimant("a#1"), claimant("b#1"), claimant("c#1")], [row(101), row(102)])
+    assert numbers(matching) == {"a#1": 101, "b#1": 102}
+    assert matching.absent == {"c#1"}
+
+
+def test_k2_m1_different_obligations_is_ambiguous() -> None:
+    """Attempts on which different things hang are no twins; which of them was accepted is not guessed."""
+    matching = find([claimant("a#1", obligation="cancel it"), claimant("b#1")], [row(101)])
+    assert (matching.bindings, matching.absent) == ({}, frozenset())
+    assert candidate_numbers(matching) == {"a#1": [101], "b#1": [101]}
+
+
+def test_k2_m2_different_obligations_is_ambiguous() -> None:
+    """That both were accepted does not say which order is whose."""
+    matching = find([claimant("a#1", obligation="cancel it"), claimant("b#1")], [row(101), row(102)])
+    assert matching.bindings == {}
+    assert candidate_numbers(matching) == {"a#1": [101, 102], "b#1": [101, 102]}
+
+
+def test_hall_violation_proves_foreign_actor() -> None:
+    """More orders that must be ours than attempts: an alarm with the proof, and nothing bound there."""
+    late = timedelta(minutes=10)
+    elsewhere = claimant("z#1", evolve(BUY, symbol="000660"))
+    pair = [claimant("a#1"), claimant("b#1", latest=NOON + 2 * late)]
+    rows = [row(101), row(102), row(103), row(104, symbol="000660"), row(105, ordered_at=NOON + late)]
+    matching = find([*pair, elsewhere], rows)
+    (alarm,) = matching.alarms
+    assert alarm.kind is AlarmKind.FOREIGN_ACTOR
+    assert [order.number for order in alarm.orders] == [101, 102, 103]
+    assert set(alarm.attempts) == {"a#1", "b#1"}
+    assert numbers(matching) == {"z#1": 104}
+    assert candidate_numbers(matching) == {"a#1": [101, 102, 103], "b#1": [101, 102, 103, 105]}
+
+
+def test_time_windows_force_unique_assignment() -> None:
+    """Where windows leave one way only, attempts with different obligations are bound as well."""
+    minute = timedelta(minutes=1)
+    first = claimant("a#1", obligation="x", latest=NOON + minute)
+    second = claimant("b#1", obligation="y", earliest=NOON, latest=NOON + 2 * minute)
+    third = claimant("c#1", obligation="z", earliest=NOON + minute, latest=NOON + 3 * minute)
+    early = timedelta(seconds=2)
+    rows = [row(101, ordered_at=NOON - early), row(102), row(103, ordered_at=NOON + 3 * minute)]
+    assert numbers(find([first, second, third], rows)) == {"a#1": 101, "b#1": 102, "c#1": 103}
+
+
+def test_older_identical_order_never_claimed() -> None:
+    """An order up to the mark was on the book before the attempt was sent."""
+    matching = find([claimant(mark=100)], [row(99), row(100)])
+    assert matching.bindings == {}
+    assert matching.absent == {"a#1"}
+    assert [order.number for order in matching.foreign] == [99, 100]
+
+
+def test_manual_identical_order_same_second_shared_account_is_candidate_not_claim() -> None:
+    """On a shared account an identical order blocks, and is not claimed."""
+    matching = find([claimant()], [row(101)], is_exclusive=False)
+    assert (matching.bindings, matching.absent) == ({}, frozenset())
+    assert candidate_numbers(matching) == {"a#1": [101]}
+
+
+def test_shared_account_tells_no_absence_while_a_row_is_open() -> None:
+    """Three twins and two strangers' or own orders: no twin is called absent, so none is sent again."""
+    claimants = [claimant("a#1"), claimant("b#1"), claimant("c#1")]
+    matching = find(claimants, [row(101), row(102)], is_exclusive=False)
+    assert matching.absent == frozenset()
+    assert set(matching.candidates) == {"a#1", "b#1", "c#1"}
+
+
+@pytest.mark.parametrize("channels", [NOTHING_LEARNT, LEARNT])
+@pytest.mark.parametrize("is_exclusive", [True, False])
+def test_channel_field_excludes_hts_order(channels: ChannelKnowledge, is_exclusive: bool) -> None:
+    """An order placed by a person at the home trading system is never ours."""
+    manual = row(101, channel=HOME_TRADING)
+    matching = find([claimant()], [manual], is_exclusive=is_exclusive, channels=channels)
+    assert matching.absent == {"a#1"}
+    assert matching.foreign == (manual,)
+
+
+def test_modified_root_still_matches_by_original_row() -> None:
+    """A later modify or cancel has rows of its own; the order that was sent is still the root's row."""
+    root = row(101, leaves_quantity=0)
+    modified = row(102, action=Action.MODIFY, original="0000101", price=70_500)
+    canceled = row(103, action=Action.CANCEL, original="0000102", leaves_quantity=0)
+    matching = find([claimant()], [root, modified, canceled])
+    assert numbers(matching) == {"a#1": 101}
+    assert [order.number for order in matching.foreign] == [102, 103]
+
+
+def test_sor_split_children_match_one_intent() -> None:
+    """Of an order split by SOR only the root is what was sent; its parts match nothing."""
+    root = row(101, route=Route.SOR)
+    parts = [
+        row(102, original="0000101", quantity=4, route=Route.KRX),
+        row(103, original="0000101", quantity=6, route=Route.NXT),
+        row(104, original="0000101", route=Route.NXT),
+    ]
+    matching = find([claimant(request=evolve(BUY, route=Route.SOR))], [*parts, root])
+    assert numbers(matching) == {"a#1": 101}
+    assert len(matching.foreign) == 3
+
+
+@pytest.mark.parametrize("echo", [None, 0, 71_300])
+def test_market_order_price_zero_echo(echo: int | None) -> None:
+    """Whatever price the ledger shows for an order that has none, it does not exclude the row."""
+    request = evolve(BUY, price=None, order_type=OrderType.MARKET)
+    matching = find(
+        [claimant(request=request)], [row(101, price=echo, order_types=frozenset({OrderType.MARKET}))]
+    )
+    assert numbers(matching) == {"a#1": 101}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (-6, Relation.NONE),
+        (-5, Relation.LIKELY),
+        (0, Relation.LIKELY),
+        (30, Relation.LIKELY),
+        (46, Relation.LIKELY),
+        (47, Relation.NONE),
+    ],
+)
+def test_clock_skew_plus_minus_5s(seconds: int, expected: Relation) -> None:
+    """Clocks may differ by the skew at both ends; the broker's stamps are whole seconds (30 + 10 + 5 + 1)."""
+    sent = attempt(dispatched_at=NOON + timedelta(milliseconds=900))
+    stamped = row(101, ordered_at=NOON + timedelta(seconds=seconds))
+    assert relation(seen(sent), stamped, LEARNT) is expected
+
+
+def test_ord_no_reuse_next_day() -> None:
+    """Numbers start anew each day: yesterday's row is nobody's of today, and no mark is used across days."""
+    today = claimant(days=(DAY,), mark=0)
+    yesterday = row(101, day=DAY - timedelta(days=1))
+    assert find([today], [yesterday]).absent == {"a#1"}
+    tomorrow = DAY + timedelta(days=1)
+    both = claimant(mark=5000, days=(DAY, tomorrow), latest=None)
+    low_number = row(7, day=tomorrow, ordered_at=None)
+    assert numbers(find([both], [low_number, row(4999)])) == {"a#1": 7}
+
+
+@pytest.mark.parametrize(
+    "stamp",
+    [
+        pytest.param(datetime(2026, 11, 10, 7, 0, tzinfo=KST), id="moment of its release"),
+        pytest.param(datetime(2026, 11, 10, 22, 0, tzinfo=KST), id="tomorrow's date and tonight's time"),
+        pytest.param(None, id="no time"),
+    ],
+)
+def test_reservation_pre_open_order_shows_on_next_day(stamp: datetime | None) -> None:
+    """An order sent after hours may be listed tomorrow, with a low number and an odd time."""
+    night = datetime(2026, 11, 9, 22, 0, tzinfo=KST)
+    sent = attempt(dispatched_at=night, ended_at=night + timedelta(seconds=30), mark=5000)
+    listed = row(3, day=DAY + timedelta(days=1), ordered_at=stamp)
+    assert numbers(find([seen(sent, Environment.MOCK)], [listed])) == {"a#1": 3}
+
+
+def test_order_sent_after_hours_is_hidden_until_the_next_day_is_final() -> None:
+    """No bound on listing holds for a reservation; only the end of the day settles it."""
+    night = datetime(2026, 11, 9, 22, 0, tzinfo=KST)
+    sent = attempt(dispatched_at=night, ended_at=night + timedelta(seconds=30))
+    assert find([seen(sent, Environment.MOCK)], []).absent == frozenset()
+    over = seen(sent, Environment.MOCK, final_days=[DAY + timedelta(days=1)])
+    assert find([over], []).absent == {"a#1"}
+
+
+# Attempts in flight, hidden orders and their twins.
+
+
+def test_attempt_in_flight_competes_for_a_row() -> None:
+    """A row that may be the order of an attempt still being sent is bound to no other attempt, nor to it."""
+    flying = seen(attempt(client_order_id="b", state=Delivery.DISPATCHED, ended=None, ended_at=None))
+    assert (flying.is_claimable, flying.is_hidden_possible) == (False, True)
+    matching = find([claimant("a#1"), flying], [row(101)])
+    assert (matching.bindings, matching.absent) == ({}, frozenset())
+    assert candidate_numbers(matching) == {"a#1": [101]}
+
+
+def test_attempt_in_flight_explains_a_row_without_an_alarm() -> None:
+    """An order whose answer is still on its way is no proof of a foreign actor."""
+    flying = [
+        seen(attempt(client_order_id=key, state=Delivery.DISPATCHED, ended=None, ended_at=None))
+        for key in "bc"
+    ]
+    matching = find(flying, [row(101), row(102)])
+    assert matching == Matching({}, frozenset(), {}, (), ())
+
+
+def test_row_of_twins_is_bound_to_the_one_that_cannot_be_hidden() -> None:
+    """The younger twin may still be accepted and not be listed; the older one may not, so the row is its."""
+    matching = find([claimant("a#1"), claimant("b#1", is_hidden_possible=True)], [row(101)])
+    assert numbers(matching) == {"a#1": 101}
+    assert (matching.absent, matching.candidates) == (frozenset(), {})
+
+
+def test_all_twins_are_bound_although_each_could_be_hidden() -> None:
+    """As many rows as twins: all are accepted, there is no need to wait until none can be hidden."""
+    twins = [claimant(key, is_hidden_possible=True, mark=mark) for key, mark in (("a#1", 99), ("b#1", 100))]
+    assert numbers(find(twins, [row(101), row(102)])) == {"a#1": 101, "b#1": 102}
+
+
+def test_hidden_twin_with_another_window_keeps_the_row_open() -> None:
+    """Names are not swapped with a hidden order that could never be the other twin's once it is listed."""
+    older = claimant("a#1", is_hidden_possible=True, latest=NOON + timedelta(seconds=20))
+    younger = claimant("b#1", is_hidden_possible=True, earliest=NOON - timedelta(seconds=1))
+    matching = find([older, younger], [row(101)])
+    assert matching.bindings == {}
+    # The older one's order is listed late, outside of the younger one's window: so the first row is the
+    # younger one's.
+    late = row(100, ordered_at=NOON - timedelta(seconds=4))
+    marked = [evolve(older, mark=90), evolve(younger, mark=90)]
+    assert numbers(find(marked, [row(101), late])) == {"a#1": 100, "b#1": 101}
+
+
+# What relates a row to an attempt.
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"symbol": "000660"},
+        {"side": Side.SELL},
+        {"quantity": 11},
+        {"price": 70_100},
+        {"order_types": frozenset({OrderType.LIMIT_IOC, OrderType.LIMIT_FOK})},
+        {"route": Route.NXT},
+        {"route": Route.SOR},
+        {"desk": Desk.GOLD},
+        {"action": Action.MODIFY},
+        {"action": Action.CANCEL},
+        {"original": "0000101"},
+        {"day": DAY + timedelta(days=1)},
+    ],
+)
+def test_row_that_differs_in_what_was_sent_is_excluded(changes: dict[str, Any]) -> None:
+    """The ledger echoes the fields that were sent (A10)."""
+    assert relation(claimant(), row(101, **changes), LEARNT) is Relation.NONE
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"route": None},
+        {"order_types": frozenset(OrderType)},
+        {"ordered_at": None},
+        {"channel": ""},
+        {"channel": " "},
+    ],
+)
+def test_what_a_row_does_not_show_excludes_nothing(changes: dict[str, Any]) -> None:
+    """An empty field is no evidence."""
+    assert relation(claimant(), row(101, **changes), LEARNT) is Relation.LIKELY
+
+
+def test_price_that_is_not_shown_blocks_without_a_claim() -> None:
+    """A limit order is expected to show its price; where it does not, the row may still be ours."""
+    assert relation(claimant(), row(101, price=None), LEARNT) is Relation.POSSIBLE
+
+
+def test_stop_price_excludes_only_where_both_are_known() -> None:
+    """A view that shows no stop price does not prove that the order has none."""
+    request = evolve(BUY, order_type=OrderType.STOP_LIMIT, stop_price=69_000)
+    stop = {"order_types": frozenset({OrderType.STOP_LIMIT})}
+    told = [
+        relation(claimant(request=request), row(101, stop_price=at, **stop), LEARNT)
+        for at in (69_000, None, 1)
+    ]
+    assert told == [Relation.LIKELY, Relation.LIKELY, Relation.NONE]
+
+
+@pytest.mark.parametrize("shown", [Route.KRX, Route.NXT, Route.SOR, None])
+def test_sor_order_may_show_as_any_route(shown: Route | None) -> None:
+    """What was sent to SOR may be listed where it went."""
+    assert (
+        relation(claimant(request=evolve(BUY, route=Route.SOR)), row(101, route=shown), LEARNT)
+        is Relation.LIKELY
+    )
+
+
+def test_credit_order_stands_among_the_stocks() -> None:
+    """The stock ledger lists credit orders too, and its rows do not tell them apart for certain."""
+    assert relation(claimant(request=evolve(BUY, desk=Desk.CREDIT)), row(101), LEARNT) is Relation.LIKELY
+
+
+@pytest.mark.parametrize(
+    ("own", "text", "expected"),
+    [
+        (set(), OWN, Relation.LIKELY),
+        (set(), OTHER, Relation.LIKELY),
+        ({OWN}, OWN, Relation.LIKELY),
+        ({OWN}, f" {OWN} ", Relation.LIKELY),
+        ({OWN}, OTHER, Relation.POSSIBLE),
+        ({OWN}, "", Relation.LIKELY),
+        ({OWN}, "영웅문S#", Relation.NONE),
+        (set(), HOME_TRADING, Relation.NONE),
+        ({HOME_TRADING}, HOME_TRADING, Relation.POSSIBLE),
+    ],
+)
+def test_channel_is_three_valued(own: set[str], text: str, expected: Relation) -> None:
+    """A person's order is excluded, an own channel may be claimed, a channel merely different blocks."""
+    assert ChannelKnowledge(frozenset(own)).relation(text) is expected
+
+
+def test_unfamiliar_channel_blocks_absence_and_is_not_claimed() -> None:
+    """A wrong exclusion would double the order, a wrong claim could cancel somebody's."""
+    matching = find([claimant()], [row(101, channel=OTHER)])
+    assert (matching.bindings, matching.absent) == ({}, frozenset())
+    assert candidate_numbers(matching) == {"a#1": [101]}
+    assert matching.alarms == ()
+
+
+def test_unfamiliar_channel_does_not_hide_the_own_order() -> None:
+    """The row with our own channel must be ours, so it is claimed although another one looks alike."""
+    assert numbers(find([claimant()], [row(101, channel=OTHER), row(102)])) == {"a#1": 102}
+
+
+MODIFY = OrderRequest(Desk.STOCK, Action.MODIFY, "005930", None, None, price=70_500, original="0000050")
+CANCEL = OrderRequest(Desk.STOCK, Action.CANCEL, "005930", None, None, original="0000050")
+
+
+@pytest.mark.parametrize(
+    ("request_", "changes", "expected"),
+    [
+        (MODIFY, {"price": 70_500}, Relation.LIKELY),
+        (MODIFY, {"price": 70_500, "quantity": 3}, Relation.LIKELY),
+        (MODIFY, {"price": 70_000}, Relation.NONE),
+        (evolve(MODIFY, quantity=3), {"price": 70_500, "quantity": 3}, Relation.LIKELY),
+        (evolve(MODIFY, quantity=3), {"price": 70_500, "quantity": 4}, Relation.NONE),
+        (MODIFY, {"price": 70_500, "original": "0000051"}, Relation.NONE),
+        (MODIFY, {"price": 70_500, "original": None}, Relation.POSSIBLE),
+        (evolve(MODIFY, side=Side.SELL), {"price": 70_500}, Relation.NONE),
+        (CANCEL, {"quantity": 3}, Relation.LIKELY),
+        (evolve(CANCEL, quantity=3), {"quantity": 3}, Relation.LIKELY),
+        (evolve(CANCEL, quantity=3), {"quantity": 10, "confirmed_quantity": 3}, Relation.LIKELY),
+        (evolve(CANCEL, quantity=3), {"quantity": 4, "confirmed_quantity": 4}, Relation.NONE),
+        (evolve(CANCEL, original="50"), {}, Relation.LIKELY),
+        (evolve(CANCEL, route=Route.SOR), {"route": Route.KRX}, Relation.LIKELY),
+        (CANCEL, {"action": Action.MODIFY}, Relation.NONE),
+    ],
+)
+def test_modify_and_cancel_are_found_by_the_original_they_name(
+    request_: OrderRequest, changes: dict[str, Any], expected: Relation
+) -> None:
+    """The original number is echoed, so attribution is easy; the quantity and the new price must fit."""
+    listed = row(101, **{"action": request_.action, "original": "0000050", **changes})
+    assert relation(claimant(request=request_), listed, LEARNT) is expected
+
+
+def test_row_that_names_an_ancestor_blocks_without_a_claim() -> None:
+    """Whether the ledger names the root of a chain or its last link is not known."""
+    listed = row(101, action=Action.CANCEL, original="0000040")
+    told = [
+        relation(claimant(request=CANCEL, ancestors=ancestors), listed, LEARNT)
+        for ancestors in (frozenset(), frozenset({"0000040"}))
+    ]
+    assert told == [Relation.NONE, Relation.POSSIBLE]
+
+
+@pytest.mark.parametrize(
+    ("changes", "looked", "is_hidden_possible"),
+    [
+        ({}, 1044.9, True),
+        ({}, 1045.0, False),
+        ({"is_answered": True}, 1034.9, True),
+        ({"is_answered": True}, 1035.0, False),
+        ({"boot_id": "another"}, 9999.0, True),
+        ({"ended": None, "ended_at": None}, 9999.0, True),
+    ],
+)
+def test_attempt_may_be_hidden_until_both_bounds_are_over(
+    changes: dict[str, Any], looked: float, is_hidden_possible: bool
+) -> None:
+    """Ended, dead 10 s later, listed another 5 s later: only a look begun after that can show an absence."""
+    assert seen(attempt(**changes), looked=looked).is_hidden_possible is is_hidden_possible
+
+
+# Against every possible world.
+
+EXAMPLES = 500
+_DAYS = tuple(DAY + timedelta(days=offset) for offset in range(4))
+
+
+@st.composite
+def problems(draw: st.DrawFn) -> tuple[list[Claimant], list[LedgerOrder], bool]:
+    """Draw attempts that nearly all look alike, and rows that any subset of them may be."""
+    size = draw(st.integers(1, 6))
+    requests = [BUY, evolve(BUY, quantity=11)] if draw(st.booleans()) else [BUY]
+    shared = draw(st.sampled_from([None, None, _DAYS[:2]]))
+    claimants = []
+    for place in range(size):
+        is_claimable = draw(st.sampled_from([True, True, True, False]))
+        days = shared or tuple(sorted(draw(st.sets(st.sampled_from(_DAYS), min_size=1))))
+        claimants.append(
+            claimant(
+                f"{chr(97 + place)}#1",
+                draw(st.sampled_from(requests)),
+                day=DAY - timedelta(days=1),
+                # Marks of another day relate nothing, and make the outlook differ.
+                mark=draw(st.integers(0, 1)),
+                days=days,
+                latest=None,
+                age=(float(draw(st.integers(0, 3))), 1),
+                obligation=draw(st.sampled_from(["", "", "", "cancel it"]))
+                if is_claimable
+                else f"flying {place}",
+                is_claimable=is_claimable,
+                is_hidden_possible=draw(st.booleans()),
+            )
+        )
+    rows = [
+        row(
+            200 + draw(st.integers(0, 50)) * 10 + place,
+            day=draw(st.sampled_from(_DAYS)),
+            quantity=draw(st.sampled_from([10, 10, 10, 11])),
+            channel=draw(st.sampled_from([OWN, OWN, OWN, OTHER, HOME_TRADING])),
+        )
+        for place in range(draw(st.integers(0, 6 if size < 6 else 5)))
+    ]
+    return claimants, rows, draw(st.sampled_from([True, True, True, False]))
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(problems())
+def test_matcher_reports_what_is_true_in_every_world_and_all_of_it(
+    problem: tuple[list[Claimant], list[LedgerOrder], bool],
+) -> None:
+    """Nothing reported fails in any world, and nothing that holds in all of them is kept back."""
+    claimants, rows, is_exclusive = problem
+    find(claimants, rows, is_exclusive=is_exclusive)
+
+
+@st.composite
+def chains(draw: st.DrawFn) -> tuple[list[Claimant], list[LedgerOrder]]:
+    """Draw cancels of a chain of orders: a row may be likely for one attempt and possible for another."""
+    claimants = []
+    for place in range(draw(st.integers(1, 5))):
+        last = draw(st.sampled_from(["0000050", "0000060"]))
+        claimants.append(
+            claimant(
+                f"{chr(97 + place)}#1",
+                evolve(CANCEL, original=last),
+                ancestors=draw(st.sampled_from([frozenset(), frozenset({"0000050"})])),
+                is_hidden_possible=draw(st.booleans()),
+            )
+        )
+    rows = [
+        row(
+            101 + place,
+            action=Action.CANCEL,
+            original=draw(st.sampled_from(["0000050", "0000060", None])),
+        )
+        for place in range(draw(st.integers(0, 5)))
+    ]
+    return claimants, rows
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(chains())
+def test_row_likely_for_one_and_possible_for_another_is_settled_as_the_worlds_say(
+    problem: tuple[list[Claimant], list[LedgerOrder]],
+) -> None:
+    """A row that must be covered may be covered by an attempt that may not claim it."""
+    find(*problem)
+
+
+@given(problems(), st.integers())
+@settings(max_examples=100, deadline=None)
+def test_result_does_not_depend_on_the_order_of_the_arguments(
+    problem: tuple[list[Claimant], list[LedgerOrder], bool], seed: int
+) -> None:
+    """The same evidence gives the same answer in every process and after every restart."""
+    claimants, rows, is_exclusive = problem
+    first = match(claimants, rows, is_exclusive=is_exclusive, channels=LEARNT)
+    random = Random(seed)  # noqa: S311 - a replayable shuffle
+    random.shuffle(claimants)
+    random.shuffle(rows)
+    assert match(claimants, rows, is_exclusive=is_exclusive, channels=LEARNT) == first
+
+
+def test_hundreds_of_twins_and_of_strangers_are_matched_in_a_moment() -> None:
+    """One snapshot resolves every unknown of a bad minute: identical ones, distinct ones, chained windows."""
+    at_nine = datetime.combine(DAY, time(9), KST)
+    twins = [claimant(f"t{index:03d}#1", age=(index, 1)) for index in range(300)]
+    distinct = [claimant(f"d{index:03d}#1", evolve(BUY, symbol=f"{index:06d}")) for index in range(300)]
+    chained = [
+        claimant(
+            f"c{index:03d}#1",
+            evolve(BUY, quantity=77),
+            obligation=str(index),
+            earliest=at_nine + timedelta(seconds=index),
+            latest=at_nine + timedelta(seconds=index + 20),
+        )
+        for index in range(300)
+    ]
+    rows = [
+        *(row(1000 + index) for index in range(300)),
+        *(row(2000 + index, symbol=f"{index:06d}") for index in range(0, 300, 2)),
+        *(
+            row(3000 + index, quantity=77, ordered_at=at_nine + timedelta(seconds=index))
+            for index in range(300)
+        ),
+    ]
+    began = perf_counter()
+    matching = match([*twins, *distinct, *chained], rows, is_exclusive=True, channels=LEARNT)
+    elapsed = perf_counter() - began
+    assert len(matching.bindings) == 300 + 150 + 300
+    assert len(matching.absent) == 150
+    assert matching.bindings["c150#1"].number == 3150
+    assert elapsed < 10, f"took {elapsed:.1f} s"
