@@ -36,6 +36,8 @@ LEARNT = ChannelKnowledge(frozenset({OWN}))
 BUY = OrderRequest(
     Desk.STOCK, Action.NEW, "005930", Side.BUY, 10, price=70_000, order_type=OrderType.LIMIT, route=Route.KRX
 )
+MODIFY = OrderRequest(Desk.STOCK, Action.MODIFY, "005930", None, None, price=70_500, original="0000050")
+CANCEL = OrderRequest(Desk.STOCK, Action.CANCEL, "005930", None, None, original="0000050")
 TIMING = Timing()
 ALWAYS_OPEN = Environment("http://127.0.0.1:9000")
 
@@ -393,6 +395,39 @@ def test_hidden_twin_with_another_window_keeps_the_row_open() -> None:
     assert numbers(find(marked, [row(101), late])) == {"a#1": 100, "b#1": 101}
 
 
+def test_twins_that_are_all_on_the_book_in_every_world_get_what_is_certain() -> None:
+    """Two twins share one certain row and one of two more: neither is hidden, so the oldest gets it."""
+    days = tuple(DAY + timedelta(days=offset) for offset in range(3))
+    rows = [row(101 + offset, day=day) for offset, day in enumerate(days)]
+    hidden: dict[str, Any] = {"is_hidden_possible": True, "latest": None}
+    twins = [claimant("a#1", days=days, mark=1, **hidden), claimant("b#1", days=days, mark=2, **hidden)]
+    third = claimant("c#1", days=days[1:], **hidden)
+    matching = find([*twins, third], rows)
+    assert numbers(matching) == {"a#1": 101}
+    assert candidate_numbers(matching) == {"b#1": [102, 103], "c#1": [102, 103]}
+
+
+def test_detour_over_three_obligations_leaves_all_open() -> None:
+    """Three rows and three attempts in a ring: two assignments are possible, so nothing is bound."""
+    days = tuple(DAY + timedelta(days=offset) for offset in range(3))
+    rows = [row(101 + offset, day=day) for offset, day in enumerate(days)]
+    ring = [
+        claimant(f"{key}#1", days=pair, latest=None, obligation=key)
+        for key, pair in (("a", days[:2]), ("b", days[1:]), ("c", (days[0], days[2])))
+    ]
+    assert find(ring, rows).bindings == {}
+
+
+def test_row_that_is_certain_by_exclusion_alone_is_not_claimed() -> None:
+    """A row left for an attempt that may not claim it stays open, although nothing else can be it."""
+    first = claimant("a#1", CANCEL)
+    second = claimant("b#1", evolve(CANCEL, original="0000060"), mark=101, ancestors=frozenset({"0000050"}))
+    rows = [row(number, action=Action.CANCEL, original="0000050") for number in (101, 102)]
+    matching = find([first, second], rows)
+    assert numbers(matching) == {"a#1": 101}
+    assert candidate_numbers(matching) == {"b#1": [102]}
+
+
 # What relates a row to an attempt.
 
 
@@ -493,10 +528,6 @@ def test_unfamiliar_channel_blocks_absence_and_is_not_claimed() -> None:
 def test_unfamiliar_channel_does_not_hide_the_own_order() -> None:
     """The row with our own channel must be ours, so it is claimed although another one looks alike."""
     assert numbers(find([claimant()], [row(101, channel=OTHER), row(102)])) == {"a#1": 102}
-
-
-MODIFY = OrderRequest(Desk.STOCK, Action.MODIFY, "005930", None, None, price=70_500, original="0000050")
-CANCEL = OrderRequest(Desk.STOCK, Action.CANCEL, "005930", None, None, original="0000050")
 
 
 @pytest.mark.parametrize(
@@ -620,6 +651,7 @@ def chains(draw: st.DrawFn) -> tuple[list[Claimant], list[LedgerOrder]]:
             claimant(
                 f"{chr(97 + place)}#1",
                 evolve(CANCEL, original=last),
+                mark=draw(st.sampled_from([100, 100, 102])),
                 ancestors=draw(st.sampled_from([frozenset(), frozenset({"0000050"})])),
                 is_hidden_possible=draw(st.booleans()),
             )
@@ -633,6 +665,35 @@ def chains(draw: st.DrawFn) -> tuple[list[Claimant], list[LedgerOrder]]:
         for place in range(draw(st.integers(0, 5)))
     ]
     return claimants, rows
+
+
+@st.composite
+def tight_problems(draw: st.DrawFn) -> tuple[list[Claimant], list[LedgerOrder], bool]:
+    """Draw about as many rows as attempts, all ours: little freedom is left, and long detours matter."""
+    size = draw(st.integers(3, 5))
+    days = draw(st.lists(st.sampled_from(_DAYS), min_size=size - 1, max_size=size))
+    rows = [row(201 + place, day=day) for place, day in enumerate(days)]
+    claimants = [
+        claimant(
+            f"{chr(97 + place)}#1",
+            day=DAY - timedelta(days=1),
+            mark=draw(st.integers(0, 1)),
+            days=tuple(sorted(draw(st.sets(st.sampled_from(_DAYS), min_size=1, max_size=3)))),
+            latest=None,
+            obligation=draw(st.sampled_from(["", "", "cancel it"])),
+            is_hidden_possible=draw(st.booleans()),
+        )
+        for place in range(size)
+    ]
+    return claimants, rows, True
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(tight_problems())
+def test_matcher_follows_long_detours(problem: tuple[list[Claimant], list[LedgerOrder], bool]) -> None:
+    """Whether a row can be another's may depend on attempts that have nothing to do with it directly."""
+    claimants, rows, is_exclusive = problem
+    find(claimants, rows, is_exclusive=is_exclusive)
 
 
 @settings(max_examples=EXAMPLES, deadline=None)
