@@ -1,3 +1,63 @@
-"""An asyncio client for the Kiwoom Securities REST API that cannot double an order."""
+"""An asyncio client for the Kiwoom Securities REST API that cannot double an order.
 
-__version__ = "0.1.0"
+The public names are these; everything under a name with an underscore is private.
+"""
+
+from kiwoom_async._client import KiwoomClient
+from kiwoom_async._domain.absence import AbsenceProof
+from kiwoom_async._domain.orders import Order
+from kiwoom_async._domain.reconciliation import ForeignOrder, ReconciliationReport, UnresolvedOrder
+from kiwoom_async._domain.settings import Credentials, Environment, Limits, Timing
+from kiwoom_async._domain.states import Delivery
+from kiwoom_async._domain.vocabulary import Action, Desk, OrderStatus, OrderType, ResolvedBy, Route, Side
+from kiwoom_async._execution.dispatcher import TwinPolicy
+from kiwoom_async._version import __version__
+from kiwoom_async.errors import (
+    AuthenticationError,
+    ClientOrderIdConflict,
+    ConfigurationError,
+    JournalError,
+    KiwoomError,
+    NotSent,
+    OrderNotAccepted,
+    OrderRefused,
+    OutcomeUnknown,
+    QueryFailed,
+    RateLimited,
+    ValidationError,
+)
+
+__all__ = [
+    "AbsenceProof",
+    "Action",
+    "AuthenticationError",
+    "ClientOrderIdConflict",
+    "ConfigurationError",
+    "Credentials",
+    "Delivery",
+    "Desk",
+    "Environment",
+    "ForeignOrder",
+    "JournalError",
+    "KiwoomClient",
+    "KiwoomError",
+    "Limits",
+    "NotSent",
+    "Order",
+    "OrderNotAccepted",
+    "OrderRefused",
+    "OrderStatus",
+    "OrderType",
+    "OutcomeUnknown",
+    "QueryFailed",
+    "RateLimited",
+    "ReconciliationReport",
+    "ResolvedBy",
+    "Route",
+    "Side",
+    "Timing",
+    "TwinPolicy",
+    "UnresolvedOrder",
+    "ValidationError",
+    "__version__",
+]

@@ -93,7 +93,9 @@ class RequestError(KiwoomError):
         client_order_id: The order's id; None for queries.
     """
 
-    def __init__(self, message: str, *, api_id: str | None = None, client_order_id: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, api_id: str | None = None, client_order_id: str | None = None
+    ) -> None:
         super().__init__(message)
         self.api_id = api_id
         self.client_order_id = client_order_id

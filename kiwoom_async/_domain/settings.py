@@ -28,7 +28,12 @@ class Credentials:
     def __attrs_post_init__(self) -> None:
         for name in ("app_key", "secret_key"):
             value = getattr(self, name)
-            if not isinstance(value, str) or not value.strip() or value != value.strip() or not value.isascii():
+            if (
+                not isinstance(value, str)
+                or not value.strip()
+                or value != value.strip()
+                or not value.isascii()
+            ):
                 raise ConfigurationError(
                     f"Credentials({name}=…) must be a non-empty text without blanks around it; "
                     "copy it from the portal (the value is not shown here)."
@@ -55,8 +60,12 @@ class Limits:
     def __attrs_post_init__(self) -> None:
         for name in ("orders_per_second", "queries_per_second", "per_tr_per_second"):
             value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or value <= 0):
-                raise ConfigurationError(f"Limits({name}={value!r}) must be a positive number, or None for no limit.")
+            if value is not None and (
+                isinstance(value, bool) or not isinstance(value, int | float) or value <= 0
+            ):
+                raise ConfigurationError(
+                    f"Limits({name}={value!r}) must be a positive number, or None for no limit."
+                )
 
     @classmethod
     def off(cls) -> Limits:
@@ -69,7 +78,7 @@ class Timing:
     """Every bound the library relies on, in seconds.
 
     Nobody has published how late Kiwoom may accept or list an order, so `acceptance_bound` and `visibility_bound` are
-    cautious guesses; `client.measurements()` reports what your own orders show about them.
+    cautious guesses.
 
     Attributes:
         connect_timeout: From the durable intent to a connection. After it the first byte may not leave any more.
@@ -84,6 +93,10 @@ class Timing:
             the drift of an unattended machine.
         reconcile_interval: Pause between two looks at the ledger while anything is unresolved. Source: our choice,
             well under the query limit.
+        watch_interval: Pause between two looks for orders that were proven absent and may turn up after all, until
+            their day is over. Source: our choice.
+        drain_timeout: How long closing the client waits for answers that are on their way; later ones are resolved by
+            the next start. Source: our choice.
         default_deadline: What `deadline=None` means: how long a caller waits before `OutcomeUnknown`.
             Source: our choice, long enough for two weak proofs.
     """
@@ -94,6 +107,8 @@ class Timing:
     visibility_bound: float = 5.0
     clock_skew: float = 5.0
     reconcile_interval: float = 1.0
+    watch_interval: float = 30.0
+    drain_timeout: float = 5.0
     default_deadline: float = 90.0
 
     def __attrs_post_init__(self) -> None:

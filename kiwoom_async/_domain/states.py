@@ -85,17 +85,20 @@ TRANSITIONS: Final[dict[tuple[Delivery, Event], Delivery]] = {
 AGREEING: Final[frozenset[tuple[Delivery, Event]]] = frozenset(
     {
         *((state, Event.LOST) for state in Delivery if state is not Delivery.PREPARED),
-        *((state, state_event) for state, state_event in (
-            (Delivery.ACKNOWLEDGED, Event.ACKNOWLEDGED),
-            (Delivery.REVIVED, Event.ACKNOWLEDGED),
-            (Delivery.DUPLICATE, Event.ACKNOWLEDGED),
-            (Delivery.REFUSED, Event.REFUSED),
-            (Delivery.NOT_SENT, Event.PROVEN_UNSENT),
-            (Delivery.NOT_ACCEPTED, Event.REFUSED),
-            (Delivery.NOT_ACCEPTED, Event.PROVEN_UNSENT),
-            (Delivery.NOT_ACCEPTED, Event.PROVEN_ABSENT),
-            (Delivery.UNRESOLVED_AT_CLOSE, Event.DAY_CLOSED),
-        )),
+        *(
+            (state, state_event)
+            for state, state_event in (
+                (Delivery.ACKNOWLEDGED, Event.ACKNOWLEDGED),
+                (Delivery.REVIVED, Event.ACKNOWLEDGED),
+                (Delivery.DUPLICATE, Event.ACKNOWLEDGED),
+                (Delivery.REFUSED, Event.REFUSED),
+                (Delivery.NOT_SENT, Event.PROVEN_UNSENT),
+                (Delivery.NOT_ACCEPTED, Event.REFUSED),
+                (Delivery.NOT_ACCEPTED, Event.PROVEN_UNSENT),
+                (Delivery.NOT_ACCEPTED, Event.PROVEN_ABSENT),
+                (Delivery.UNRESOLVED_AT_CLOSE, Event.DAY_CLOSED),
+            )
+        ),
     }
 ) - frozenset(TRANSITIONS)
 

@@ -17,6 +17,7 @@ from kiwoom_async._journal.records import (
     Claim,
     HistoryEntry,
     OrderRecord,
+    decisive_attempt,
     read_attempt,
     read_claim,
     read_intent,
@@ -45,7 +46,7 @@ def read_record(connection: apsw.Connection, client_order_id: str) -> OrderRecor
     evidence = connection.execute(
         "SELECT evidence FROM history WHERE client_order_id = ? AND attempt = ? AND event <> 'noted' "
         "ORDER BY sequence DESC LIMIT 1",
-        (client_order_id, attempts[-1].number),
+        (client_order_id, decisive_attempt(attempts).number),
     ).get
     return OrderRecord(read_intent(row), attempts, claims, json.loads(evidence) if evidence else {})
 
@@ -85,7 +86,9 @@ def read_claims(
     return {row[2]: (read_claim(row[:width]), read_attempt(row[width:])) for row in rows}
 
 
-def read_foreign(connection: apsw.Connection, account: str, desk: Desk, day: date, since: int) -> frozenset[str]:
+def read_foreign(
+    connection: apsw.Connection, account: str, desk: Desk, day: date, since: int
+) -> frozenset[str]:
     """Read the order numbers of a day that are proven to be others'."""
     rows = connection.execute(
         "SELECT broker_order_id FROM foreign_orders WHERE account = ? AND ledger = ? AND day = ? AND broker_order_id > ?",
@@ -102,7 +105,9 @@ def read_channels(connection: apsw.Connection, account: str, desk: Desk) -> froz
     return frozenset(channel for (channel,) in rows)
 
 
-def read_claim_of(connection: apsw.Connection, account: str, desk: Desk, day: date, number: str) -> Claim | None:
+def read_claim_of(
+    connection: apsw.Connection, account: str, desk: Desk, day: date, number: str
+) -> Claim | None:
     """Read who has an order number."""
     row = connection.execute(
         f"SELECT {CLAIM_COLUMNS} FROM claims WHERE account = ? AND ledger = ? AND day = ? AND broker_order_id = ?",  # noqa: S608

@@ -32,9 +32,19 @@ def _make_converter() -> cattrs.Converter:
 _CONVERTER: Final = _make_converter()
 
 
+def to_plain(record: Any) -> Any:
+    """Give a record as dictionaries, lists and texts."""
+    return _CONVERTER.unstructure(record)
+
+
+def from_plain(plain: Any, kind: type[_T]) -> _T:
+    """Make a record from dictionaries, lists and texts."""
+    return _CONVERTER.structure(plain, kind)
+
+
 def to_json(record: Any) -> str:
     """Write a record as JSON."""
-    return json.dumps(_CONVERTER.unstructure(record), ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(to_plain(record), ensure_ascii=False, separators=(",", ":"))
 
 
 def from_json(text: str, kind: type[_T]) -> _T:
@@ -70,6 +80,12 @@ class HistoryEntry:
     evidence: Mapping[str, Any]
 
 
+def decisive_attempt(attempts: tuple[Attempt, ...]) -> Attempt:
+    """Give the latest attempt that may have left, or the latest where none has."""
+    left = [attempt for attempt in attempts if attempt.state is not Delivery.NOT_SENT]
+    return (left or attempts)[-1]
+
+
 @frozen
 class OrderRecord:
     """All the journal knows of a client order id.
@@ -77,7 +93,7 @@ class OrderRecord:
     Attributes:
         attempts: Oldest first; at least one.
         claims: The numbers the broker gave, usually one.
-        evidence: What led the last attempt to the state it is in: Kiwoom's code and text of a refusal, the proof of an
+        evidence: What led the decisive attempt to the state it is in: Kiwoom's code and text of a refusal, the proof of an
             absence.
     """
 
@@ -90,6 +106,11 @@ class OrderRecord:
     def last(self) -> Attempt:
         """Give the latest attempt."""
         return self.attempts[-1]
+
+    @property
+    def decisive(self) -> Attempt:
+        """Give the attempt that decides: the latest that may have left, or the latest where none has."""
+        return decisive_attempt(self.attempts)
 
 
 @frozen
@@ -197,9 +218,7 @@ def read_attempt(row: tuple[Any, ...]) -> Attempt:
     )
 
 
-CLAIM_COLUMNS: Final = (
-    "account, day, broker_order_id, client_order_id, attempt, status, filled_quantity, average_fill_price, leaves_quantity"
-)
+CLAIM_COLUMNS: Final = "account, day, broker_order_id, client_order_id, attempt, status, filled_quantity, average_fill_price, leaves_quantity"
 
 
 def read_claim(row: tuple[Any, ...]) -> Claim:

@@ -37,7 +37,7 @@ CREATE TABLE attempts (
 ) STRICT, WITHOUT ROWID;
 
 -- What is open stays cheap to find, however long the history grows.
-CREATE INDEX attempts_open ON attempts (account, fingerprint)
+CREATE INDEX attempts_open ON attempts (account, fingerprint, state)
     WHERE state IN ('prepared', 'dispatched', 'unknown', 'candidates');
 CREATE INDEX attempts_absent ON attempts (account, day) WHERE state IN ('not_accepted', 'unresolved_at_close');
 

@@ -35,8 +35,31 @@ OLDEST_SQLITE: Final = (3, 51, 3)
 fix."""
 
 _NETWORK_FILE_SYSTEMS: Final = frozenset(
-    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ncpfs", "9p", "ceph", "glusterfs", "lustre", "fuse.sshfs"}
-    | {"fuse.glusterfs", "fuse.rclone", "fuse.s3fs", "davfs", "fuse.davfs2", "beegfs", "gfs2", "ocfs2", "virtiofs"}
+    {
+        "nfs",
+        "nfs4",
+        "cifs",
+        "smb3",
+        "smbfs",
+        "afs",
+        "ncpfs",
+        "9p",
+        "ceph",
+        "glusterfs",
+        "lustre",
+        "fuse.sshfs",
+    }
+    | {
+        "fuse.glusterfs",
+        "fuse.rclone",
+        "fuse.s3fs",
+        "davfs",
+        "fuse.davfs2",
+        "beegfs",
+        "gfs2",
+        "ocfs2",
+        "virtiofs",
+    }
 )
 """Types in the mount table on which SQLite's shared-memory log cannot be trusted. Source: SQLite's page on WAL,
 "all processes must be on the same host"."""
@@ -65,7 +88,9 @@ def prepare_file(path: Path, *, mounts: Path = Path("/proc/self/mounts")) -> Non
     """
     _require_sqlite()
     if path.name in {"", ":memory:"} or path.is_dir():
-        raise ConfigurationError(f"journal={str(path)!r} must be the path of a file; a journal in memory forgets orders.")
+        raise ConfigurationError(
+            f"journal={str(path)!r} must be the path of a file; a journal in memory forgets orders."
+        )
     if kind := network_file_system(path.parent, mounts):
         raise JournalOnNetwork(
             f"The journal {path} lies on a network file system ({kind}), where two machines could both believe to be "
@@ -141,7 +166,9 @@ def open_reader(path: Path, *, busy_timeout: float, access: Access) -> apsw.Conn
 def _configure(connection: apsw.Connection, path: Path) -> None:
     mode = connection.execute("PRAGMA journal_mode = WAL").get
     if mode != "wal":
-        raise JournalReadOnly(f"The journal {path} cannot use a write-ahead log (SQLite answers {mode!r}); use a local disk.")
+        raise JournalReadOnly(
+            f"The journal {path} cannot use a write-ahead log (SQLite answers {mode!r}); use a local disk."
+        )
     # FULL: a commit is on the disk when it returns. NORMAL would lose the last orders at a power cut.
     connection.execute("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA fullfsync = ON")
 
@@ -152,7 +179,9 @@ def _migrate(connection: apsw.Connection, path: Path) -> None:
         application = connection.pragma("application_id")
         has_tables = connection.execute("SELECT count(*) FROM sqlite_schema").get > 0
         if application != APPLICATION_ID and (has_tables or version):
-            raise JournalCorrupt(f"{path} is an SQLite file of another program; give the journal a path of its own.")
+            raise JournalCorrupt(
+                f"{path} is an SQLite file of another program; give the journal a path of its own."
+            )
         if version > len(SCHEMAS):
             raise JournalTooNew(
                 f"The journal {path} has schema {version}; this release knows {len(SCHEMAS)}. Install the release that "
@@ -219,7 +248,9 @@ def to_journal_error(error: apsw.Error, path: Path) -> JournalError:
     """Say what an SQLite error means for the people who trade."""
     for kinds, ours, advice in _MEANINGS:
         if isinstance(error, kinds):
-            return ours(f"The journal {path} {advice} ({type(error).__name__}). Nothing is sent without a durable record.")
+            return ours(
+                f"The journal {path} {advice} ({type(error).__name__}). Nothing is sent without a durable record."
+            )
     return JournalError(
         f"The journal {path} failed ({type(error).__name__}: {error}). Nothing is sent without a durable record."
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, Final, TypeAlias
 
 import apsw
@@ -15,9 +15,9 @@ from attrs import evolve, frozen
 
 from kiwoom_async._domain.intents import Attempt, Intent, OrderRequest
 from kiwoom_async._domain.reports import LedgerOrder
-from kiwoom_async._domain.states import AGREEING, ON_THE_BOOK, Delivery, Event, advance
+from kiwoom_async._domain.states import AGREEING, ON_THE_BOOK, UNRESOLVED, Delivery, Event, advance
 from kiwoom_async._domain.vocabulary import Desk
-from kiwoom_async._journal.queries import read_record
+from kiwoom_async._journal.queries import read_open, read_record
 from kiwoom_async._journal.records import (
     ATTEMPT_COLUMNS,
     Finding,
@@ -93,7 +93,7 @@ def dispatch(connection: apsw.Connection, plan: DispatchPlan) -> Permission:
     record = read_record(connection, intent.client_order_id)
     if record is not None:
         _require_same(record.intent, intent)
-        if not _may_send_again(record.last, plan):
+        if not _may_send_again(record.decisive, plan):
             return Known(record)
     twin = _open_twin(connection, plan) if plan.waits_for_twins else None
     if twin is not None:
@@ -131,10 +131,13 @@ def _require_same(stored: Intent, asked: Intent) -> None:
         raise ClientOrderIdConflict(asked.client_order_id, differences)
 
 
-def _may_send_again(last: Attempt, plan: DispatchPlan) -> bool:
-    if last.state in {Delivery.NOT_SENT, Delivery.PREPARED}:
+def _may_send_again(decisive: Attempt, plan: DispatchPlan) -> bool:
+    if decisive.state in {Delivery.NOT_SENT, Delivery.PREPARED}:
         return True
-    return last.state in _MAY_BE_FOLLOWED and plan.follows == last.number
+    if plan.follows != decisive.number:
+        return False
+    # A cancel of all that is left may be repeated while the first is unknown: twice is the same as once.
+    return decisive.state in _MAY_BE_FOLLOWED or (plan.request.is_repeatable and decisive.state in UNRESOLVED)
 
 
 def _open_twin(connection: apsw.Connection, plan: DispatchPlan) -> str | None:
@@ -173,6 +176,21 @@ def prepare(connection: apsw.Connection, intent: Intent, attempt: Attempt) -> Kn
     return Dispatched(attempt)
 
 
+def replace(
+    connection: apsw.Connection, attempt: Attempt, finding: Finding, plan: DispatchPlan, at: datetime
+) -> Permission:
+    """Close an attempt as proven absent and permit the next one, in one transaction.
+
+    If anything was learnt meanwhile, an acceptance above all, the proof does not fit any more and nothing is sent.
+    """
+    conclusion = conclude(connection, attempt.client_order_id, attempt.number, finding, at)
+    if conclusion.attempt.state is not Delivery.NOT_ACCEPTED:
+        record = read_record(connection, attempt.client_order_id)
+        assert record is not None, "it was just concluded"  # noqa: S101
+        return Known(record)
+    return dispatch(connection, plan)
+
+
 @frozen
 class Conclusion:
     """What became of a finding.
@@ -186,7 +204,9 @@ class Conclusion:
     contradiction: str | None = None
 
 
-def conclude(connection: apsw.Connection, client_order_id: str, number: int, finding: Finding, at: datetime) -> Conclusion:
+def conclude(
+    connection: apsw.Connection, client_order_id: str, number: int, finding: Finding, at: datetime
+) -> Conclusion:
     """Write what was learnt about an attempt: state, claim, history, in one transaction.
 
     Raises:
@@ -198,7 +218,13 @@ def conclude(connection: apsw.Connection, client_order_id: str, number: int, fin
         return _agree(connection, attempt, finding, at)
     holder = _claim_holder(connection, attempt, finding)
     if holder is not None:
-        return _contradict(connection, attempt, finding, at, f"order {finding.broker_order_id} is already claimed by {holder}")
+        return _contradict(
+            connection,
+            attempt,
+            finding,
+            at,
+            f"order {finding.broker_order_id} is already claimed by {holder}",
+        )
     try:
         state = advance(attempt.state, event)
     except IllegalTransition as error:
@@ -216,7 +242,13 @@ def conclude(connection: apsw.Connection, client_order_id: str, number: int, fin
     if finding.broker_order_id is not None:
         _claim(connection, moved, finding, at)
     _store(connection, moved)
-    _append(connection, moved, event, at, {**finding.evidence, **({"reason": finding.reason} if finding.reason else {})})
+    _append(
+        connection,
+        moved,
+        event,
+        at,
+        {**finding.evidence, **({"reason": finding.reason} if finding.reason else {})},
+    )
     return Conclusion(moved)
 
 
@@ -225,9 +257,12 @@ def _fitting_event(connection: apsw.Connection, attempt: Attempt, event: Event) 
     if event is not Event.ACKNOWLEDGED or attempt.state is not Delivery.NOT_ACCEPTED:
         return event
     others = connection.execute(
-        "SELECT state FROM attempts WHERE client_order_id = ? AND number <> ?", (attempt.client_order_id, attempt.number)
+        "SELECT state FROM attempts WHERE client_order_id = ? AND number <> ?",
+        (attempt.client_order_id, attempt.number),
     )
-    return Event.DUPLICATED if any(Delivery(state) in ON_THE_BOOK for (state,) in others) else Event.REAPPEARED
+    return (
+        Event.DUPLICATED if any(Delivery(state) in ON_THE_BOOK for (state,) in others) else Event.REAPPEARED
+    )
 
 
 def _agree(connection: apsw.Connection, attempt: Attempt, finding: Finding, at: datetime) -> Conclusion:
@@ -333,41 +368,52 @@ class OwnerEnded:
     at: datetime
 
 
-def adopt_orphans(connection: apsw.Connection, account: str, dead: Iterable[str], stamp: OwnerEnded) -> int:
-    """Turn every DISPATCHED row of a sender that is gone into UNKNOWN; give their count.
+def adopt_orphans(
+    connection: apsw.Connection, account: str, heir: str, dead: Iterable[str], stamp: OwnerEnded
+) -> int:
+    """Take over what senders left behind that are gone; give the count.
 
-    A sender is gone if its lock was free (`dead`) or if it has signed off. Stamps of an earlier boot mean nothing in
-    this one, so such attempts count as ended now.
+    A sender is gone if its lock was free (`dead`) or if it has signed off. What it had dispatched is UNKNOWN now, what
+    it had prepared is the heir's. Stamps of an earlier boot mean nothing in this one, so such attempts end now.
     """
     gone = set(dead)
     living = {runner for (runner,) in connection.execute("SELECT runner FROM runners")} - gone
     connection.executemany("DELETE FROM runners WHERE runner = ?", [(runner,) for runner in gone])
-    rows = connection.execute(
-        f"SELECT {ATTEMPT_COLUMNS} FROM attempts WHERE account = ? "  # noqa: S608
-        "AND state IN ('prepared', 'dispatched', 'unknown', 'candidates') AND state <> 'prepared'",
-        (account,),
-    ).fetchall()
     adopted = 0
-    for attempt in map(read_attempt, rows):
-        is_orphan = attempt.state is Delivery.DISPATCHED and attempt.runner not in living
-        is_of_another_boot = attempt.boot_id != stamp.boot_id
-        if not is_orphan and not (is_of_another_boot and attempt.state is not Delivery.DISPATCHED):
-            continue
-        ended = stamp.now if is_of_another_boot else max(stamp.now, attempt.write_until)
-        if attempt.ended is not None and not is_of_another_boot:
-            ended = attempt.ended
-        moved = evolve(
+    for attempt in read_open(connection, account):
+        heritage = _inherit(attempt, is_orphan=attempt.runner not in living, heir=heir, stamp=stamp)
+        if heritage is not None:
+            _store(connection, heritage)
+            event = Event.LOST if heritage.state is not attempt.state else None
+            _append(connection, heritage, event, stamp.at, {"reason": _OWNER_ENDED})
+            adopted += 1
+    return adopted
+
+
+_OWNER_ENDED: Final = "the sending process ended"
+
+
+def _inherit(attempt: Attempt, *, is_orphan: bool, heir: str, stamp: OwnerEnded) -> Attempt | None:
+    """Give an orphan as it is from now on; None for an attempt that is in good hands."""
+    if attempt.state is Delivery.PREPARED:
+        return evolve(attempt, runner=heir) if is_orphan else None
+    if attempt.state is Delivery.DISPATCHED:
+        if not is_orphan:
+            return None
+        is_same_boot = attempt.boot_id == stamp.boot_id
+        # The lock may have been freed by something else than death; the first byte could leave until `write_until`.
+        ended = max(stamp.now, attempt.write_until) if is_same_boot else stamp.now
+        return evolve(
             attempt,
-            state=Delivery.UNKNOWN if is_orphan else attempt.state,
+            state=advance(attempt.state, Event.LOST),
+            reason=_OWNER_ENDED,
             boot_id=stamp.boot_id,
             ended=ended,
-            ended_at=attempt.ended_at or stamp.at,
-            reason="the sending process ended" if is_orphan else attempt.reason,
+            ended_at=stamp.at + timedelta(seconds=ended - stamp.now),
         )
-        _store(connection, moved)
-        _append(connection, moved, Event.LOST if is_orphan else None, stamp.at, {"reason": "the sending process ended"})
-        adopted += is_orphan
-    return adopted
+    if attempt.boot_id != stamp.boot_id:
+        return evolve(attempt, boot_id=stamp.boot_id, ended=stamp.now, ended_at=stamp.at)
+    return None
 
 
 @frozen
@@ -419,16 +465,22 @@ def take_lease(
     connection: apsw.Connection, name: str, holder: str, *, boot_id: str, now: float, seconds: float
 ) -> int | None:
     """Take or renew a lease; give its epoch, or None while another holds it."""
-    row = connection.execute("SELECT holder, epoch, boot_id, expires FROM leases WHERE name = ?", (name,)).fetchone()
+    row = connection.execute(
+        "SELECT holder, epoch, boot_id, expires FROM leases WHERE name = ?", (name,)
+    ).fetchone()
     epoch = 1
     if row is not None:
         held_by, epoch, boot, expires = row
         if held_by != holder:
-            is_alive = connection.execute("SELECT 1 FROM runners WHERE runner = ?", (held_by,)).get is not None
+            is_alive = (
+                connection.execute("SELECT 1 FROM runners WHERE runner = ?", (held_by,)).get is not None
+            )
             if is_alive and boot == boot_id and expires > now:
                 return None
             epoch += 1
-    connection.execute("REPLACE INTO leases VALUES (?, ?, ?, ?, ?)", (name, holder, epoch, boot_id, now + seconds))
+    connection.execute(
+        "REPLACE INTO leases VALUES (?, ?, ?, ?, ?)", (name, holder, epoch, boot_id, now + seconds)
+    )
     return epoch
 
 

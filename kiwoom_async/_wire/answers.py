@@ -67,7 +67,9 @@ def read_answer(answer: Answer, api_id: str) -> Reading:
         return _broken(answer, f"HTTP {answer.status}, return_code missing or unreadable")
     return_code, message = str(raw).strip(), str(body.get("return_msg", ""))
     code = _extract_code(return_code, message)
-    return Reading(answer.status, is_intact=True, flaw="", body=body, return_code=return_code, code=code, message=message)
+    return Reading(
+        answer.status, is_intact=True, flaw="", body=body, return_code=return_code, code=code, message=message
+    )
 
 
 def _broken(answer: Answer, flaw: str) -> Reading:
@@ -135,8 +137,12 @@ def _query_error(reading: Reading, api_id: str) -> Exception:
         case CodeMeaning.TOKEN_REFUSED | CodeMeaning.ACCESS_REFUSED:
             return AuthenticationError(f"{api_id}: access was refused ({reading.code}).", **details)
         case CodeMeaning.RATE_LIMIT:
-            return RateLimited(f"{api_id}: too many requests ({reading.code}); wait a second and ask again.", **details)
+            return RateLimited(
+                f"{api_id}: too many requests ({reading.code}); wait a second and ask again.", **details
+            )
         case CodeMeaning.INPUT_ERROR:
             return InvalidRequest(f"{api_id}: not understood ({reading.code}): {reading.message}", **details)
         case _:
-            return QueryFailed(api_id, f"return_code {reading.return_code}, code {reading.code}: {reading.message}")
+            return QueryFailed(
+                api_id, f"return_code {reading.return_code}, code {reading.code}: {reading.message}"
+            )

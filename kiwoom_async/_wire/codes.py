@@ -11,7 +11,11 @@ from typing import Final
 
 from kiwoom_async._domain.vocabulary import Action, Desk, OrderType, Side
 
-ORDER_PATHS: Final = {Desk.STOCK: "/api/dostk/ordr", Desk.GOLD: "/api/dostk/ordr", Desk.CREDIT: "/api/dostk/crdordr"}
+ORDER_PATHS: Final = {
+    Desk.STOCK: "/api/dostk/ordr",
+    Desk.GOLD: "/api/dostk/ordr",
+    Desk.CREDIT: "/api/dostk/crdordr",
+}
 ACCOUNT_PATH: Final = "/api/dostk/acnt"
 
 ORDER_TRS: Final[dict[tuple[Desk, Action, Side | None], str]] = {

@@ -21,9 +21,14 @@ _ORDER_NUMBER: Final = re.compile(r"^\d{1,10}$")
 
 @frozen
 class Accepted:
-    """The broker gave the order a number."""
+    """The broker gave the order a number.
+
+    Attributes:
+        quantity: What a modify or cancel took, where the answer says so.
+    """
 
     broker_order_id: str
+    quantity: int | None = None
 
 
 @frozen
@@ -82,7 +87,8 @@ def _has_number(reading: Reading) -> bool:
 def _accept(reading: Reading) -> Outcome:
     number = parse_order_number(reading.body.get("ord_no"))
     assert number is not None, "the rule asked for it"  # noqa: S101
-    return Accepted(number)
+    quantity = str(reading.body.get("mdfy_qty") or reading.body.get("cncl_qty") or "")
+    return Accepted(number, int(quantity) if quantity.isdecimal() else None)
 
 
 def _refuse(reading: Reading) -> Outcome:

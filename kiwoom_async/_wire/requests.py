@@ -98,8 +98,8 @@ def _text(value: int | None) -> str:
     return "" if value is None else str(value)
 
 
-def ledger_call(desk: Desk, day: date, since: int) -> Call:
-    """Ask for the day's orders from an order number on, whole: every side, symbol and venue.
+def ledger_call(desk: Desk, day: date, since: int, symbol: str = "") -> Call:
+    """Ask for the day's orders from an order number on: every side and venue, and every symbol unless one is named.
 
     Whether `fr_ord_no` includes the number itself is not known; callers must not need that row.
     """
@@ -108,7 +108,7 @@ def ledger_call(desk: Desk, day: date, since: int) -> Call:
         "qry_tp": "1",
         "stk_bond_tp": "0",
         "sell_tp": "0",
-        "stk_cd": "",
+        "stk_cd": symbol,
         "fr_ord_no": f"{since:07d}" if since else "",
         "dmst_stex_tp": "%",
     }

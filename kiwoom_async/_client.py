@@ -1,0 +1,194 @@
+"""`KiwoomClient`: names and lifetimes. What it does is done in the rooms below."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from kiwoom_async._ambient import SystemAmbient
+from kiwoom_async._desks import ClosedDesk, Counter, OrderDesk
+from kiwoom_async._domain.ambient import Ambient
+from kiwoom_async._domain.intents import Attempt, Intent
+from kiwoom_async._domain.orders import Order
+from kiwoom_async._domain.reconciliation import ReconciliationReport
+from kiwoom_async._domain.settings import Credentials, Environment, Limits, Timing
+from kiwoom_async._domain.validation import choose
+from kiwoom_async._domain.vocabulary import Desk, OrderStatus
+from kiwoom_async._execution.dispatcher import Collaborators, Dispatcher, TwinPolicy
+from kiwoom_async._execution.ledger_reader import LedgerReader
+from kiwoom_async._execution.reconciler import Reconciler
+from kiwoom_async._execution.settlements import Settlements
+from kiwoom_async._execution.tasks import OwnTasks, complete
+from kiwoom_async._journal.journal import Journal
+from kiwoom_async._orders import Orders
+from kiwoom_async._transport.gateway import Gateway
+from kiwoom_async._transport.limiter import Limiter
+from kiwoom_async._transport.session import RestSession
+from kiwoom_async._transport.tokens import TokenKeeper
+from kiwoom_async.errors import ConfigurationError
+
+
+class KiwoomClient:
+    """One account at Kiwoom, for as long as an ``async with`` block.
+
+    Entering opens the journal, takes a token and picks up what an earlier run left in flight; leaving waits shortly for
+    answers that are on their way and records the rest. Share one client among all strategies of a process; several
+    processes may share one journal file on one machine.
+
+    Args:
+        credentials: App key and secret.
+        environment: `Environment.MOCK`, `Environment.LIVE`, or one of your own, for example a simulator's.
+        journal: Path of the SQLite file; made with mode 0600. Keep it: it is what prevents a second order.
+        timing: Bounds in seconds.
+        limits: Requests per second. None: the environment's published limits.
+        account_exclusive: No other program places identical orders on this account (a person's are told apart).
+            False: an order whose answer was lost is never claimed from the ledger; you decide with
+            `client.orders.resolve`.
+        twins: What an order does while an identical one is unresolved: "serialize" waits for it, "fail" raises
+            `NotSent`, "allow" sends.
+        idempotency_header: Header that carries the client order id; None for none. Kiwoom does not read it.
+        transport: Any `httpx.AsyncBaseTransport` in place of ours. It must not retry or follow redirects, and it
+            gives no proof that nothing was sent, so more outcomes are unknown.
+        account: Name under which the journal keeps this account. None: derived from the environment and the app key.
+            Give the old name when an app key is renewed.
+        ambient: Clock and randomness; for simulations.
+
+    Raises:
+        ConfigurationError: The settings cannot work.
+        JournalError: The journal cannot be used.
+        AuthenticationError: Kiwoom refused the credentials.
+        NotSent: No token could be had, for reasons of the network.
+    """
+
+    stock: OrderDesk
+    gold: OrderDesk
+    credit: OrderDesk
+    orders: Orders
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        *,
+        environment: Environment,
+        journal: str | os.PathLike[str],
+        timing: Timing | None = None,
+        limits: Limits | None = None,
+        account_exclusive: bool = True,
+        twins: TwinPolicy | str = TwinPolicy.SERIALIZE,
+        idempotency_header: str | None = "Idempotency-Key",
+        transport: httpx.AsyncBaseTransport | None = None,
+        account: str | None = None,
+        ambient: Ambient | None = None,
+    ) -> None:
+        for name, value, kind in (
+            ("credentials", credentials, Credentials),
+            ("environment", environment, Environment),
+            ("timing", timing or Timing(), Timing),
+            (
+                "limits",
+                limits or environment.limits if isinstance(environment, Environment) else None,
+                Limits,
+            ),
+        ):
+            if not isinstance(value, kind):
+                raise ConfigurationError(f"KiwoomClient({name}=…) must be of the type {kind.__name__}.")
+        self._credentials = credentials
+        self._environment = environment
+        self._timing = timing or Timing()
+        self._limits = limits or environment.limits
+        self._is_exclusive = account_exclusive
+        self._twins = choose("twins", TwinPolicy, twins)
+        self._idempotency_header = idempotency_header
+        self._transport = transport
+        self._ambient: Ambient = ambient or SystemAmbient()
+        self._account = account or environment.account_key(credentials)
+        self._journal = Journal(journal, self._ambient, self._account)
+        self._tasks = OwnTasks()
+        self._stack: AsyncExitStack | None = None
+
+    def __repr__(self) -> str:
+        return f"<KiwoomClient {self._environment.rest_url} journal={str(self._journal.path)!r}>"
+
+    async def __aenter__(self) -> Self:
+        """Open the journal, take a token, pick up what is open; see the class for the errors."""
+        if self._stack is not None:
+            raise ConfigurationError("This client is open already, or was closed; make a new one.")
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._journal)
+            session = await stack.enter_async_context(
+                RestSession(self._environment.rest_url, self._transport)
+            )
+            tokens = TokenKeeper(session, self._credentials, self._ambient, self._timing)
+            stack.push_async_callback(tokens.aclose)
+            self._build(
+                Gateway(
+                    session,
+                    tokens,
+                    Limiter(self._limits, self._ambient),
+                    self._timing,
+                    idempotency_header=self._idempotency_header,
+                )
+            )
+            await tokens.get()
+            await self._journal.adopt_orphans()
+            stack.push_async_callback(self._tasks.cancel)
+            self._tasks.start(self._reconciler.run(), "kiwoom reconciler")
+            self._stack = stack.pop_all()
+        return self
+
+    def _build(self, gateway: Gateway) -> None:
+        reader = LedgerReader(gateway, self._ambient, self._timing)
+        settlements = Settlements(self._journal)
+        self._gateway = gateway
+        self._reconciler = Reconciler(
+            self._journal,
+            reader,
+            self._ambient,
+            self._timing,
+            self._environment,
+            settlements,
+            is_exclusive=self._is_exclusive,
+        )
+        self._dispatcher = Dispatcher(
+            Collaborators(self._journal, gateway, self._ambient, self._timing, settlements, self._tasks),
+            twins=self._twins,
+            on_unknown=self._reconciler.wake,
+            look_up=self._reconciler.fetch_original_status,
+        )
+        self._reconciler.attach(self._dispatcher)
+        counter = Counter(self._ambient, self._environment, self._account, self._place)
+        self.stock = OrderDesk(Desk.STOCK, counter)
+        self.gold = OrderDesk(Desk.GOLD, counter)
+        self.credit = ClosedDesk("credit")  # type: ignore[assignment]
+        self.orders = Orders(self._journal, reader, self._reconciler, settlements, self._ambient)
+
+    async def _place(self, intent: Intent, deadline: float | None, is_fresh: bool) -> Order:
+        return await self._dispatcher.place(intent, deadline=deadline, is_fresh=is_fresh)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Wait shortly for answers on their way, record the rest, close everything."""
+        stack, self._stack = self._stack, None
+        if stack is None:
+            return
+        await self._dispatcher.drain(self._timing.drain_timeout)
+        _, cancellation = await complete(stack.aclose())
+        if cancellation is not None:
+            raise cancellation
+
+    async def reconcile(self) -> ReconciliationReport:
+        """Do one full pass now over everything unresolved. The client does the same by itself.
+
+        Raises:
+            KiwoomError: The journal or the broker could not be asked; nothing was concluded from that.
+        """
+        return await self._reconciler.reconcile()
+
+
+__all__ = ["Attempt", "KiwoomClient", "OrderStatus"]

@@ -1,0 +1,134 @@
+"""One desk's book and our side of it at the same moment: what a pass of the reconciler reasons about. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import date
+
+from attrs import frozen
+
+from kiwoom_async._domain.absence import Round
+from kiwoom_async._domain.intents import Attempt
+from kiwoom_async._domain.matching import Matching, match
+from kiwoom_async._domain.relations import ChannelKnowledge, Claimant
+from kiwoom_async._domain.reports import LedgerOrder, OpenOrder, Snapshot
+from kiwoom_async._domain.settings import Environment, Timing
+from kiwoom_async._domain.states import ON_THE_BOOK
+from kiwoom_async._domain.vocabulary import Action, Desk, ResolvedBy
+from kiwoom_async._journal.records import Claim
+
+
+@frozen
+class BookView:
+    """Snapshots of one ledger, and what the journal knew after the last of them was taken.
+
+    The order matters: whatever a snapshot lists was dispatched before, so the journal read afterwards knows of it.
+
+    Attributes:
+        attempts: Every unresolved attempt and every one in flight.
+        watched: Attempts proven absent, which may still prove us wrong.
+        claims: (day, number) of our orders, with their attempts.
+        ancestors: Attempt key to the earlier numbers of the chain it modifies or cancels.
+    """
+
+    desk: Desk
+    snapshots: tuple[Snapshot, ...]
+    attempts: tuple[Attempt, ...]
+    watched: tuple[Attempt, ...]
+    claims: Mapping[tuple[date, str], tuple[Claim, Attempt]]
+    channels: frozenset[str]
+    ancestors: Mapping[str, frozenset[str]]
+    timing: Timing
+    environment: Environment
+    boot_id: str
+    is_exclusive: bool
+
+    @property
+    def rows(self) -> tuple[LedgerOrder, ...]:
+        """Give every row of every snapshot."""
+        return tuple(row for snapshot in self.snapshots for row in snapshot.rows)
+
+    @property
+    def own_rows(self) -> tuple[LedgerOrder, ...]:
+        """Give the rows of orders that are claimed."""
+        return tuple(row for row in self.rows if (row.day, row.broker_order_id) in self.claims)
+
+    @property
+    def unclaimed_rows(self) -> tuple[LedgerOrder, ...]:
+        """Give the rows nobody of us has."""
+        return tuple(row for row in self.rows if (row.day, row.broker_order_id) not in self.claims)
+
+    def match_open(self) -> Matching:
+        """Match the unresolved attempts, with those in flight as competitors, against the unclaimed rows."""
+        return self._match(self.attempts, self.unclaimed_rows)
+
+    def match_watched(self, rows: Iterable[LedgerOrder]) -> Matching:
+        """Match the attempts proven absent against rows that are nobody's."""
+        return self._match(self.watched, rows)
+
+    def _match(self, attempts: Iterable[Attempt], rows: Iterable[LedgerOrder]) -> Matching:
+        return match(
+            [self._claimant(attempt) for attempt in attempts],
+            rows,
+            is_exclusive=self.is_exclusive,
+            channels=ChannelKnowledge(self.channels),
+        )
+
+    def _claimant(self, attempt: Attempt) -> Claimant:
+        return Claimant.of(
+            attempt,
+            timing=self.timing,
+            environment=self.environment,
+            boot_id=self.boot_id,
+            looked=min(snapshot.began for snapshot in self.snapshots),
+            final_days=[snapshot.day for snapshot in self.snapshots if snapshot.is_final],
+            ancestors=self.ancestors.get(attempt.key, frozenset()),
+        )
+
+    def look(self, candidates: Iterable[LedgerOrder] = ()) -> Round:
+        """Give this view as a complete look on behalf of one attempt."""
+        return Round(self.boot_id, self.snapshots, tuple(row.broker_order_id for row in candidates))
+
+    @property
+    def own_dispatches(self) -> Mapping[tuple[date, str], float]:
+        """Give when our acknowledged orders were sent, for those whose number came by an answer or an event."""
+        direct = {ResolvedBy.RESPONSE, ResolvedBy.EVENT}
+        return {
+            place: attempt.dispatched
+            for place, (_, attempt) in self.claims.items()
+            if attempt.boot_id == self.boot_id and attempt.resolved_by in direct
+        }
+
+    def unlisted_own_orders(self) -> tuple[str, ...]:
+        """List our acknowledged orders that a fresh and complete ledger would show and this one does not (A5, A7)."""
+        listed = {(row.day, row.broker_order_id) for row in self.rows}
+        missing = []
+        for snapshot in self.snapshots:
+            latest = snapshot.began - self.timing.visibility_bound
+            missing += [
+                claim.broker_order_id
+                for place, (claim, attempt) in self.claims.items()
+                if place not in listed
+                and claim.day == snapshot.day
+                and int(claim.broker_order_id) > snapshot.since
+                and attempt.request.action is Action.NEW
+                and attempt.state in ON_THE_BOOK
+                and attempt.boot_id == self.boot_id
+                and attempt.ended is not None
+                and attempt.ended < latest
+            ]
+        return tuple(missing)
+
+    def unlisted_open_orders(self, open_orders: Iterable[OpenOrder]) -> tuple[str, ...]:
+        """List open orders that the ledger of their day should show and does not (A6).
+
+        An order newer than everything in the ledger was accepted after the snapshot and proves nothing.
+        """
+        listed = {row.number for row in self.rows}
+        highest = max(listed, default=0)
+        since = max((snapshot.since for snapshot in self.snapshots), default=0)
+        return tuple(
+            order.broker_order_id
+            for order in open_orders
+            if since < int(order.broker_order_id) <= highest and int(order.broker_order_id) not in listed
+        )

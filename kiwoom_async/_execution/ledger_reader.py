@@ -1,0 +1,103 @@
+"""Complete views of the broker's book: the day's ledger and the open orders, paged to the end or not at all."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Final
+
+from kiwoom_async._domain.ambient import Ambient, korean_day
+from kiwoom_async._domain.reports import LedgerOrder, OpenOrder, Snapshot
+from kiwoom_async._domain.settings import Timing
+from kiwoom_async._domain.vocabulary import Desk
+from kiwoom_async._transport.gateway import Gateway
+from kiwoom_async._wire.ledger import decode_ledger, decode_open_orders
+from kiwoom_async._wire.requests import Call, ledger_call, open_orders_call
+from kiwoom_async.errors import QueryFailed
+
+LOOKS_AT_A_MOVING_LEDGER: Final = 3
+"""How often a ledger that moved while it was paged is read anew before the look counts as failed. Source: our choice;
+the next look comes a second later anyway."""
+
+
+class LedgerReader:
+    """Read the book of one account."""
+
+    def __init__(self, gateway: Gateway, ambient: Ambient, timing: Timing) -> None:
+        self._gateway = gateway
+        self._ambient = ambient
+        self._timing = timing
+        self.queries = 0
+
+    async def fetch_snapshot(self, desk: Desk, day: date, since: int, *, symbol: str = "") -> Snapshot:
+        """Read a day's ledger after an order number, complete; of one symbol only, where one is named.
+
+        Raises:
+            QueryFailed: A page failed, the pages do not fit together, or the day changed meanwhile.
+            AuthenticationError: The credentials were refused.
+            RateLimited: Kiwoom's rate limit.
+        """
+        for _ in range(LOOKS_AT_A_MOVING_LEDGER - 1):
+            try:
+                return await self._read_ledger(desk, day, since, symbol)
+            except _LedgerMoved:
+                continue
+        return await self._read_ledger(desk, day, since, symbol)
+
+    async def _read_ledger(self, desk: Desk, day: date, since: int, symbol: str) -> Snapshot:
+        call = ledger_call(desk, day, since, symbol)
+        began, began_at, asked = self._ambient.monotonic(), self._ambient.now(), self.queries
+        rows: dict[str, LedgerOrder] = {}
+        first_page: tuple[LedgerOrder, ...] | None = None
+        pages = 0
+        async for page in self._gateway.fetch_pages(call):
+            self.queries += 1
+            pages += 1
+            listed = decode_ledger(call.api_id, desk, day, page.body)
+            first_page = listed if first_page is None else first_page
+            for row in listed:
+                if row.broker_order_id in rows:
+                    raise _LedgerMoved(call.api_id, f"order {row.broker_order_id} is listed twice")
+                rows[row.broker_order_id] = row
+        if pages > 1:
+            await self._require_same_start(call, desk, day, first_page or ())
+        if korean_day(self._ambient.now()) != korean_day(began_at):
+            raise QueryFailed(call.api_id, "midnight passed while it was read")
+        skew = timedelta(seconds=self._timing.clock_skew)
+        return Snapshot(
+            desk=desk,
+            day=day,
+            since=since,
+            rows=tuple(row for row in rows.values() if row.number > since),
+            began=began,
+            finished=self._ambient.monotonic(),
+            is_final=korean_day(began_at - skew) > day,
+            queries=self.queries - asked,
+        )
+
+    async def _require_same_start(
+        self, call: Call, desk: Desk, day: date, first_page: tuple[LedgerOrder, ...]
+    ) -> None:
+        # A row that slipped from one page to another while we read would be missed: then the first page has moved.
+        page = await self._gateway.fetch_page(call)
+        self.queries += 1
+        again = decode_ledger(call.api_id, desk, day, page.body)
+        if [row.broker_order_id for row in again] != [row.broker_order_id for row in first_page]:
+            raise _LedgerMoved(call.api_id, "the pages moved while they were read")
+
+    async def fetch_open_orders(self, desk: Desk) -> tuple[OpenOrder, ...]:
+        """Read the orders still in the book, complete.
+
+        Raises:
+            QueryFailed: A page failed.
+        """
+        call = open_orders_call(desk, korean_day(self._ambient.now()))
+        found: dict[str, OpenOrder] = {}
+        async for page in self._gateway.fetch_pages(call):
+            self.queries += 1
+            for row in decode_open_orders(call.api_id, desk, page.body):
+                found[row.broker_order_id] = row
+        return tuple(found.values())
+
+
+class _LedgerMoved(QueryFailed):
+    """The pages do not fit together; another try may."""

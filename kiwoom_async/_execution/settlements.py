@@ -1,0 +1,45 @@
+"""Waiting for the answer to an order: woken by this process, and looking after what other processes write."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import anyio
+
+from kiwoom_async._domain.orders import Order
+from kiwoom_async._execution.answers import answer_of
+from kiwoom_async._journal.journal import Journal
+from kiwoom_async.errors import KiwoomError
+
+POLL_INTERVAL: Final = 0.25
+"""Seconds between two looks into the journal for what another process wrote. Source: our choice; a look costs tens of
+microseconds and another process's answer is that much late at the most."""
+
+
+class Settlements:
+    """Wake whoever waits for an order when something is learnt about it."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._bells: dict[str, anyio.Event] = {}
+
+    def ring(self, client_order_id: str) -> None:
+        """Tell that the journal has news of an order."""
+        bell = self._bells.pop(client_order_id, None)
+        if bell is not None:
+            bell.set()
+
+    async def wait(self, client_order_id: str) -> Order | KiwoomError:
+        """Wait until an order has an answer, however long that takes.
+
+        Cancellation: ends the wait and nothing else.
+        """
+        while True:
+            bell = self._bells.setdefault(client_order_id, anyio.Event())
+            record = await self._journal.find(client_order_id)
+            answer = None if record is None else answer_of(record)
+            if answer is not None:
+                self._bells.pop(client_order_id, None)
+                return answer
+            with anyio.move_on_after(POLL_INTERVAL):
+                await bell.wait()

@@ -1,0 +1,114 @@
+"""`client.orders`: what became of the orders of this journal."""
+
+from __future__ import annotations
+
+from kiwoom_async._domain.ambient import Ambient, korean_day
+from kiwoom_async._domain.orders import Order
+from kiwoom_async._domain.reconciliation import UnresolvedOrder
+from kiwoom_async._domain.states import UNRESOLVED, Event
+from kiwoom_async._domain.validation import check_order_number
+from kiwoom_async._domain.vocabulary import Desk, ResolvedBy
+from kiwoom_async._execution.answers import describe
+from kiwoom_async._execution.ledger_reader import LedgerReader
+from kiwoom_async._execution.reconciler import Reconciler
+from kiwoom_async._execution.settlements import Settlements
+from kiwoom_async._journal.journal import Journal
+from kiwoom_async._journal.records import Finding, HistoryEntry, OrderRecord
+from kiwoom_async.errors import JournalError, ValidationError
+
+
+class Orders:
+    """Read and settle the orders of a client."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        reader: LedgerReader,
+        reconciler: Reconciler,
+        settlements: Settlements,
+        ambient: Ambient,
+    ) -> None:
+        self._journal = journal
+        self._reader = reader
+        self._reconciler = reconciler
+        self._settlements = settlements
+        self._ambient = ambient
+
+    async def get(self, client_order_id: str) -> Order | None:
+        """Read an order from the journal; None if the journal has never heard of the id.
+
+        An order whose outcome is unknown has no `broker_order_id` and no `status`; it can be canceled all the same.
+        """
+        record = await self._journal.find(client_order_id)
+        return None if record is None else describe(record)
+
+    async def open(self) -> tuple[Order, ...]:
+        """Ask the broker which orders are still in the book, and give those that are ours.
+
+        Raises:
+            QueryFailed: The broker did not answer completely. This never means that nothing is open.
+        """
+        found = []
+        today = korean_day(self._ambient.now())
+        for desk in (Desk.STOCK,):
+            for row in await self._reader.fetch_open_orders(desk):
+                claim = await self._journal.claim_of(desk, today, row.broker_order_id)
+                record = None if claim is None else await self._journal.find(claim.client_order_id)
+                if record is not None:
+                    found.append(describe(record))
+        return tuple(found)
+
+    async def unresolved(self) -> tuple[UnresolvedOrder, ...]:
+        """List the orders without an answer, and what keeps each of them open. Asks the journal only."""
+        return await self._reconciler.list_unresolved()
+
+    async def history(self, client_order_id: str) -> tuple[HistoryEntry, ...]:
+        """Read everything that happened to an order, with its evidence, oldest first."""
+        return await self._journal.history(client_order_id)
+
+    async def resolve(
+        self, client_order_id: str, *, accepted_as: str | None = None, not_accepted: bool = False, reason: str
+    ) -> Order:
+        """Settle an unresolved order by hand, after a look at Kiwoom's own screen.
+
+        Args:
+            client_order_id: An order of `unresolved()`.
+            accepted_as: Its broker order number, if it is on the book.
+            not_accepted: True, if it is not on the book.
+            reason: Why you are sure; kept in the history.
+
+        Raises:
+            ValidationError: The id is not known or not unresolved, or not exactly one verdict is given.
+            JournalError: The number belongs to another of our orders.
+
+        Delivery: The verdict is durable when this returns; whoever waits for the order is told.
+        """
+        if (accepted_as is not None) == not_accepted:
+            raise ValidationError(
+                "accepted_as", accepted_as, "exactly one of accepted_as='0001234' and not_accepted=True"
+            )
+        if not isinstance(reason, str) or not reason.strip():
+            raise ValidationError("reason", reason, "a few words about how you know; they are kept")
+        record = await self._journal.find(client_order_id)
+        attempt = None if record is None else record.decisive
+        if attempt is None or attempt.state not in UNRESOLVED:
+            raise ValidationError(
+                "client_order_id",
+                client_order_id,
+                "the id of an unresolved order; see client.orders.unresolved()",
+            )
+        number = None if accepted_as is None else check_order_number("accepted_as", accepted_as)
+        finding = Finding(
+            Event.PROVEN_ABSENT if number is None else Event.ACKNOWLEDGED,
+            reason=reason,
+            broker_order_id=number,
+            resolved_by=None if number is None else ResolvedBy.OPERATOR,
+            evidence={"decided_by": "operator"},
+        )
+        conclusion = await self._journal.conclude(attempt, finding)
+        if conclusion.contradiction is not None:
+            raise JournalError(f"Order {client_order_id!r} cannot be settled so: {conclusion.contradiction}.")
+        self._settlements.ring(client_order_id)
+        settled: OrderRecord | None = await self._journal.find(client_order_id)
+        assert settled is not None, "it was just written"  # noqa: S101
+        return describe(settled)

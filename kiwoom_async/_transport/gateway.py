@@ -1,0 +1,166 @@
+"""Requests with everything they need: a rate-limit slot, a valid token, the headers, the cursor of the next page.
+
+A query may be asked again with a new token. An order never is: what it met is reported as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Final
+
+from kiwoom_async._domain.budgets import RequestClass
+from kiwoom_async._domain.settings import Timing
+from kiwoom_async._transport.limiter import Limiter, SlotDenied
+from kiwoom_async._transport.mark import DeliveryMark, Guard
+from kiwoom_async._transport.session import RestSession
+from kiwoom_async._transport.tokens import Token, TokenKeeper
+from kiwoom_async._wire.answers import Cursor, Page, read_answer, read_page
+from kiwoom_async._wire.codes import CodeMeaning
+from kiwoom_async._wire.exchange import Breakdown, Exchange
+from kiwoom_async._wire.requests import Call
+from kiwoom_async.errors import NotSent, QueryFailed
+
+MOST_PAGES: Final = 10_000
+"""Where a query gives up on an answer that never ends. Source: our choice, far beyond a day of orders."""
+
+
+class Gateway:
+    """Send queries and orders to one environment with one key.
+
+    Args:
+        session: Sends single requests.
+        tokens: Keeps the token valid.
+        limiter: Keeps within the rate limits.
+        timing: How long to wait for connections and answers.
+        idempotency_header: Name of the header that carries the client order id. None: no such header. Kiwoom does
+            not read it; proxies and logs may.
+    """
+
+    def __init__(
+        self,
+        session: RestSession,
+        tokens: TokenKeeper,
+        limiter: Limiter,
+        timing: Timing,
+        *,
+        idempotency_header: str | None,
+    ) -> None:
+        self._session = session
+        self._tokens = tokens
+        self._limiter = limiter
+        self._timing = timing
+        self._idempotency_header = idempotency_header
+
+    async def make_ready(self, call: Call, deadline: float | None) -> Token:
+        """Do all slow work before an order is committed: wait for a slot and for a valid token.
+
+        Raises:
+            NotSent: There is no slot or no token before the deadline.
+            AuthenticationError: The credentials were refused.
+        """
+        token = await self._tokens.get(deadline=deadline)
+        try:
+            await self._limiter.slot(call.api_id, RequestClass.ORDERS, deadline)
+        except SlotDenied as error:
+            raise NotSent(
+                f"{call.api_id} was not sent: the rate limit leaves no room before the deadline. Send fewer orders a "
+                "second, or give a longer deadline.",
+                api_id=call.api_id,
+            ) from error
+        return token
+
+    async def send_order(
+        self,
+        call: Call,
+        content: bytes,
+        token: Token,
+        *,
+        client_order_id: str,
+        guard: Guard,
+        mark: DeliveryMark,
+    ) -> Exchange:
+        """Send an order once.
+
+        Delivery: `mark` tells at any moment whether the broker may have it.
+
+        Cancellation: gives the request up; look at `mark`.
+        """
+        headers = {
+            "api-id": call.api_id,
+            "authorization": token.authorization,
+            "cont-yn": "N",
+            "next-key": "",
+        }
+        if self._idempotency_header is not None:
+            headers[self._idempotency_header] = client_order_id
+        return await self._session.post(
+            call.path,
+            headers=headers,
+            content=content,
+            connect_timeout=self._timing.connect_timeout,
+            response_timeout=self._timing.response_timeout,
+            guard=guard,
+            mark=mark,
+        )
+
+    def reject_token(self, token: Token) -> None:
+        """Note that Kiwoom refused a token; the next request gets a new one."""
+        self._tokens.reject(token)
+
+    async def fetch_page(self, call: Call, cursor: Cursor | None = None) -> Page:
+        """Ask one query, again once if the token was refused.
+
+        Raises:
+            QueryFailed: There is no complete answer.
+            AuthenticationError: The credentials or the new token were refused.
+            RateLimited: Kiwoom's rate limit.
+            InvalidRequest: Kiwoom did not understand the query.
+        """
+        token, exchange = await self._ask(call, cursor)
+        if not isinstance(exchange, Breakdown):
+            if read_answer(exchange, call.api_id).meaning is not CodeMeaning.TOKEN_REFUSED:
+                return read_page(exchange, call.api_id)
+            self._tokens.reject(token)
+            _, exchange = await self._ask(call, cursor)
+        if isinstance(exchange, Breakdown):
+            raise QueryFailed(call.api_id, f"{exchange.kind.value}: {exchange.detail}")
+        return read_page(exchange, call.api_id)
+
+    async def _ask(self, call: Call, cursor: Cursor | None) -> tuple[Token, Exchange]:
+        try:
+            token = await self._tokens.get()
+        except NotSent as error:
+            raise QueryFailed(call.api_id, "there is no token to ask with") from error
+        await self._limiter.slot(call.api_id, RequestClass.QUERIES)
+        exchange = await self._session.post(
+            call.path,
+            headers={
+                "api-id": call.api_id,
+                "authorization": token.authorization,
+                "cont-yn": "N" if cursor is None else "Y",
+                "next-key": "" if cursor is None else cursor.next_key,
+            },
+            content=call.to_bytes(),
+            connect_timeout=self._timing.connect_timeout,
+            response_timeout=self._timing.response_timeout,
+        )
+        return token, exchange
+
+    async def fetch_pages(self, call: Call) -> AsyncIterator[Page]:
+        """Ask a query to its last page.
+
+        Raises:
+            QueryFailed: A page failed, or the cursor came twice: the pages seen so far are not the whole.
+        """
+        cursor: Cursor | None = None
+        seen: set[str] = set()
+        for _ in range(MOST_PAGES):
+            page = await self.fetch_page(call, cursor)
+            yield page
+            cursor = page.cursor
+            if cursor is None:
+                return
+            if cursor.next_key in seen:
+                raise QueryFailed(call.api_id, "the cursor of a page came twice")
+            seen.add(cursor.next_key)
+        raise QueryFailed(call.api_id, f"there are more than {MOST_PAGES} pages")
