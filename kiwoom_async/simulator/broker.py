@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import date, timedelta
-from random import Random
 from types import TracebackType
 from typing import Self
 
@@ -18,7 +17,7 @@ from kiwoom_async._domain.ambient import Ambient, korean_day
 from kiwoom_async._domain.settings import Credentials, Environment, Limits
 from kiwoom_async._domain.vocabulary import Action, Desk, OrderType, Route, Side
 from kiwoom_async.simulator.catalog import WEBSOCKET_PATH
-from kiwoom_async.simulator.chance import digits, seeded
+from kiwoom_async.simulator.chance import Generator, digits, seeded
 from kiwoom_async.simulator.exchange import Exchange, Liquidity
 from kiwoom_async.simulator.faults import Fault, FaultDirector, FaultKind, FaultPlan
 from kiwoom_async.simulator.gate import RateGate, RateLimitStyle, TokenOffice, TokenPolicy
@@ -29,7 +28,7 @@ from kiwoom_async.simulator.server import LateTasks, SocketServer
 from kiwoom_async.simulator.service import Habits, Service
 from kiwoom_async.simulator.transport import InProcessTransport
 
-_Lag = float | Callable[[Random], float]
+_Lag = float | Callable[[Generator], float]
 
 
 def _as_credentials(value: Credentials | Iterable[Credentials] | None) -> tuple[Credentials, ...]:

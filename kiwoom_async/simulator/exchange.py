@@ -16,12 +16,12 @@ from bisect import bisect_left, insort
 from collections.abc import Callable, Mapping
 from datetime import date
 from enum import Enum, StrEnum, auto, unique
-from random import Random
 from typing import Final
 
 from attrs import define, field, frozen
 
 from kiwoom_async._domain.vocabulary import Action, Desk, OrderStatus, OrderType, Side
+from kiwoom_async.simulator.chance import Generator
 from kiwoom_async.simulator.ledger import Ledger
 from kiwoom_async.simulator.orders import BookOrder, Fill, Instant, OrderRequest
 
@@ -161,7 +161,7 @@ class Exchange:
     """
 
     day: date
-    random: Random
+    random: Generator
     liquidity: Liquidity = Liquidity()
     lag: Callable[[], float] = float
     prices: dict[str, int] = field(factory=dict)
@@ -197,9 +197,7 @@ class Exchange:
         parent = self.get(request.original or "")
         moved = request.quantity or parent.leaves_quantity
         if not 0 < moved <= parent.leaves_quantity:
-            raise ValueError(
-                f"Order {parent.broker_order_id} has {parent.leaves_quantity} left, not {moved}."
-            )
+            raise ValueError(f"Order {parent.broker_order_id} has {parent.leaves_quantity} left, not {moved}.")
         self._take_away(parent, moved, now)
         number = self.next_number()
         self._admit(request, now, number, parent.side, moved, parent=parent)
@@ -287,13 +285,9 @@ class Exchange:
                 continue
             if order.order_type is OrderType.CONDITIONAL_LIMIT and self.liquidity.market_maker:
                 # 조건부지정가 becomes a market order in the closing auction.
-                self._execute(
-                    order.broker_order_id, order.leaves_quantity, self._books[order.symbol].last, now
-                )
+                self._execute(order.broker_order_id, order.leaves_quantity, self._books[order.symbol].last, now)
             else:
-                self._change(
-                    order.broker_order_id, now, leaves_quantity=0, is_armed=False, status=OrderStatus.EXPIRED
-                )
+                self._change(order.broker_order_id, now, leaves_quantity=0, is_armed=False, status=OrderStatus.EXPIRED)
         for book in self._books.values():
             book.queues = {side: _Queue(side) for side in Side}
             book.armed.clear()
@@ -388,9 +382,7 @@ class Exchange:
             self._change(order.broker_order_id, now, leaves_quantity=left)
             return
         self._withdraw(order)
-        self._change(
-            order.broker_order_id, now, leaves_quantity=0, is_armed=False, status=OrderStatus.CANCELED
-        )
+        self._change(order.broker_order_id, now, leaves_quantity=0, is_armed=False, status=OrderStatus.CANCELED)
 
     def _withdraw(self, order: BookOrder) -> None:
         book = self._books[order.symbol]
@@ -433,15 +425,9 @@ class Exchange:
             return
         self._rest(order, limit, book, now)
 
-    def _outside_price(
-        self, order: BookOrder, behavior: _Behavior, limit: int | None, book: _Book
-    ) -> int | None:
+    def _outside_price(self, order: BookOrder, behavior: _Behavior, limit: int | None, book: _Book) -> int | None:
         """Find the price at which the market maker takes the order at once; None if he does not."""
-        if (
-            behavior.meets_market_maker
-            and self.liquidity.market_maker
-            and _is_reached(order.side, limit, book.last)
-        ):
+        if behavior.meets_market_maker and self.liquidity.market_maker and _is_reached(order.side, limit, book.last):
             return book.last
         return None
 
@@ -450,9 +436,7 @@ class Exchange:
         reached = (place for place in queue.places if _is_reached(order.side, limit, queue.price_of(place)))
         return sum(self.get(place[2]).leaves_quantity for place in reached)
 
-    def _cross(
-        self, order: BookOrder, limit: int | None, outside: int | None, book: _Book, now: Instant
-    ) -> None:
+    def _cross(self, order: BookOrder, limit: int | None, outside: int | None, book: _Book, now: Instant) -> None:
         """Trade with the orders in the book that are at least as good as the market maker."""
         queue = book.queues[_OPPOSITE[order.side]]
         bound = limit if outside is None else outside
@@ -503,9 +487,7 @@ class Exchange:
             is_armed=False,
             status=OrderStatus.PARTIALLY_FILLED if left else OrderStatus.FILLED,
         )
-        self.fills.append(
-            Fill(self.day, number, execution_id, order.symbol, order.side, quantity, price, now.at)
-        )
+        self.fills.append(Fill(self.day, number, execution_id, order.symbol, order.side, quantity, price, now.at))
         book = self._books[order.symbol]
         book.last = price
         if not left:

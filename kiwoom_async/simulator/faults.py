@@ -337,10 +337,8 @@ class FaultDirector:
         span = max(self.plan.longest - _SHORTEST, 0.0)
         return evolve(
             fault,
-            accepted=draw("accepted") < 0.5 if fault.accepted is None else fault.accepted,  # noqa: PLR2004 - a coin
+            accepted=draw("accepted") < 0.5 if fault.accepted is None else fault.accepted,
             seconds=_SHORTEST + draw("seconds") * span if fault.seconds is None else fault.seconds,
-            after_bytes=int(draw("bytes") * _LONGEST_PREFIX)
-            if fault.after_bytes is None
-            else fault.after_bytes,
+            after_bytes=int(draw("bytes") * _LONGEST_PREFIX) if fault.after_bytes is None else fault.after_bytes,
             status=fault.status or statuses[int(draw("status") * len(statuses))],
         )

@@ -56,7 +56,7 @@ class Ledger:
         entries[order.broker_order_id] = entry
         self.accepted.append(entry)
 
-    def change(self, day: date, number: str, now: Instant, **changes: Any) -> BookOrder:  # noqa: ANN401 - fields of BookOrder
+    def change(self, day: date, number: str, now: Instant, **changes: Any) -> BookOrder:
         """Replace the state of an order; the former ones stay readable."""
         entry = self.days[day][number]
         changed = evolve(entry.current, **changes)
@@ -75,6 +75,4 @@ class Ledger:
     def view(self, day: date, tick: float) -> list[BookOrder]:
         """List the orders of a day as a view shows them at a moment, in the order of their numbers."""
         shown = (entry.seen_at(tick) for entry in self.days.get(day, {}).values())
-        return sorted(
-            (order for order in shown if order is not None), key=lambda order: order.broker_order_id
-        )
+        return sorted((order for order in shown if order is not None), key=lambda order: order.broker_order_id)

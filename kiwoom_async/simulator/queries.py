@@ -28,7 +28,7 @@ from kiwoom_async.simulator.rendering import (
 Body = Mapping[str, str]
 
 
-class MalformedField(ValueError):  # noqa: N818 - named by what it is
+class MalformedField(ValueError):
     """A field of the request cannot be read; the argument is its name."""
 
 
@@ -87,9 +87,7 @@ _NOTHING_OPEN: Final = "571758"
 VIEWS: Final[Mapping[str, View]] = {
     "ka10075": View("oso", ka10075_row, False, _is_open, _Order.DESCENDING, _NOTHING_OPEN, True, False),
     "ka10076": View("cntr", ka10076_row, False, _has_fills, _Order.DESCENDING, has_blank=True, has_day=False),
-    "ka10088": View(
-        "osop", ka10088_row, False, _is_open, empty_code=_NOTHING_OPEN, has_blank=True, has_day=False
-    ),
+    "ka10088": View("osop", ka10088_row, False, _is_open, empty_code=_NOTHING_OPEN, has_blank=True, has_day=False),
     "kt00007": View("acnt_ord_cntr_prps_dtl", kt00007_row, False, _is_listed),
     "kt00009": View("acnt_ord_cntr_prst_array", kt00009_row, False, _is_listed),
     "kt50030": View("acnt_ord_cntr_prst", gold_row, True, _is_listed),
@@ -173,9 +171,7 @@ def select(api_id: str, body: Body, orders: list[BookOrder], *, is_from_inclusiv
         and all(test(order, value) for test, value in tests)
         and _is_in_range(api_id, body, order, is_from_inclusive=is_from_inclusive)
     ]
-    is_reverse = view.order is _Order.DESCENDING or (
-        body.get("qry_tp") == "2" and view.order is _Order.BY_CODE
-    )
+    is_reverse = view.order is _Order.DESCENDING or (body.get("qry_tp") == "2" and view.order is _Order.BY_CODE)
     return chosen[::-1] if is_reverse else chosen
 
 

@@ -341,9 +341,7 @@ class Rules:
 
     @staticmethod
     def _cash(cash: int, exchange: Exchange) -> int:
-        spent = sum(
-            fill.quantity * fill.price * (1 if fill.side is Side.BUY else -1) for fill in exchange.fills
-        )
+        spent = sum(fill.quantity * fill.price * (1 if fill.side is Side.BUY else -1) for fill in exchange.fills)
         reserved = sum(
             order.leaves_quantity * (order.price or order.working_price or 0)
             for order in exchange.ledger.of_day(exchange.day)
@@ -358,4 +356,4 @@ def _is_same_desk(original: BookOrder, request: OrderRequest) -> bool:
 
 def is_known_symbol(desk: Desk, symbol: str) -> bool:
     """Whether a symbol has the form its desk takes."""
-    return symbol in GOLD_SYMBOLS if desk is Desk.GOLD else len(symbol) == 6 and symbol.isalnum()  # noqa: PLR2004
+    return symbol in GOLD_SYMBOLS if desk is Desk.GOLD else len(symbol) == 6 and symbol.isalnum()

@@ -211,9 +211,7 @@ class Service:
     ) -> _Request | GatewayRefusal:
         rule = TRANSACTIONS.get(api_id)
         if rule is None:
-            return gateway_refusal(
-                GatewayCode.API_ID_UNKNOWN if api_id else GatewayCode.API_ID_MISSING, api_id
-            )
+            return gateway_refusal(GatewayCode.API_ID_UNKNOWN if api_id else GatewayCode.API_ID_MISSING, api_id)
         if rule.path != path or method != "POST":
             return gateway_refusal(GatewayCode.WRONG_URI, api_id)
         try:
@@ -262,9 +260,7 @@ class Service:
 
     # The three purposes
 
-    def _answer(
-        self, request: _Request, now: Instant, *, age: float = 0.0, is_by_offset: bool = False
-    ) -> _Content:
+    def _answer(self, request: _Request, now: Instant, *, age: float = 0.0, is_by_offset: bool = False) -> _Content:
         refusal = self._passed(request, now)
         if refusal is not None:
             return self._refused(refusal)
@@ -308,9 +304,7 @@ class Service:
     def _query(self, request: _Request, now: Instant, *, age: float, is_by_offset: bool) -> _Content:
         api_id, body = request.rule.api_id, request.body
         if api_id == "ka00001":
-            return _Content(
-                {"acctNo": self.account, "return_code": 0, "return_msg": "정상적으로 처리되었습니다"}
-            )
+            return _Content({"acctNo": self.account, "return_code": 0, "return_msg": "정상적으로 처리되었습니다"})
         view = VIEWS[api_id]
         digest = digest_of(api_id, body)
         try:
@@ -467,9 +461,7 @@ class Service:
         return self._reply(request.rule.api_id, _Content(done))
 
     def _unexpected(self, request: _Request, _fault: Fault, _content: _Content) -> Reply:
-        return self._reply(
-            request.rule.api_id, self._refused(gateway_refusal(GatewayCode.UNEXPECTED, "timeout"))
-        )
+        return self._reply(request.rule.api_id, self._refused(gateway_refusal(GatewayCode.UNEXPECTED, "timeout")))
 
     def _token_invalid(self, request: _Request, _fault: Fault, _content: _Content) -> Reply:
         return self._reply(request.rule.api_id, self._refused(gateway_refusal(GatewayCode.TOKEN_INVALID)))

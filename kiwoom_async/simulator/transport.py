@@ -65,9 +65,7 @@ class InProcessTransport(httpx.AsyncBaseTransport):
         delivery = reply.delivery
         if delivery.manner is Manner.ANSWER:
             await self._pause(request, delivery.seconds or 0.0)
-            return httpx.Response(
-                reply.status, headers=dict(reply.headers), content=reply.body, request=request
-            )
+            return httpx.Response(reply.status, headers=dict(reply.headers), content=reply.body, request=request)
         if delivery.manner is Manner.RESET:
             return self._reset(request, reply)
         if delivery.manner is Manner.HANG:
@@ -84,9 +82,7 @@ class InProcessTransport(httpx.AsyncBaseTransport):
             raise httpx.ReadError("Connection reset by peer", request=request)
         if count >= len(raw):
             # The whole answer got through before the reset.
-            return httpx.Response(
-                reply.status, headers=dict(reply.headers), content=reply.body, request=request
-            )
+            return httpx.Response(reply.status, headers=dict(reply.headers), content=reply.body, request=request)
         stream = _BrokenStream(reply.body[: count - head], request)
         return httpx.Response(reply.status, headers=dict(reply.headers), stream=stream, request=request)
 
