@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import httpx
 
@@ -120,9 +119,7 @@ class KiwoomClient:
             raise ConfigurationError("This client is open already, or was closed; make a new one.")
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._journal)
-            session = await stack.enter_async_context(
-                RestSession(self._environment.rest_url, self._transport)
-            )
+            session = await stack.enter_async_context(RestSession(self._environment.rest_url, self._transport))
             tokens = TokenKeeper(session, self._credentials, self._ambient, self._timing)
             stack.push_async_callback(tokens.aclose)
             self._build(

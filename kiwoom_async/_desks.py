@@ -218,7 +218,7 @@ class OrderDesk:
         )
         return self._call(request, client_order_id, deadline, resend_within, max_attempts)
 
-    def _new(  # noqa: PLR0913 - the fields of an order
+    def _new(
         self,
         side: Side,
         symbol: object,
@@ -293,11 +293,7 @@ class OrderDesk:
     ) -> OrderCall:
         counter = self._counter
         is_fresh = client_order_id is None
-        chosen = (
-            new_identifier(counter.ambient)
-            if client_order_id is None
-            else check_client_order_id(client_order_id)
-        )
+        chosen = new_identifier(counter.ambient) if client_order_id is None else check_client_order_id(client_order_id)
         intent = Intent(
             client_order_id=chosen,
             account=counter.account,
@@ -345,9 +341,7 @@ class ClosedDesk:
 
     def __getattr__(self, verb: str) -> Any:
         if verb in {"buy", "sell", "modify", "cancel"}:
-            raise ConfigurationError(
-                f"client.{self._name}.{verb} is not part of this release; nothing was sent."
-            )
+            raise ConfigurationError(f"client.{self._name}.{verb} is not part of this release; nothing was sent.")
         raise AttributeError(verb)
 
 

@@ -67,7 +67,7 @@ class ValidationError(KiwoomError, ValueError):
         self.allowed = allowed
 
 
-class ClientOrderIdConflict(KiwoomError):  # noqa: N818 - a fixed public name
+class ClientOrderIdConflict(KiwoomError):
     """The client order id stands in the journal for another request; nothing was sent.
 
     Attributes:
@@ -93,19 +93,17 @@ class RequestError(KiwoomError):
         client_order_id: The order's id; None for queries.
     """
 
-    def __init__(
-        self, message: str, *, api_id: str | None = None, client_order_id: str | None = None
-    ) -> None:
+    def __init__(self, message: str, *, api_id: str | None = None, client_order_id: str | None = None) -> None:
         super().__init__(message)
         self.api_id = api_id
         self.client_order_id = client_order_id
 
 
-class NotSent(RequestError):  # noqa: N818 - a fixed public name
+class NotSent(RequestError):
     """No byte of the request left this process; the same client order id may be used again."""
 
 
-class Refused(RequestError):  # noqa: N818 - a fixed public name
+class Refused(RequestError):
     """Kiwoom answered, intact, that it did not take the request.
 
     Attributes:
@@ -143,7 +141,7 @@ class InvalidRequest(Refused):
     """Kiwoom did not understand the request (a missing or malformed field, a wrong TR)."""
 
 
-class OutcomeUnknown(RequestError):  # noqa: N818 - a fixed public name
+class OutcomeUnknown(RequestError):
     """The order may be at the broker. Do not send it again: the library goes on resolving it.
 
     Attributes:
@@ -161,16 +159,14 @@ class OutcomeUnknown(RequestError):  # noqa: N818 - a fixed public name
         self.reason = reason
 
 
-class OrderNotAccepted(RequestError):  # noqa: N818 - a fixed public name
+class OrderNotAccepted(RequestError):
     """The order is proven absent from the broker's book.
 
     Attributes:
         proof: The `AbsenceProof` that stands in the journal, or None where an operator decided.
     """
 
-    def __init__(
-        self, client_order_id: str, explanation: str, *, proof: Any = None, api_id: str | None = None
-    ) -> None:
+    def __init__(self, client_order_id: str, explanation: str, *, proof: Any = None, api_id: str | None = None) -> None:
         super().__init__(
             f"Order {client_order_id!r} was not accepted: {explanation}",
             api_id=api_id,
@@ -183,7 +179,7 @@ class ReconciliationError(KiwoomError):
     """Asking the broker about orders did not lead to an answer."""
 
 
-class QueryFailed(ReconciliationError):  # noqa: N818 - a fixed public name
+class QueryFailed(ReconciliationError):
     """A query failed or its answer is not whole. This never means that there are no orders.
 
     Attributes:
@@ -197,7 +193,7 @@ class QueryFailed(ReconciliationError):  # noqa: N818 - a fixed public name
         self.reason = reason
 
 
-class AmbiguousMatch(ReconciliationError):  # noqa: N818 - a fixed public name
+class AmbiguousMatch(ReconciliationError):
     """More than one explanation fits the broker's book; a person has to decide.
 
     Attributes:

@@ -265,9 +265,7 @@ def prove_absence(  # noqa: PLR0913 - each is another kind of evidence
         dead_at=attempt.ended_at + timedelta(seconds=dead_since - attempt.ended),
         timing=timing,
     )
-    rounds = [
-        look for look in history if look.boot_id == boot_id and look.snapshots and look.began <= now_monotonic
-    ]
+    rounds = [look for look in history if look.boot_id == boot_id and look.snapshots and look.began <= now_monotonic]
     if not rounds:
         return NotYet(Missing.LOOK, dead_since + timing.visibility_bound)
     lacking = _what_rounds_lack(case, rounds)
@@ -368,9 +366,7 @@ def _find_witness(
             words = f"sent by us {sent - case.dead_since:.3f} s after the attempt was dead"
             return Witness(WitnessKind.OWN_ORDER, row.broker_order_id, words)
         if row.ordered_at is not None and oldest <= row.ordered_at <= newest:
-            words = (
-                f"stamped {row.ordered_at.isoformat()}: after the attempt was dead, whatever the clocks say"
-            )
+            words = f"stamped {row.ordered_at.isoformat()}: after the attempt was dead, whatever the clocks say"
             kind = WitnessKind.FOREIGN_ORDER if sent is None else WitnessKind.OWN_ORDER
             return Witness(kind, row.broker_order_id, words)
     return None

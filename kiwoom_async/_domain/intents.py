@@ -59,9 +59,7 @@ class OrderRequest:
     @property
     def fingerprint(self) -> str:
         """Name the class of requests that the broker's book cannot tell apart."""
-        return "|".join(
-            "" if value is None else str(value) for value in map(self.__getattribute__, FINGERPRINT_FIELDS)
-        )
+        return "|".join("" if value is None else str(value) for value in map(self.__getattribute__, FINGERPRINT_FIELDS))
 
     @property
     def is_repeatable(self) -> bool:

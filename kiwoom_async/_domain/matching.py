@@ -112,9 +112,7 @@ class _Cover:
     def of(cls, classes: Sequence[_Twins]) -> _Cover:
         """Start with nothing covered."""
         must = {row for twins in classes for row, told in twins.edges.items() if told is Relation.LIKELY}
-        takers = {
-            row: [place for place, twins in enumerate(classes) if row in twins.edges] for row in sorted(must)
-        }
+        takers = {row: [place for place, twins in enumerate(classes) if row in twins.edges] for row in sorted(must)}
         return cls(classes, [len(twins.members) for twins in classes], takers)
 
     def add(self, row: int) -> set[int]:
@@ -223,9 +221,7 @@ def match(
     return Matching(bindings, frozenset(absent), candidates, foreign, tuple(alarms))
 
 
-def _group(
-    claimants: Sequence[Claimant], rows: Sequence[LedgerOrder], channels: ChannelKnowledge
-) -> Iterator[_Twins]:
+def _group(claimants: Sequence[Claimant], rows: Sequence[LedgerOrder], channels: ChannelKnowledge) -> Iterator[_Twins]:
     nearby: dict[tuple[object, ...], list[int]] = defaultdict(list)
     for position, row in enumerate(rows):
         nearby[row.action, row.symbol].append(position)

@@ -28,12 +28,7 @@ class Credentials:
     def __attrs_post_init__(self) -> None:
         for name in ("app_key", "secret_key"):
             value = getattr(self, name)
-            if (
-                not isinstance(value, str)
-                or not value.strip()
-                or value != value.strip()
-                or not value.isascii()
-            ):
+            if not isinstance(value, str) or not value.strip() or value != value.strip() or not value.isascii():
                 raise ConfigurationError(
                     f"Credentials({name}=…) must be a non-empty text without blanks around it; "
                     "copy it from the portal (the value is not shown here)."
@@ -60,12 +55,8 @@ class Limits:
     def __attrs_post_init__(self) -> None:
         for name in ("orders_per_second", "queries_per_second", "per_tr_per_second"):
             value = getattr(self, name)
-            if value is not None and (
-                isinstance(value, bool) or not isinstance(value, int | float) or value <= 0
-            ):
-                raise ConfigurationError(
-                    f"Limits({name}={value!r}) must be a positive number, or None for no limit."
-                )
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or value <= 0):
+                raise ConfigurationError(f"Limits({name}={value!r}) must be a positive number, or None for no limit.")
 
     @classmethod
     def off(cls) -> Limits:

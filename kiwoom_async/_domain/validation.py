@@ -65,9 +65,7 @@ def choose(argument: str, kind: type[_Choice], value: object) -> _Choice:
     try:
         return kind(value)
     except ValueError:
-        raise ValidationError(
-            argument, value, "one of " + ", ".join(repr(choice.value) for choice in kind)
-        ) from None
+        raise ValidationError(argument, value, "one of " + ", ".join(repr(choice.value) for choice in kind)) from None
 
 
 def check_route(desk: Desk, route: object, environment: Environment) -> Route | None:
@@ -79,9 +77,7 @@ def check_route(desk: Desk, route: object, environment: Environment) -> Route | 
     chosen = Route.KRX if route is None else choose("route", Route, route)
     if chosen.value not in environment.routes:
         allowed = " or ".join(sorted(environment.routes))
-        raise ValidationError(
-            "route", chosen.value, f"{allowed} in this environment (mock trading knows KRX only)"
-        )
+        raise ValidationError("route", chosen.value, f"{allowed} in this environment (mock trading knows KRX only)")
     return chosen
 
 
@@ -118,12 +114,7 @@ def check_prices(order_type: OrderType, price: object, stop_price: object) -> tu
 
 def check_order_number(argument: str, number: object) -> str:
     """Give a broker order number in seven digits."""
-    if (
-        not isinstance(number, str)
-        or not _ORDER_NUMBER.fullmatch(number)
-        or not number.isascii()
-        or not int(number)
-    ):
+    if not isinstance(number, str) or not _ORDER_NUMBER.fullmatch(number) or not number.isascii() or not int(number):
         raise ValidationError(
             argument, number, "an Order, or a broker order number (주문번호) of up to seven digits as text"
         )

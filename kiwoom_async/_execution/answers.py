@@ -146,9 +146,7 @@ def unknown_error(client_order_id: str, last: Attempt | None) -> OutcomeUnknown:
     """Make the error for an outcome that is still open."""
     if last is None:
         return OutcomeUnknown(client_order_id, "it is being sent")
-    reason = last.reason or (
-        "it is waiting for its target" if last.state is Delivery.PREPARED else "no answer yet"
-    )
+    reason = last.reason or ("it is waiting for its target" if last.state is Delivery.PREPARED else "no answer yet")
     if last.state is Delivery.UNRESOLVED_AT_CLOSE:
         reason += "; the day's ledger is final and does not decide, so you have to: client.orders.resolve()"
     return OutcomeUnknown(client_order_id, reason, api_id=order_api_id(last.request))

@@ -179,9 +179,7 @@ class Dispatcher:
             if differences:
                 raise ClientOrderIdConflict(intent.client_order_id, differences)
             return flight
-        flight = _Flight(
-            intent, is_fresh=is_fresh and flight is None, deadline=self._ambient.monotonic() + seconds
-        )
+        flight = _Flight(intent, is_fresh=is_fresh and flight is None, deadline=self._ambient.monotonic() + seconds)
         self._take_off(flight)
         return flight
 
@@ -249,9 +247,7 @@ class Dispatcher:
         if not isinstance(permission, _Ready):
             return False
         # The reconciler goes on meanwhile; the answer rings for whoever waits.
-        self._tasks.start(
-            self._fly_alone(flight, permission), f"kiwoom order {intent.client_order_id}, again"
-        )
+        self._tasks.start(self._fly_alone(flight, permission), f"kiwoom order {intent.client_order_id}, again")
         return True
 
     async def _fly_alone(self, flight: _Flight, ready: _Ready) -> None:
@@ -338,9 +334,7 @@ class Dispatcher:
             flight.scope.cancel()
         return await self._settlements.wait(flight.intent.client_order_id)
 
-    async def _await_target(
-        self, flight: _Flight, request: OrderRequest
-    ) -> OrderRequest | KiwoomError | Order:
+    async def _await_target(self, flight: _Flight, request: OrderRequest) -> OrderRequest | KiwoomError | Order:
         """Keep a cancel of an unknown order until that order is found."""
         assert request.target is not None  # noqa: S101
         prepared = self._prepared_attempt(flight.intent, request)
@@ -456,11 +450,7 @@ class Dispatcher:
         A refused token is followed by one more attempt with a new one, only on an intact answer.
         """
         record, outcome = await self._send(flight, ready)
-        if (
-            isinstance(outcome, Refused)
-            and outcome.meaning is CodeMeaning.TOKEN_REFUSED
-            and record is not None
-        ):
+        if isinstance(outcome, Refused) and outcome.meaning is CodeMeaning.TOKEN_REFUSED and record is not None:
             self._gateway.reject_token(ready.token)
             again = await self._request_permission(
                 flight, ready.attempt.request, flight.deadline, follows=ready.attempt.number
@@ -513,19 +503,11 @@ class Dispatcher:
 
     def _interrupted(self, mark: DeliveryMark) -> Finding:
         if mark.may_have_left:
-            return self._stamped(
-                Finding(Event.LOST, reason="the client was closed while it waited for the answer")
-            )
-        return self._stamped(
-            Finding(Event.PROVEN_UNSENT, reason="the client was closed before the first byte")
-        )
+            return self._stamped(Finding(Event.LOST, reason="the client was closed while it waited for the answer"))
+        return self._stamped(Finding(Event.PROVEN_UNSENT, reason="the client was closed before the first byte"))
 
     async def _find(self, attempt: Attempt, outcome: Outcome) -> Finding:
-        if (
-            isinstance(outcome, Refused)
-            and attempt.request.action is Action.CANCEL
-            and outcome.code in _NOTHING_LEFT
-        ):
+        if isinstance(outcome, Refused) and attempt.request.action is Action.CANCEL and outcome.code in _NOTHING_LEFT:
             status = await self._look_up(attempt)
             if status is not None:
                 return self._stamped(_FINDINGS[Refused](outcome), original_status=status.value)

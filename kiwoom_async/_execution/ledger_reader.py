@@ -74,9 +74,7 @@ class LedgerReader:
             queries=self.queries - asked,
         )
 
-    async def _require_same_start(
-        self, call: Call, desk: Desk, day: date, first_page: tuple[LedgerOrder, ...]
-    ) -> None:
+    async def _require_same_start(self, call: Call, desk: Desk, day: date, first_page: tuple[LedgerOrder, ...]) -> None:
         # A row that slipped from one page to another while we read would be missed: then the first page has moved.
         page = await self._gateway.fetch_page(call)
         self.queries += 1

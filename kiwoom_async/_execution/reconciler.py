@@ -239,9 +239,7 @@ class Reconciler:
             except (QueryFailed, Refused) as error:
                 # A failed look is no look. What it would have been for stays as it is.
                 _LOG.info("a look at the %s ledger failed: %s", desk.value, error)
-                found.why.update(
-                    (attempt.key, f"the last look failed: {error}") for attempt in _of(desk, wanted)
-                )
+                found.why.update((attempt.key, f"the last look failed: {error}") for attempt in _of(desk, wanted))
         self._forget_settled(wanted)
         return found
 
@@ -271,9 +269,7 @@ class Reconciler:
         self._ambient.reached(Checkpoint.BEFORE_LEDGER_QUERY)
         view = await self._take_view(desk, wanted, watched)
         if missing := view.unlisted_own_orders():
-            found.alarms.append(
-                f"the ledger does not list our order {missing[0]}; nothing is concluded from it"
-            )
+            found.alarms.append(f"the ledger does not list our order {missing[0]}; nothing is concluded from it")
             raise QueryFailed("ledger", f"it does not list our order {missing[0]}: it is stale or incomplete")
         matching = view.match_open()
         found.alarms += [f"{alarm.kind.value}: {len(alarm.orders)} orders" for alarm in matching.alarms]
@@ -341,9 +337,7 @@ class Reconciler:
         conclusion = await self._journal.conclude(attempt, finding)
         if conclusion.contradiction is not None:
             found.alarms.append(f"order {attempt.client_order_id}: {conclusion.contradiction}")
-            _LOG.error(
-                "contradicting evidence about order %s: %s", attempt.client_order_id, conclusion.contradiction
-            )
+            _LOG.error("contradicting evidence about order %s: %s", attempt.client_order_id, conclusion.contradiction)
             return
         if conclusion.attempt.state not in UNRESOLVED:
             found.resolved.append(attempt.client_order_id)
@@ -409,9 +403,7 @@ class Reconciler:
         if all(snapshot.is_final for snapshot in view.snapshots):
             return ""
         missing = view.unlisted_open_orders(await self._reader.fetch_open_orders(view.desk))
-        return (
-            f"open order {missing[0]} is not in the ledger, which is therefore incomplete" if missing else ""
-        )
+        return f"open order {missing[0]} is not in the ledger, which is therefore incomplete" if missing else ""
 
     async def _accept_absence(self, attempt: Attempt, proof: AbsenceProof, found: _Findings) -> None:
         record = await self._journal.find(attempt.client_order_id)
@@ -464,11 +456,7 @@ class Reconciler:
 
     async def _repeat_cancels(self, matching: Matching, view: BookView, found: _Findings) -> None:
         for attempt in view.attempts:
-            if (
-                attempt.state not in UNRESOLVED
-                or not attempt.request.is_repeatable
-                or attempt.key in matching.bindings
-            ):
+            if attempt.state not in UNRESOLVED or not attempt.request.is_repeatable or attempt.key in matching.bindings:
                 continue
             status = await self.fetch_original_status(attempt)
             if status is not None:

@@ -31,9 +31,7 @@ class OwnTasks:
     def _forget(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            _LOG.error(
-                "a background task of the client ended with an error: %s", task.get_name(), exc_info=error
-            )
+            _LOG.error("a background task of the client ended with an error: %s", task.get_name(), exc_info=error)
 
     async def cancel(self) -> None:
         """Cancel what still runs and wait for its last words."""

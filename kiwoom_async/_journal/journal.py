@@ -97,9 +97,7 @@ class Journal:
             reader = open_reader(self.path, busy_timeout=self._busy_timeout, access=self._access)
         except OSError as error:
             writer.close()
-            raise JournalReadOnly(
-                f"The folder of {self.path} cannot be written ({error.strerror})."
-            ) from error
+            raise JournalReadOnly(f"The folder of {self.path} cannot be written ({error.strerror}).") from error
         except BaseException:
             writer.close()
             self._lock.release()
@@ -150,17 +148,13 @@ class Journal:
         """Write what was learnt about an attempt."""
         at = self._ambient.now()
         return await self._write(
-            lambda connection: transactions.conclude(
-                connection, attempt.client_order_id, attempt.number, finding, at
-            )
+            lambda connection: transactions.conclude(connection, attempt.client_order_id, attempt.number, finding, at)
         )
 
     async def replace(self, attempt: Attempt, finding: Finding, plan: DispatchPlan) -> Permission:
         """Close an attempt as proven absent and ask for the permission to send again, in one transaction."""
         at = self._ambient.now()
-        return await self._write(
-            lambda connection: transactions.replace(connection, attempt, finding, plan, at)
-        )
+        return await self._write(lambda connection: transactions.replace(connection, attempt, finding, plan, at))
 
     async def adopt_orphans(self) -> int:
         """Take over what senders left behind that are gone; give the count."""
@@ -224,9 +218,7 @@ class Journal:
 
     async def claims(self, desk: Desk, day: date, since: int) -> Mapping[str, tuple[Claim, Attempt]]:
         """Read our order numbers of a day after a number, each with its attempt."""
-        return await self._read(
-            lambda connection: queries.read_claims(connection, self.account, desk, day, since)
-        )
+        return await self._read(lambda connection: queries.read_claims(connection, self.account, desk, day, since))
 
     async def claim_of(self, desk: Desk, day: date, broker_order_id: str) -> Claim | None:
         """Read which of our orders has a number; None if none has."""
@@ -236,9 +228,7 @@ class Journal:
 
     async def foreign_numbers(self, desk: Desk, day: date, since: int) -> frozenset[str]:
         """Read the order numbers of a day that are proven to be others'."""
-        return await self._read(
-            lambda connection: queries.read_foreign(connection, self.account, desk, day, since)
-        )
+        return await self._read(lambda connection: queries.read_foreign(connection, self.account, desk, day, since))
 
     async def channels(self, desk: Desk) -> frozenset[str]:
         """Read how the ledger names the channel of our own orders."""

@@ -86,9 +86,7 @@ def read_claims(
     return {row[2]: (read_claim(row[:width]), read_attempt(row[width:])) for row in rows}
 
 
-def read_foreign(
-    connection: apsw.Connection, account: str, desk: Desk, day: date, since: int
-) -> frozenset[str]:
+def read_foreign(connection: apsw.Connection, account: str, desk: Desk, day: date, since: int) -> frozenset[str]:
     """Read the order numbers of a day that are proven to be others'."""
     rows = connection.execute(
         "SELECT broker_order_id FROM foreign_orders WHERE account = ? AND ledger = ? AND day = ? AND broker_order_id > ?",
@@ -105,9 +103,7 @@ def read_channels(connection: apsw.Connection, account: str, desk: Desk) -> froz
     return frozenset(channel for (channel,) in rows)
 
 
-def read_claim_of(
-    connection: apsw.Connection, account: str, desk: Desk, day: date, number: str
-) -> Claim | None:
+def read_claim_of(connection: apsw.Connection, account: str, desk: Desk, day: date, number: str) -> Claim | None:
     """Read who has an order number."""
     row = connection.execute(
         f"SELECT {CLAIM_COLUMNS} FROM claims WHERE account = ? AND ledger = ? AND day = ? AND broker_order_id = ?",  # noqa: S608

@@ -179,9 +179,7 @@ def _migrate(connection: apsw.Connection, path: Path) -> None:
         application = connection.pragma("application_id")
         has_tables = connection.execute("SELECT count(*) FROM sqlite_schema").get > 0
         if application != APPLICATION_ID and (has_tables or version):
-            raise JournalCorrupt(
-                f"{path} is an SQLite file of another program; give the journal a path of its own."
-            )
+            raise JournalCorrupt(f"{path} is an SQLite file of another program; give the journal a path of its own.")
         if version > len(SCHEMAS):
             raise JournalTooNew(
                 f"The journal {path} has schema {version}; this release knows {len(SCHEMAS)}. Install the release that "

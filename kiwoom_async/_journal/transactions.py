@@ -260,9 +260,7 @@ def _fitting_event(connection: apsw.Connection, attempt: Attempt, event: Event) 
         "SELECT state FROM attempts WHERE client_order_id = ? AND number <> ?",
         (attempt.client_order_id, attempt.number),
     )
-    return (
-        Event.DUPLICATED if any(Delivery(state) in ON_THE_BOOK for (state,) in others) else Event.REAPPEARED
-    )
+    return Event.DUPLICATED if any(Delivery(state) in ON_THE_BOOK for (state,) in others) else Event.REAPPEARED
 
 
 def _agree(connection: apsw.Connection, attempt: Attempt, finding: Finding, at: datetime) -> Conclusion:
@@ -277,9 +275,7 @@ def _agree(connection: apsw.Connection, attempt: Attempt, finding: Finding, at: 
     return Conclusion(attempt)
 
 
-def _contradict(
-    connection: apsw.Connection, attempt: Attempt, finding: Finding, at: datetime, text: str
-) -> Conclusion:
+def _contradict(connection: apsw.Connection, attempt: Attempt, finding: Finding, at: datetime, text: str) -> Conclusion:
     evidence = {"contradiction": text, "event": finding.event.value, **finding.evidence}
     _append(connection, attempt, None, at, evidence)
     return Conclusion(attempt, contradiction=text)
@@ -368,9 +364,7 @@ class OwnerEnded:
     at: datetime
 
 
-def adopt_orphans(
-    connection: apsw.Connection, account: str, heir: str, dead: Iterable[str], stamp: OwnerEnded
-) -> int:
+def adopt_orphans(connection: apsw.Connection, account: str, heir: str, dead: Iterable[str], stamp: OwnerEnded) -> int:
     """Take over what senders left behind that are gone; give the count.
 
     A sender is gone if its lock was free (`dead`) or if it has signed off. What it had dispatched is UNKNOWN now, what
@@ -465,22 +459,16 @@ def take_lease(
     connection: apsw.Connection, name: str, holder: str, *, boot_id: str, now: float, seconds: float
 ) -> int | None:
     """Take or renew a lease; give its epoch, or None while another holds it."""
-    row = connection.execute(
-        "SELECT holder, epoch, boot_id, expires FROM leases WHERE name = ?", (name,)
-    ).fetchone()
+    row = connection.execute("SELECT holder, epoch, boot_id, expires FROM leases WHERE name = ?", (name,)).fetchone()
     epoch = 1
     if row is not None:
         held_by, epoch, boot, expires = row
         if held_by != holder:
-            is_alive = (
-                connection.execute("SELECT 1 FROM runners WHERE runner = ?", (held_by,)).get is not None
-            )
+            is_alive = connection.execute("SELECT 1 FROM runners WHERE runner = ?", (held_by,)).get is not None
             if is_alive and boot == boot_id and expires > now:
                 return None
             epoch += 1
-    connection.execute(
-        "REPLACE INTO leases VALUES (?, ?, ?, ?, ?)", (name, holder, epoch, boot_id, now + seconds)
-    )
+    connection.execute("REPLACE INTO leases VALUES (?, ?, ?, ?, ?)", (name, holder, epoch, boot_id, now + seconds))
     return epoch
 
 

@@ -239,7 +239,5 @@ def _headers_to_send(request: httpx.Request) -> list[tuple[str, str]]:
     # The length and the encoding of the transfer are aiohttp's to say: two of each would be a malformed
     # request.
     return [
-        (name, value)
-        for name, value in request.headers.items()
-        if name not in {"content-length", "transfer-encoding"}
+        (name, value) for name, value in request.headers.items() if name not in {"content-length", "transfer-encoding"}
     ]

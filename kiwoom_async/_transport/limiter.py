@@ -11,7 +11,7 @@ from kiwoom_async._domain.budgets import RateBudgets, RequestClass, Reservation
 from kiwoom_async._domain.settings import Limits
 
 
-class SlotDenied(TimeoutError):  # noqa: N818 - says what happened
+class SlotDenied(TimeoutError):
     """The next free slot comes after the deadline. Nothing was reserved and nothing was sent.
 
     Attributes:

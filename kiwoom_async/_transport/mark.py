@@ -21,7 +21,7 @@ Guard: TypeAlias = Callable[[], None]
 """Called once, when a connection is in hand and before the first byte. Raises `SendAborted` to refuse."""
 
 
-class SendAborted(Exception):  # noqa: N818 - says what happened; never leaves the library
+class SendAborted(Exception):
     """The guard refused the request; nothing was written.
 
     Attributes:

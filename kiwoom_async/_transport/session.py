@@ -9,9 +9,9 @@ from typing import Final, Self
 import anyio
 import httpx
 
-from kiwoom_async._version import __version__
 from kiwoom_async._transport.aiohttp_transport import AiohttpTransport
 from kiwoom_async._transport.mark import GUARD, MARK, DeliveryMark, Guard, SendAborted
+from kiwoom_async._version import __version__
 from kiwoom_async._wire.exchange import Answer, Breakdown, BreakdownKind, Exchange
 
 USER_AGENT: Final = f"kiwoom-async/{__version__}"

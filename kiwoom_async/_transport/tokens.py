@@ -310,7 +310,5 @@ def _token_in(answer: dict[str, Any], now: datetime) -> Token | _Failure:
     except ValueError:
         return _Failure("expires_dt in the answer is not YYYYMMDDHHmmss")
     if expires_at <= now:
-        return _Failure(
-            "the token in the answer has expired already: compare this machine's clock with Korean time"
-        )
+        return _Failure("the token in the answer has expired already: compare this machine's clock with Korean time")
     return Token(value, expires_at)

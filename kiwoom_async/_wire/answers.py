@@ -43,7 +43,7 @@ class Reading:
     @property
     def is_success(self) -> bool:
         """Tell whether `return_code` says success."""
-        return self.is_intact and self.status == 200 and self.return_code in _SUCCESS  # noqa: PLR2004
+        return self.is_intact and self.status == 200 and self.return_code in _SUCCESS
 
     @property
     def meaning(self) -> CodeMeaning | None:
@@ -137,12 +137,8 @@ def _query_error(reading: Reading, api_id: str) -> Exception:
         case CodeMeaning.TOKEN_REFUSED | CodeMeaning.ACCESS_REFUSED:
             return AuthenticationError(f"{api_id}: access was refused ({reading.code}).", **details)
         case CodeMeaning.RATE_LIMIT:
-            return RateLimited(
-                f"{api_id}: too many requests ({reading.code}); wait a second and ask again.", **details
-            )
+            return RateLimited(f"{api_id}: too many requests ({reading.code}); wait a second and ask again.", **details)
         case CodeMeaning.INPUT_ERROR:
             return InvalidRequest(f"{api_id}: not understood ({reading.code}): {reading.message}", **details)
         case _:
-            return QueryFailed(
-                api_id, f"return_code {reading.return_code}, code {reading.code}: {reading.message}"
-            )
+            return QueryFailed(api_id, f"return_code {reading.return_code}, code {reading.code}: {reading.message}")

@@ -110,14 +110,14 @@ def parse_symbol(text: object) -> str:
     if not isinstance(text, str) or not text.strip():
         raise ValueError(f"{text!r} is not a symbol")
     symbol = text.strip()
-    return symbol[1:] if len(symbol) == 7 and symbol[0] in "AJQ" else symbol  # noqa: PLR2004
+    return symbol[1:] if len(symbol) == 7 and symbol[0] in "AJQ" else symbol
 
 
 def _parse_clock(text: object) -> time | None:
     if text in ("", None):
         return None
     digits = str(text).strip().replace(":", "")
-    if len(digits) != 6 or not digits.isdigit():  # noqa: PLR2004
+    if len(digits) != 6 or not digits.isdigit():
         raise ValueError(f"{text!r} is not a time of day")
     return time(int(digits[:2]), int(digits[2:4]), int(digits[4:]))
 

@@ -99,9 +99,7 @@ def _refuse(reading: Reading) -> Outcome:
 def _unclear(text: str, *, is_answered: bool) -> Callable[[Reading], Outcome]:
     def build(reading: Reading) -> Outcome:
         return Unclear(
-            text.format(
-                flaw=reading.flaw, status=reading.status, return_code=reading.return_code, code=reading.code
-            ),
+            text.format(flaw=reading.flaw, status=reading.status, return_code=reading.return_code, code=reading.code),
             is_answered=is_answered,
         )
 
@@ -126,7 +124,7 @@ _RULES: Final[tuple[tuple[Callable[[Reading], bool], Callable[[Reading], Outcome
     (lambda r: not r.is_intact, _unclear("{flaw}", is_answered=False)),
     (lambda r: r.is_success and _has_number(r), _accept),
     (lambda r: r.is_success, _unclear("success without an order number", is_answered=True)),
-    (lambda r: r.status >= 500, _unclear("HTTP {status}", is_answered=False)),  # noqa: PLR2004
+    (lambda r: r.status >= 500, _unclear("HTTP {status}", is_answered=False)),
     (_has_number, _unclear("return_code {return_code} together with an order number", is_answered=True)),
     (_is_refusal, _refuse),
     (

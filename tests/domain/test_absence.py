@@ -360,9 +360,7 @@ def test_every_day_that_may_list_the_attempt_is_covered() -> None:
 
 def test_mark_is_not_used_on_another_day() -> None:
     """Tomorrow's numbers start anew, so tomorrow's ledger must be read from its start."""
-    assert prove(both_days(1045.0, since=1), both_days(1050.0, since=1), attempt=LATE) == NotYet(
-        Missing.COVERAGE
-    )
+    assert prove(both_days(1045.0, since=1), both_days(1050.0, since=1), attempt=LATE) == NotYet(Missing.COVERAGE)
 
 
 def test_each_ledger_needs_its_own_witness() -> None:
@@ -376,9 +374,7 @@ def test_each_ledger_needs_its_own_witness() -> None:
 def test_own_number_of_another_day_is_no_witness() -> None:
     """The same number was given on both days; only the order of the ledger's own day counts."""
     looks = [both_days(1045.0), both_days(1050.0, stranger(5, None, day=NEXT_DAY))]
-    assert prove(*looks, attempt=LATE, own_dispatches={(DAY, "0000005"): DEAD}) == NotYet(
-        Missing.WITNESS, 1060.0
-    )
+    assert prove(*looks, attempt=LATE, own_dispatches={(DAY, "0000005"): DEAD}) == NotYet(Missing.WITNESS, 1060.0)
     assert proven(*looks, attempt=LATE, own_dispatches={(NEXT_DAY, "0000005"): DEAD}).allows_resend
 
 

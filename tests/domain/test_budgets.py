@@ -136,14 +136,10 @@ STEPS = st.lists(
 
 
 @given(
-    st.sampled_from(
-        [Limits(), Limits(per_tr_per_second=1), Limits(orders_per_second=3, per_tr_per_second=2)]
-    ),
+    st.sampled_from([Limits(), Limits(per_tr_per_second=1), Limits(orders_per_second=3, per_tr_per_second=2)]),
     STEPS,
 )
-def test_no_second_ever_holds_too_many_starts(
-    limits: Limits, steps: list[tuple[str, str, int, float]]
-) -> None:
+def test_no_second_ever_holds_too_many_starts(limits: Limits, steps: list[tuple[str, str, int, float]]) -> None:
     """Whatever is asked, woken late, cancelled or stalled: the limits hold, and each TR keeps its order."""
     budgets, now = RateBudgets(limits), 0.0
     waiting: list[Reservation] = []

@@ -287,9 +287,7 @@ def test_sor_split_children_match_one_intent() -> None:
 def test_market_order_price_zero_echo(echo: int | None) -> None:
     """Whatever price the ledger shows for an order that has none, it does not exclude the row."""
     request = evolve(BUY, price=None, order_type=OrderType.MARKET)
-    matching = find(
-        [claimant(request=request)], [row(101, price=echo, order_types=frozenset({OrderType.MARKET}))]
-    )
+    matching = find([claimant(request=request)], [row(101, price=echo, order_types=frozenset({OrderType.MARKET}))])
     assert numbers(matching) == {"a#1": 101}
 
 
@@ -361,10 +359,7 @@ def test_attempt_in_flight_competes_for_a_row() -> None:
 
 def test_attempt_in_flight_explains_a_row_without_an_alarm() -> None:
     """An order whose answer is still on its way is no proof of a foreign actor."""
-    flying = [
-        seen(attempt(client_order_id=key, state=Delivery.DISPATCHED, ended=None, ended_at=None))
-        for key in "bc"
-    ]
+    flying = [seen(attempt(client_order_id=key, state=Delivery.DISPATCHED, ended=None, ended_at=None)) for key in "bc"]
     matching = find(flying, [row(101), row(102)])
     assert matching == Matching({}, frozenset(), {}, (), ())
 
@@ -477,20 +472,14 @@ def test_stop_price_excludes_only_where_both_are_known() -> None:
     """A view that shows no stop price does not prove that the order has none."""
     request = evolve(BUY, order_type=OrderType.STOP_LIMIT, stop_price=69_000)
     stop = {"order_types": frozenset({OrderType.STOP_LIMIT})}
-    told = [
-        relation(claimant(request=request), row(101, stop_price=at, **stop), LEARNT)
-        for at in (69_000, None, 1)
-    ]
+    told = [relation(claimant(request=request), row(101, stop_price=at, **stop), LEARNT) for at in (69_000, None, 1)]
     assert told == [Relation.LIKELY, Relation.LIKELY, Relation.NONE]
 
 
 @pytest.mark.parametrize("shown", [Route.KRX, Route.NXT, Route.SOR, None])
 def test_sor_order_may_show_as_any_route(shown: Route | None) -> None:
     """What was sent to SOR may be listed where it went."""
-    assert (
-        relation(claimant(request=evolve(BUY, route=Route.SOR)), row(101, route=shown), LEARNT)
-        is Relation.LIKELY
-    )
+    assert relation(claimant(request=evolve(BUY, route=Route.SOR)), row(101, route=shown), LEARNT) is Relation.LIKELY
 
 
 def test_credit_order_stands_among_the_stocks() -> None:
@@ -612,9 +601,7 @@ def problems(draw: st.DrawFn) -> tuple[list[Claimant], list[LedgerOrder], bool]:
                 days=days,
                 latest=None,
                 age=(float(draw(st.integers(0, 3))), 1),
-                obligation=draw(st.sampled_from(["", "", "", "cancel it"]))
-                if is_claimable
-                else f"flying {place}",
+                obligation=draw(st.sampled_from(["", "", "", "cancel it"])) if is_claimable else f"flying {place}",
                 is_claimable=is_claimable,
                 is_hidden_possible=draw(st.booleans()),
             )
@@ -737,10 +724,7 @@ def test_hundreds_of_twins_and_of_strangers_are_matched_in_a_moment() -> None:
     rows = [
         *(row(1000 + index) for index in range(300)),
         *(row(2000 + index, symbol=f"{index:06d}") for index in range(0, 300, 2)),
-        *(
-            row(3000 + index, quantity=77, ordered_at=at_nine + timedelta(seconds=index))
-            for index in range(300)
-        ),
+        *(row(3000 + index, quantity=77, ordered_at=at_nine + timedelta(seconds=index)) for index in range(300)),
     ]
     began = perf_counter()
     matching = match([*twins, *distinct, *chained], rows, is_exclusive=True, channels=LEARNT)

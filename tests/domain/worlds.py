@@ -60,11 +60,7 @@ class Problem:
 
     def twins_of(self, place: int) -> list[int]:
         """Give the attempts that no evidence can tell apart from one."""
-        return [
-            other
-            for other in range(len(self.claimants))
-            if self._description(other) == self._description(place)
-        ]
+        return [other for other in range(len(self.claimants)) if self._description(other) == self._description(place)]
 
     def _description(self, place: int) -> tuple[object, ...]:
         claimant = self.claimants[place]
@@ -86,9 +82,7 @@ def worlds_of(problem: Problem, places: Sequence[int], positions: Sequence[int])
     return (covering, True) if covering else (everything, False)
 
 
-def _assignments(
-    problem: Problem, places: Sequence[int], taken: frozenset[int] = frozenset()
-) -> Iterator[World]:
+def _assignments(problem: Problem, places: Sequence[int], taken: frozenset[int] = frozenset()) -> Iterator[World]:
     if not places:
         yield ()
         return
@@ -103,9 +97,7 @@ def _assignments(
             yield (HIDDEN, *others)
 
 
-def is_true_in_all(
-    problem: Problem, worlds: Sequence[World], places: Sequence[int], facts: Mapping[int, Role]
-) -> bool:
+def is_true_in_all(problem: Problem, worlds: Sequence[World], places: Sequence[int], facts: Mapping[int, Role]) -> bool:
     """Tell whether each world can be renamed, twins for twins, into one in which all facts hold together.
 
     The role of a hidden order moves only to a twin that may be hidden with the same outlook: its row, once it
@@ -124,9 +116,7 @@ def is_true_in_all(
     return True
 
 
-def _can_be_renamed(
-    problem: Problem, twins: Sequence[int], roles: Sequence[Role], facts: Mapping[int, Role]
-) -> bool:
+def _can_be_renamed(problem: Problem, twins: Sequence[int], roles: Sequence[Role], facts: Mapping[int, Role]) -> bool:
     outlooks = [problem.claimants[twin].outlook for twin in twins]
 
     def fits(twin: int, giver: int) -> bool:
@@ -146,9 +136,7 @@ def _can_be_renamed(
 def check(problem: Problem, matching: Matching) -> None:
     """Assert that a matching reports what is true in every world, all of it, and nothing else."""
     keys = [claimant.key for claimant in problem.claimants]
-    facts: dict[int, Role] = {
-        keys.index(key): problem.rows.index(row) for key, row in matching.bindings.items()
-    }
+    facts: dict[int, Role] = {keys.index(key): problem.rows.index(row) for key, row in matching.bindings.items()}
     facts |= dict.fromkeys(map(keys.index, matching.absent), ABSENT)
     _check_shape(problem, matching, facts)
     done: set[int] = set()
@@ -179,9 +167,7 @@ def _further_facts(
         if place in known or not problem.claimants[place].is_claimable:
             continue
         open_rows = [
-            position
-            for position in positions
-            if position not in known.values() and (place, position) in problem.edges
+            position for position in positions if position not in known.values() and (place, position) in problem.edges
         ]
         for position in open_rows:
             if problem.edges[place, position] is Relation.LIKELY:
@@ -202,9 +188,7 @@ def _check_shape(problem: Problem, matching: Matching, facts: Mapping[int, Role]
     for place, claimant in enumerate(problem.claimants):
         related = [position for taker, position in problem.edges if taker == place and position not in bound]
         if place not in facts and claimant.is_claimable and related:
-            in_order = sorted(
-                (problem.rows[position] for position in related), key=lambda row: (row.day, row.number)
-            )
+            in_order = sorted((problem.rows[position] for position in related), key=lambda row: (row.day, row.number))
             candidates[claimant.key] = tuple(in_order)
         if place in facts and facts[place] == ABSENT:
             assert not related, "an absence is told while a row is open"

@@ -123,9 +123,7 @@ class CountingServer:
         self.bytes_received += 1
         head = first + await reader.readuntil(b"\r\n\r\n")
         length = next(
-            int(line.split(b":")[1])
-            for line in head.lower().split(b"\r\n")
-            if line.startswith(b"content-length:")
+            int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")
         )
         body = await reader.readexactly(length)
         self.bytes_received += len(head) - 1 + length

@@ -104,9 +104,7 @@ async def test_guard_is_asked_before_a_transport_without_hooks() -> None:
         raise SendAborted("too late")
 
     async with RestSession(URL, httpx.MockTransport(handle)) as session:
-        assert await send(session, guard=refuse) == Breakdown(
-            BreakdownKind.ABORTED, "too late", handed_over=False
-        )
+        assert await send(session, guard=refuse) == Breakdown(BreakdownKind.ABORTED, "too late", handed_over=False)
         asked: list[int] = []
         assert isinstance(await send(session, guard=lambda: asked.append(1)), Answer)
     assert asked == [1]
@@ -120,9 +118,7 @@ async def test_guard_that_fails_before_a_transport_without_hooks_is_not_sent() -
         raise ZeroDivisionError
 
     async with RestSession(URL, httpx.MockTransport(lambda _: httpx.Response(200))) as session:
-        assert await send(session, guard=fail) == Breakdown(
-            BreakdownKind.OTHER, "ZeroDivisionError", handed_over=False
-        )
+        assert await send(session, guard=fail) == Breakdown(BreakdownKind.OTHER, "ZeroDivisionError", handed_over=False)
 
 
 async def test_transport_that_ignores_timeouts_is_bounded() -> None:

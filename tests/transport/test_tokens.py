@@ -43,9 +43,7 @@ class Broker:
         """Issue the next token for 24 hours."""
         self.issued += 1
         expires = self.clock.now() + timedelta(hours=24)
-        return self.say(
-            0, "ok", token=f"secret-token-{self.issued}", expires_dt=expires.strftime("%Y%m%d%H%M%S")
-        )
+        return self.say(0, "ok", token=f"secret-token-{self.issued}", expires_dt=expires.strftime("%Y%m%d%H%M%S"))
 
     def say(self, return_code: object, message: str, **fields: str) -> httpx.Response:
         """Answer in Kiwoom's form."""
@@ -198,9 +196,7 @@ async def test_refused_issue_tells_the_code(clock: Clock, code: str, return_code
         httpx.Response(200, json=["secret-token"]),
         httpx.Response(200, json={"return_code": 0, "expires_dt": "20261103090000"}),
         httpx.Response(200, json={"return_code": 0, "token": "secret-token", "expires_dt": "soon"}),
-        httpx.Response(
-            200, json={"return_code": 0, "token": "secret\ntoken", "expires_dt": "20261103090000"}
-        ),
+        httpx.Response(200, json={"return_code": 0, "token": "secret\ntoken", "expires_dt": "20261103090000"}),
         httpx.Response(200, json={"return_code": 0, "token": "secret-token", "expires_dt": "20260101000000"}),
         httpx.Response(429, json={"return_code": 5, "return_msg": "초과[1700:유량=au10001]"}),
         httpx.Response(200, json={"return_code": 5, "return_msg": "초과[1700:유량=au10001]"}),
