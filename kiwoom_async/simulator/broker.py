@@ -133,9 +133,10 @@ class Simulator:
     ) -> None:
         self._is_running = False
         self._transport.stop()
-        await self._late.close()
         if self._server is not None:
             await self._server.close()
+        # Last: a request that arrived until now may have left something to do.
+        await self._late.close()
 
     # Where it is
 

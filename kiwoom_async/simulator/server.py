@@ -103,6 +103,8 @@ class SocketServer:
     _socket: socket.socket | None = None
     _site: web.SockSite | None = None
     _closing: asyncio.Event = field(factory=asyncio.Event)
+    # Two faults may refuse at once; the port must not be bound and given back at the same time.
+    _turn: asyncio.Lock = field(factory=asyncio.Lock)
     _refusals: int = 0
 
     async def start(self) -> None:
@@ -146,16 +148,19 @@ class SocketServer:
     async def refuse(self) -> None:
         """Stop listening and cut every connection, until `accept` is called as often."""
         self._refusals += 1
-        if self._refusals == 1 and self._site is not None:
-            await self._site.stop()
-            self._reserve()
+        async with self._turn:
+            if self._site is not None and not self._closing.is_set():
+                await self._site.stop()
+                self._site = None
+                self._reserve()
         self.cut_connections()
 
     async def accept(self) -> None:
         """Listen again."""
         self._refusals -= 1
-        if self._refusals == 0 and not self._closing.is_set():
-            await self._listen()
+        async with self._turn:
+            if self._refusals == 0 and self._site is None and not self._closing.is_set():
+                await self._listen()
 
     @property
     def is_refusing(self) -> bool:

@@ -178,6 +178,24 @@ async def test_refused_connections_end_by_themselves() -> None:
     assert len(broker.orders) == 1
 
 
+async def test_many_refusals_at_once_leave_a_listening_broker() -> None:
+    """Refusals that overlap end one after the other, and the port comes back."""
+    plan = FaultPlan(rates={FaultKind.REFUSE_CONNECTION: 0.2}, longest=0.03, seed=2)
+    async with Simulator(faults=plan) as broker, calling(broker) as caller:
+        refused = 0
+        for _ in range(15):
+            calls = (caller.post("kt10000", order_body()) for _ in range(20))
+            answers = await asyncio.gather(*calls, return_exceptions=True)
+            refused += sum(isinstance(answer, httpx.TransportError) for answer in answers)
+            assert all(isinstance(answer, httpx.TransportError | httpx.Response) for answer in answers)
+            statuses = {answer.status_code for answer in answers if isinstance(answer, httpx.Response)}
+            assert statuses <= {200}
+        broker.set_faults(None)
+        await asyncio.sleep(0.1)
+        await caller.buy()
+    assert refused > broker.faults_injected[FaultKind.REFUSE_CONNECTION] > 5
+
+
 async def test_refusing_connections_cuts_kept_alive_ones() -> None:
     """Within the block nobody gets through, not even on an open connection."""
     async with Simulator() as broker, calling(broker) as caller:
