@@ -5,19 +5,19 @@ from __future__ import annotations
 import os
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import httpx
 
 from kiwoom_async._ambient import SystemAmbient
 from kiwoom_async._desks import ClosedDesk, Counter, OrderDesk
 from kiwoom_async._domain.ambient import Ambient
-from kiwoom_async._domain.intents import Attempt, Intent
+from kiwoom_async._domain.intents import Intent
 from kiwoom_async._domain.orders import Order
 from kiwoom_async._domain.reconciliation import ReconciliationReport
 from kiwoom_async._domain.settings import Credentials, Environment, Limits, Timing
 from kiwoom_async._domain.validation import choose
-from kiwoom_async._domain.vocabulary import Desk, OrderStatus
+from kiwoom_async._domain.vocabulary import Desk
 from kiwoom_async._execution.dispatcher import Collaborators, Dispatcher, TwinPolicy
 from kiwoom_async._execution.ledger_reader import LedgerReader
 from kiwoom_async._execution.reconciler import Reconciler
@@ -69,7 +69,7 @@ class KiwoomClient:
     credit: OrderDesk
     orders: Orders
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the settings of a client, all but the first by name
         self,
         credentials: Credentials,
         *,
@@ -84,18 +84,10 @@ class KiwoomClient:
         account: str | None = None,
         ambient: Ambient | None = None,
     ) -> None:
-        for name, value, kind in (
-            ("credentials", credentials, Credentials),
-            ("environment", environment, Environment),
-            ("timing", timing or Timing(), Timing),
-            (
-                "limits",
-                limits or environment.limits if isinstance(environment, Environment) else None,
-                Limits,
-            ),
-        ):
-            if not isinstance(value, kind):
-                raise ConfigurationError(f"KiwoomClient({name}=…) must be of the type {kind.__name__}.")
+        _require_type("credentials", credentials, Credentials)
+        _require_type("environment", environment, Environment)
+        _require_type("timing", timing, Timing | None)
+        _require_type("limits", limits, Limits | None)
         self._credentials = credentials
         self._environment = environment
         self._timing = timing or Timing()
@@ -188,4 +180,8 @@ class KiwoomClient:
         return await self._reconciler.reconcile()
 
 
-__all__ = ["Attempt", "KiwoomClient", "OrderStatus"]
+def _require_type(name: str, value: object, kind: Any) -> None:
+    # The value is not shown: it may be a secret in the wrong place.
+    if not isinstance(value, kind):
+        wanted = getattr(kind, "__name__", str(kind).replace("kiwoom_async._domain.settings.", ""))
+        raise ConfigurationError(f"KiwoomClient({name}=…) must be of the type {wanted}.")

@@ -23,7 +23,6 @@ from kiwoom_async._domain.validation import (
     check_route,
     check_seconds,
     check_symbol,
-    choose,
 )
 from kiwoom_async._domain.vocabulary import Action, Desk, OrderType, Route, Side
 from kiwoom_async._order_call import OrderCall
@@ -32,7 +31,7 @@ from kiwoom_async.errors import ConfigurationError, ValidationError
 Place: TypeAlias = Callable[[Intent, float | None, bool], Coroutine[Any, Any, Order]]
 
 MAX_ATTEMPTS: Final = 2
-"""Sends in all where `resend_within` allows a second one. Source: the promise of the product; see docs/guarantees.md."""
+"""Sends in all where `resend_within` allows a second one. Source: the promise of the product; see `resend_within`."""
 
 
 @frozen
@@ -81,7 +80,7 @@ class OrderDesk:
         self._desk = desk
         self._counter = counter
 
-    def buy(
+    def buy(  # noqa: PLR0913 - an order has many fields, all but the first by name
         self,
         symbol: str,
         quantity: int,
@@ -114,7 +113,7 @@ class OrderDesk:
         request = self._new(Side.BUY, symbol, quantity, price, order_type, route, stop_price)
         return self._call(request, client_order_id, deadline, resend_within, max_attempts)
 
-    def sell(
+    def sell(  # noqa: PLR0913 - an order has many fields, all but the first by name
         self,
         symbol: str,
         quantity: int,
@@ -135,7 +134,7 @@ class OrderDesk:
         request = self._new(Side.SELL, symbol, quantity, price, order_type, route, stop_price)
         return self._call(request, client_order_id, deadline, resend_within, max_attempts)
 
-    def modify(
+    def modify(  # noqa: PLR0913 - an order has many fields, all but the first by name
         self,
         order: Order | str,
         *,
@@ -343,6 +342,3 @@ class ClosedDesk:
         if verb in {"buy", "sell", "modify", "cancel"}:
             raise ConfigurationError(f"client.{self._name}.{verb} is not part of this release; nothing was sent.")
         raise AttributeError(verb)
-
-
-__all__ = ["ClosedDesk", "Counter", "OrderDesk", "choose"]

@@ -36,7 +36,7 @@ class OrderCall(Coroutine[Any, Any, Order]):
     ) -> Any:
         """Take an exception, as every coroutine."""
         if value is None and traceback is None:
-            return self._work.throw(kind)  # type: ignore[arg-type]
+            return self._work.throw(kind)
         return self._work.throw(kind, value, traceback)  # type: ignore[arg-type]
 
     def close(self) -> None:

@@ -87,7 +87,7 @@ class Orders:
             raise ValidationError(
                 "accepted_as", accepted_as, "exactly one of accepted_as='0001234' and not_accepted=True"
             )
-        if not isinstance(reason, str) or not reason.strip():
+        if not reason.strip():
             raise ValidationError("reason", reason, "a few words about how you know; they are kept")
         record = await self._journal.find(client_order_id)
         attempt = None if record is None else record.decisive

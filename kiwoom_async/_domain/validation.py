@@ -1,7 +1,7 @@
 """Our own check of an order, before anything is journaled or sent.
 
-Only what is certain is refused here: types, signs, forms of symbols, which type takes which price. What the broker alone
-can know (price bands, sessions, buying power) is left to the broker.
+Only what is certain is refused here: types, signs, forms of symbols, which type takes which price. What the broker
+alone can know (price bands, sessions, buying power) is left to the broker.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def check_quantity(desk: Desk, value: object) -> int:
 def choose(argument: str, kind: type[_Choice], value: object) -> _Choice:
     """Turn a member of an enumeration, or its text, into the member."""
     try:
-        return kind(value)
+        return kind(value)  # type: ignore[arg-type]
     except ValueError:
         raise ValidationError(argument, value, "one of " + ", ".join(repr(choice.value) for choice in kind)) from None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from kiwoom_async._domain.absence import AbsenceProof
+from kiwoom_async._domain.absence import AbsenceProof, Strength
 from kiwoom_async._domain.intents import Attempt
 from kiwoom_async._domain.orders import Order
 from kiwoom_async._domain.states import ON_THE_BOOK, Delivery
@@ -34,6 +34,14 @@ _REFUSALS: Final[dict[CodeMeaning, type[Refused]]] = {
     CodeMeaning.INPUT_ERROR: InvalidRequest,
     CodeMeaning.TOKEN_REFUSED: AuthenticationError,
     CodeMeaning.ACCESS_REFUSED: AuthenticationError,
+}
+
+_STRENGTHS: Final = {
+    Strength.STRONG: "The proof is strong.",
+    Strength.WEAK: (
+        "The proof is weak: nothing in the ledger is newer than this order, so a stale copy cannot be excluded, and it "
+        "was not sent again. Look at Kiwoom's own screen before you order anew."
+    ),
 }
 
 _MAY_HAVE_REACHED: Final = frozenset(Delivery) - {Delivery.PREPARED, Delivery.NOT_SENT}
@@ -132,7 +140,7 @@ def _not_accepted(record: OrderRecord, last: Attempt) -> KiwoomError:
     proof = from_plain(stored, AbsenceProof)
     return OrderNotAccepted(
         last.client_order_id,
-        f"{last.reason} The proof is {proof.strength.value}; it stands in the journal.",
+        f"{last.reason} {_STRENGTHS[proof.strength]}",
         proof=proof,
         api_id=order_api_id(last.request),
     )

@@ -256,16 +256,12 @@ class Dispatcher:
     async def drain(self, seconds: float) -> None:
         """Take no new orders, and wait for the answers of those on the wire, at most some seconds."""
         self._is_closing = True
-        airborne = []
-        for flight in tuple(self._flights.values()):
+        for flight in self._flights.values():
             if flight.stage in {_Stage.ON_THE_GROUND, _Stage.SETTLING}:
                 flight.scope.cancel()
-            else:
-                airborne.append(flight)
         with anyio.move_on_after(seconds):
-            for flight in airborne:
-                while flight.stage in {_Stage.COMMITTING, _Stage.IN_THE_AIR} and not flight.landed.is_set():
-                    await anyio.sleep(0.005)
+            for flight in tuple(self._flights.values()):
+                await flight.landed.wait()
 
     # ------------------------------------------------------------------ flights
 
@@ -330,7 +326,7 @@ class Dispatcher:
             answer = answer_of(record)
             if answer is not None:
                 return answer
-        if not flight.is_wanted:
+        if self._is_closing or not flight.is_wanted:
             flight.scope.cancel()
         return await self._settlements.wait(flight.intent.client_order_id)
 

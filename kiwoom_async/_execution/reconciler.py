@@ -12,6 +12,7 @@ from datetime import date, timedelta
 from typing import Any, Final
 
 import anyio
+import anyio.to_thread
 from attrs import define, field
 
 from kiwoom_async._domain.absence import AbsenceProof, NotYet, Round, prove_absence
@@ -47,6 +48,10 @@ SLOWEST: Final = 8
 
 MOST_CANCELS: Final = 5
 """How often a full cancel of unknown outcome is sent in all. Source: our choice."""
+
+MATCHED_AT_ONCE: Final = 1_000
+"""Pairs of attempts and rows up to which matching runs on the event loop; more go to a thread. Source: a pair costs
+microseconds, and a bot's loop should not stand still for more than a few milliseconds."""
 
 OVERDUE_GRACE: Final = 1.0
 """Seconds past its own time limits after which another process's send counts as lost. Source: our choice."""
@@ -271,7 +276,7 @@ class Reconciler:
         if missing := view.unlisted_own_orders():
             found.alarms.append(f"the ledger does not list our order {missing[0]}; nothing is concluded from it")
             raise QueryFailed("ledger", f"it does not list our order {missing[0]}: it is stale or incomplete")
-        matching = view.match_open()
+        matching = await self._match(view)
         found.alarms += [f"{alarm.kind.value}: {len(alarm.orders)} orders" for alarm in matching.alarms]
         await self._bind(matching, view, found)
         await self._note_candidates(matching, view)
@@ -279,6 +284,11 @@ class Reconciler:
         await self._revive(matching, view, found)
         await self._repeat_cancels(matching, view, found)
         await self._note_ledger(matching, view, found)
+
+    async def _match(self, view: BookView) -> Matching:
+        if len(view.attempts) * len(view.unclaimed_rows) < MATCHED_AT_ONCE:
+            return view.match_open()
+        return await anyio.to_thread.run_sync(view.match_open)
 
     async def _take_view(self, desk: Desk, wanted: Sequence[Attempt], watched: Sequence[Attempt]) -> BookView:
         today = korean_day(self._ambient.now())
@@ -380,8 +390,9 @@ class Reconciler:
                 continue
             if checked is None:
                 checked = await self._check_open_orders(view)
-            if checked:
-                found.why[attempt.key] = checked
+            flaw = checked or await self._check_original(attempt)
+            if flaw:
+                found.why[attempt.key] = flaw
                 self._rounds.pop(attempt.key, None)
                 continue
             await self._accept_absence(attempt, verdict, found)
@@ -404,6 +415,31 @@ class Reconciler:
             return ""
         missing = view.unlisted_open_orders(await self._reader.fetch_open_orders(view.desk))
         return f"open order {missing[0]} is not in the ledger, which is therefore incomplete" if missing else ""
+
+    async def _check_original(self, attempt: Attempt) -> str:
+        """Say what a modify or cancel without a row of its own may have done to its original all the same.
+
+        The mock has been seen to list a cancel only by what it took from the original [M].
+        """
+        if attempt.request.original is None:
+            return ""
+        rows = await self._fetch_chain(attempt)
+        original = next((row for row in rows if row.broker_order_id == attempt.request.original), None)
+        if original is None or original.leaves_quantity is None:
+            return "its original is not listed, so nothing shows that it was left alone"
+        explained = sum(row.confirmed_quantity for row in rows if row.original == original.broker_order_id)
+        if original.quantity > original.filled_quantity + original.leaves_quantity + explained:
+            return "its original lost a quantity that no listed row explains"
+        return ""
+
+    async def _fetch_chain(self, attempt: Attempt) -> tuple[LedgerOrder, ...]:
+        """Read the original of a modify or cancel and everything later of its symbol."""
+        original = attempt.request.original
+        assert original is not None, "asked for modifies and cancels only"  # noqa: S101
+        snapshot = await self._reader.fetch_snapshot(
+            attempt.request.desk.ledger, attempt.day, int(original) - 1, symbol=attempt.request.symbol
+        )
+        return snapshot.rows
 
     async def _accept_absence(self, attempt: Attempt, proof: AbsenceProof, found: _Findings) -> None:
         record = await self._journal.find(attempt.client_order_id)
@@ -480,13 +516,11 @@ class Reconciler:
         if original is None:
             return None
         try:
-            snapshot = await self._reader.fetch_snapshot(
-                attempt.request.desk.ledger, attempt.day, int(original) - 1, symbol=attempt.request.symbol
-            )
+            rows = await self._fetch_chain(attempt)
         except (QueryFailed, Refused):
             return None
-        is_modified = any(row.original == original and row.action is Action.MODIFY for row in snapshot.rows)
-        row = next((row for row in snapshot.rows if row.broker_order_id == original), None)
+        is_modified = any(row.original == original and row.action is Action.MODIFY for row in rows)
+        row = next((row for row in rows if row.broker_order_id == original), None)
         if row is None or is_modified or row.status not in {OrderStatus.FILLED, OrderStatus.CANCELED}:
             return None
         return row.status

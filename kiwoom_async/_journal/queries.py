@@ -89,7 +89,8 @@ def read_claims(
 def read_foreign(connection: apsw.Connection, account: str, desk: Desk, day: date, since: int) -> frozenset[str]:
     """Read the order numbers of a day that are proven to be others'."""
     rows = connection.execute(
-        "SELECT broker_order_id FROM foreign_orders WHERE account = ? AND ledger = ? AND day = ? AND broker_order_id > ?",
+        "SELECT broker_order_id FROM foreign_orders "
+        "WHERE account = ? AND ledger = ? AND day = ? AND broker_order_id > ?",
         (account, desk.ledger.value, day.isoformat(), f"{since:07d}"),
     )
     return frozenset(number for (number,) in rows)

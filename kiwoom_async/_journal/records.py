@@ -93,8 +93,8 @@ class OrderRecord:
     Attributes:
         attempts: Oldest first; at least one.
         claims: The numbers the broker gave, usually one.
-        evidence: What led the decisive attempt to the state it is in: Kiwoom's code and text of a refusal, the proof of an
-            absence.
+        evidence: What led the decisive attempt to the state it is in: Kiwoom's code and text of a refusal, the proof
+            of an absence.
     """
 
     intent: Intent
@@ -218,7 +218,10 @@ def read_attempt(row: tuple[Any, ...]) -> Attempt:
     )
 
 
-CLAIM_COLUMNS: Final = "account, day, broker_order_id, client_order_id, attempt, status, filled_quantity, average_fill_price, leaves_quantity"
+CLAIM_COLUMNS: Final = (
+    "account, day, broker_order_id, client_order_id, attempt, status, filled_quantity, average_fill_price, "
+    "leaves_quantity"
+)
 
 
 def read_claim(row: tuple[Any, ...]) -> Claim:

@@ -211,13 +211,12 @@ _MEANINGS: Final[tuple[tuple[tuple[type[Exception], ...], type[JournalError], st
     (
         (apsw.BusyError, apsw.LockedError, apsw.ProtocolError),
         JournalLocked,
-        "is locked by another program for longer than the busy timeout; close what has it open (a database browser, a "
-        "backup), then try again",
+        "is locked by another program for longer than the busy timeout; close what has it open, then try again",
     ),
     (
         (apsw.CorruptError, apsw.NotADBError, apsw.FormatError),
         JournalCorrupt,
-        "is damaged or not a journal; keep the file, check today's orders on Kiwoom's own screen, then start with a new path",
+        "is damaged or not a journal; keep it, check today's orders on Kiwoom's own screen, then start with a new path",
     ),
     (
         (apsw.ReadOnlyError, apsw.CantOpenError, apsw.PermissionsError, apsw.AuthError),

@@ -141,11 +141,14 @@ def _may_send_again(decisive: Attempt, plan: DispatchPlan) -> bool:
 
 
 def _open_twin(connection: apsw.Connection, plan: DispatchPlan) -> str | None:
-    return connection.execute(
+    # The first list of states is the index's, so that SQLite uses it.
+    row = connection.execute(
         "SELECT client_order_id FROM attempts WHERE account = ? AND fingerprint = ? AND client_order_id <> ? "
-        "AND state IN ('prepared', 'dispatched', 'unknown', 'candidates') AND state IN ('unknown', 'candidates') LIMIT 1",
+        "AND state IN ('prepared', 'dispatched', 'unknown', 'candidates') "
+        "AND state IN ('unknown', 'candidates') LIMIT 1",
         (plan.intent.account, plan.request.fingerprint, plan.intent.client_order_id),
-    ).get
+    ).fetchone()
+    return None if row is None else str(row[0])
 
 
 def _high_water(connection: apsw.Connection, account: str, desk: Desk, day: date) -> int:
@@ -285,7 +288,8 @@ def _claim_holder(connection: apsw.Connection, attempt: Attempt, finding: Findin
     if finding.broker_order_id is None:
         return None
     row = connection.execute(
-        "SELECT client_order_id, attempt FROM claims WHERE account = ? AND ledger = ? AND day = ? AND broker_order_id = ?",
+        "SELECT client_order_id, attempt FROM claims "
+        "WHERE account = ? AND ledger = ? AND day = ? AND broker_order_id = ?",
         (
             attempt.account,
             attempt.request.desk.ledger.value,

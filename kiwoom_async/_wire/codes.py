@@ -90,8 +90,22 @@ def _meanings() -> dict[str, CodeMeaning]:
         **dict.fromkeys(("8005", "8031", "8103"), CodeMeaning.TOKEN_REFUSED),
         # A new token does not help: wrong address, key of the other environment, device not registered [O].
         **dict.fromkeys(
-            ("8001", "8002", "8003", "8006", "8009", "8010", "8011", "8012", "8015", "8016", "8020", "8030")
-            + ("8040", "8050"),
+            [
+                "8001",
+                "8002",
+                "8003",
+                "8006",
+                "8009",
+                "8010",
+                "8011",
+                "8012",
+                "8015",
+                "8016",
+                "8020",
+                "8030",
+                "8040",
+                "8050",
+            ],
             CodeMeaning.ACCESS_REFUSED,
         ),
         # 1700 has been seen with the order on the book [M], so for an order it proves nothing; 1634 [M].
