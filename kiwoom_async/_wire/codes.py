@@ -83,31 +83,14 @@ def _meanings() -> dict[str, CodeMeaning]:
         "8104 8200"
     )
     inputs = "1501 1504 1505 1511 1512 1513 1514 1515 1516 1517 1901 1902 1903"  # [O]
+    access = "8001 8002 8003 8006 8009 8010 8011 8012 8015 8016 8020 8030 8040 8050"  # [O]
     return {
         **dict.fromkeys(business.split(), CodeMeaning.BUSINESS_REFUSAL),
         **dict.fromkeys(inputs.split(), CodeMeaning.INPUT_ERROR),
         # A new token helps against these [O: the published client renews on them].
         **dict.fromkeys(("8005", "8031", "8103"), CodeMeaning.TOKEN_REFUSED),
-        # A new token does not help: wrong address, key of the other environment, device not registered [O].
-        **dict.fromkeys(
-            [
-                "8001",
-                "8002",
-                "8003",
-                "8006",
-                "8009",
-                "8010",
-                "8011",
-                "8012",
-                "8015",
-                "8016",
-                "8020",
-                "8030",
-                "8040",
-                "8050",
-            ],
-            CodeMeaning.ACCESS_REFUSED,
-        ),
+        # A new token does not help: wrong address, key of the other environment, device not registered.
+        **dict.fromkeys(access.split(), CodeMeaning.ACCESS_REFUSED),
         # 1700 has been seen with the order on the book [M], so for an order it proves nothing; 1634 [M].
         **dict.fromkeys(("1700", "1701", "1702", "1634", "1687"), CodeMeaning.RATE_LIMIT),
         "571758": CodeMeaning.EMPTY_LIST,  # no open orders [M]
