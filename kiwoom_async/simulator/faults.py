@@ -313,6 +313,8 @@ class FaultDirector:
         return None
 
     def _by_chance(self, api_id: str, purpose: Purpose, label: str, page: int) -> Fault | None:
+        if not self.plan.rates:
+            return None
         kinds = {Purpose.ORDER: ORDER_FAULTS, Purpose.QUERY: QUERY_FAULTS}.get(purpose, ())
         share = drawn(self.plan.seed, purpose.name, label)
         for kind in kinds:
