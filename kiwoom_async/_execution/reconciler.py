@@ -425,12 +425,19 @@ class Reconciler:
             return ""
         rows = await self._fetch_chain(attempt)
         original = next((row for row in rows if row.broker_order_id == attempt.request.original), None)
-        if original is None or original.leaves_quantity is None:
+        if original is None:
             return "its original is not listed, so nothing shows that it was left alone"
         explained = sum(row.confirmed_quantity for row in rows if row.original == original.broker_order_id)
-        if original.quantity > original.filled_quantity + original.leaves_quantity + explained:
+        if original.quantity > original.filled_quantity + await self._fetch_leaves(original) + explained:
             return "its original lost a quantity that no listed row explains"
         return ""
+
+    async def _fetch_leaves(self, row: LedgerOrder) -> int:
+        """Read what is left of an order in the book, from the open orders where the ledger does not tell."""
+        if row.leaves_quantity is not None:
+            return row.leaves_quantity
+        open_orders = await self._reader.fetch_open_orders(row.desk)
+        return next((order.leaves_quantity for order in open_orders if order.broker_order_id == row.broker_order_id), 0)
 
     async def _fetch_chain(self, attempt: Attempt) -> tuple[LedgerOrder, ...]:
         """Read the original of a modify or cancel and everything later of its symbol."""
@@ -517,13 +524,13 @@ class Reconciler:
             return None
         try:
             rows = await self._fetch_chain(attempt)
+            row = next((row for row in rows if row.broker_order_id == original), None)
+            is_modified = any(row.original == original and row.action is Action.MODIFY for row in rows)
+            if row is None or is_modified or await self._fetch_leaves(row):
+                return None
         except (QueryFailed, Refused):
             return None
-        is_modified = any(row.original == original and row.action is Action.MODIFY for row in rows)
-        row = next((row for row in rows if row.broker_order_id == original), None)
-        if row is None or is_modified or row.status not in {OrderStatus.FILLED, OrderStatus.CANCELED}:
-            return None
-        return row.status
+        return OrderStatus.FILLED if row.filled_quantity >= row.quantity else OrderStatus.CANCELED
 
     async def _note_ledger(self, matching: Matching, view: BookView, found: _Findings) -> None:
         found.foreign += [ForeignOrder.of(row) for row in matching.foreign]

@@ -186,7 +186,8 @@ def decode_ledger(api_id: str, desk: Desk, day: date, body: Mapping[str, Any]) -
 
 
 def _to_ledger_order(api_id: str, desk: Desk, day: date, row: _StockLedgerRow) -> LedgerOrder:
-    leaves = row.ord_remnq
+    # The gold ledger shows zero for an order that is untouched in the book [O, example]; kt50075 tells the truth.
+    leaves = None if desk is Desk.GOLD else row.ord_remnq
     confirmed = row.cnfm_qty or 0
     return LedgerOrder(
         day=day,
