@@ -7,6 +7,7 @@ that it reads on, whoever waits.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from enum import StrEnum, unique
@@ -470,6 +471,9 @@ class Dispatcher:
             if self._ambient.monotonic() > attempt.write_until:
                 raise SendAborted("the time in which it might leave ran out")
             flight.stage = _Stage.IN_THE_AIR
+            # The bytes go to the operating system in this turn of the loop or in the next one.
+            loop = asyncio.get_running_loop()
+            loop.call_soon(loop.call_soon, self._ambient.reached, Checkpoint.AFTER_WRITE_BEFORE_RESPONSE)
 
         self._ambient.reached(Checkpoint.AFTER_COMMIT_BEFORE_WRITE)
         try:
