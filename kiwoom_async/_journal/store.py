@@ -6,7 +6,9 @@ Every failure here ends in a `JournalError`, and without a journal no order is s
 from __future__ import annotations
 
 import os
+import re
 import stat
+import threading
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
@@ -79,7 +81,7 @@ class Access:
 
 
 def prepare_file(path: Path, *, mounts: Path = Path("/proc/self/mounts")) -> None:
-    """Make sure that the file exists with mode 0600 on a local file system.
+    """Make sure that the file exists, on a local file system; a new one has mode 0600.
 
     Raises:
         JournalOnNetwork: The folder is mounted over a network.
@@ -97,17 +99,41 @@ def prepare_file(path: Path, *, mounts: Path = Path("/proc/self/mounts")) -> Non
             "the only sender. Put it on a local disk. No order was sent."
         )
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
-        try:
-            if os.name == "posix" and stat.S_IMODE(os.fstat(descriptor).st_mode) & 0o077:
-                os.fchmod(descriptor, 0o600)
-        finally:
-            os.close(descriptor)
+        with _MAKING:
+            if not path.exists():
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o600))
+    except FileExistsError:
+        pass  # another process was faster
     except OSError as error:
-        raise JournalReadOnly(
-            f"The journal {path} cannot be made or written ({error.strerror}). Give a path in a folder that exists and "
-            "that you own. No order was sent."
-        ) from error
+        raise _unusable(path, error) from error
+
+
+_MAKING: Final = threading.Lock()
+"""One thread makes the file at a time, and nobody opens it meanwhile.
+
+An existing file is never opened here: closing any descriptor of a file gives up every POSIX lock this process holds on
+it, those of another client's SQLite connection too, and then another program may take that client's log for abandoned.
+"""
+
+
+def _unusable(path: Path, error: OSError) -> JournalReadOnly:
+    return JournalReadOnly(
+        f"The journal {path} cannot be made or written ({error.strerror}). Give a path in a folder that exists and "
+        "that you own. No order was sent."
+    )
+
+
+def _narrow(path: Path) -> None:
+    if os.name != "posix":
+        return
+    for name in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
+        try:
+            if stat.S_IMODE(name.stat().st_mode) & 0o077:
+                name.chmod(0o600)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise _unusable(path, error) from error
 
 
 def _require_sqlite() -> None:
@@ -120,6 +146,10 @@ def _require_sqlite() -> None:
         )
 
 
+_OCTAL: Final = re.compile(r"\\([0-7]{3})")
+"""How the mount table writes blanks, tabs, line ends and backslashes of a path; all else, Korean too, stands as is."""
+
+
 def network_file_system(folder: Path, mounts: Path = Path("/proc/self/mounts")) -> str | None:
     """Name the network file system a folder lies on; None for a local one, or where the system does not tell."""
     try:
@@ -130,7 +160,7 @@ def network_file_system(folder: Path, mounts: Path = Path("/proc/self/mounts")) 
     best, kind = Path(), ""
     for line in table:
         _, mounted, file_system, *_ = line.split(" ")
-        point = Path(mounted.encode().decode("unicode_escape"))
+        point = Path(_OCTAL.sub(lambda escaped: chr(int(escaped[1], 8)), mounted))
         if place.is_relative_to(point) and len(point.parts) >= len(best.parts):
             best, kind = point, file_system
     return kind if kind in _NETWORK_FILE_SYSTEMS else None
@@ -146,6 +176,9 @@ def open_writer(path: Path, *, busy_timeout: float, access: Access) -> apsw.Conn
         connection = access.connect(path, apsw.SQLITE_OPEN_READWRITE)
         try:
             connection.set_busy_timeout(int(busy_timeout * 1000))
+            with _transaction(connection, "BEGIN"):
+                _require_ours(connection, path)
+            _narrow(path)
             _configure(connection, path)
             _migrate(connection, path)
         except BaseException:
@@ -163,6 +196,21 @@ def open_reader(path: Path, *, busy_timeout: float, access: Access) -> apsw.Conn
         return connection
 
 
+def _require_ours(connection: apsw.Connection, path: Path) -> int:
+    """Refuse the file of another program before anything in it is changed; give the version of the schema."""
+    version: int = connection.pragma("user_version")
+    application = connection.pragma("application_id")
+    has_tables = connection.execute("SELECT count(*) FROM sqlite_schema").get > 0
+    if application != APPLICATION_ID and (has_tables or version):
+        raise JournalCorrupt(f"{path} is an SQLite file of another program; give the journal a path of its own.")
+    if version > len(SCHEMAS):
+        raise JournalTooNew(
+            f"The journal {path} has schema {version}; this release knows {len(SCHEMAS)}. Install the release that "
+            "wrote it, or a later one. No order was sent."
+        )
+    return version
+
+
 def _configure(connection: apsw.Connection, path: Path) -> None:
     mode = connection.execute("PRAGMA journal_mode = WAL").get
     if mode != "wal":
@@ -174,31 +222,23 @@ def _configure(connection: apsw.Connection, path: Path) -> None:
 
 
 def _migrate(connection: apsw.Connection, path: Path) -> None:
-    with _exclusive(connection):
-        version = connection.pragma("user_version")
-        application = connection.pragma("application_id")
-        has_tables = connection.execute("SELECT count(*) FROM sqlite_schema").get > 0
-        if application != APPLICATION_ID and (has_tables or version):
-            raise JournalCorrupt(f"{path} is an SQLite file of another program; give the journal a path of its own.")
-        if version > len(SCHEMAS):
-            raise JournalTooNew(
-                f"The journal {path} has schema {version}; this release knows {len(SCHEMAS)}. Install the release that "
-                "wrote it, or a later one. No order was sent."
-            )
+    with _transaction(connection, "BEGIN IMMEDIATE"):
+        version = _require_ours(connection, path)
         for number, name in enumerate(SCHEMAS[version:], start=version + 1):
             connection.execute(resources.files(__package__).joinpath(name).read_text(encoding="utf-8"))
             connection.pragma("user_version", number)
         connection.pragma("application_id", APPLICATION_ID)
 
 
-class _exclusive:  # noqa: N801 - used as a statement
-    """One immediate transaction: commit at the end, roll back on any error."""
+class _transaction:  # noqa: N801 - used as a statement
+    """One transaction: commit at the end, roll back on any error."""
 
-    def __init__(self, connection: apsw.Connection) -> None:
+    def __init__(self, connection: apsw.Connection, begin: str) -> None:
         self._connection = connection
+        self._begin = begin
 
     def __enter__(self) -> None:
-        self._connection.execute("BEGIN IMMEDIATE")
+        self._connection.execute(self._begin)
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
