@@ -59,7 +59,8 @@ class Journal:
         busy_timeout: float = BUSY_TIMEOUT,
         access: Access | None = None,
     ) -> None:
-        self.path = Path(path)
+        # One file, one name: processes that come by a link must find each other's locks, and a bot may change folders.
+        self.path = Path(os.path.realpath(path))
         self.account = account
         self.runner = new_identifier(ambient)
         self._ambient = ambient
@@ -101,6 +102,7 @@ class Journal:
         except BaseException:
             writer.close()
             self._lock.release()
+            self._lock_path(self.runner).unlink(missing_ok=True)
             raise
         self._writer = CommittingWorker("kiwoom-journal-writer", writer, self.path)
         self._reader = Worker("kiwoom-journal-reader", reader, self.path)
