@@ -111,9 +111,9 @@ class CommittingWorker(Worker):
             results = [self._in_savepoint(operation) for operation in operations]
             self._connection.execute("COMMIT")
         except BaseException as error:  # noqa: BLE001 - every waiter has to hear of it
-            explained = self._explain(error) if isinstance(error, apsw.Error) else error
             self._roll_back()
-            return [(None, explained)] * len(operations)
+            # One for each: a traceback grows with every task that raises it.
+            return [(None, self._explain(error) if isinstance(error, apsw.Error) else error) for _ in operations]
         return results
 
     def _in_savepoint(self, operation: Callable[[apsw.Connection], Any]) -> _Result:
