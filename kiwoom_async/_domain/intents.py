@@ -97,6 +97,13 @@ class Intent:
     resend_within: float | None = None
     max_attempts: int = 2
 
+    def differences(self, other: Intent) -> dict[str, tuple[object, object]]:
+        """List what makes two intents different ones, as (this, other); how long to resend is no part of it."""
+        found = self.request.differences(other.request)
+        if self.account != other.account:
+            found["account"] = ("another app key", "this app key")
+        return found
+
 
 @frozen
 class Attempt:

@@ -306,7 +306,7 @@ class Dispatcher:
         record = None if flight.is_fresh else await self._journal.find(intent.client_order_id)
         request = intent.request
         if record is not None:
-            if differences := record.intent.request.differences(request):
+            if differences := record.intent.differences(intent):
                 raise ClientOrderIdConflict(intent.client_order_id, differences)
             if record.decisive.state not in {Delivery.NOT_SENT, Delivery.PREPARED}:
                 return await self._settle(flight, record)

@@ -124,10 +124,7 @@ def dispatch(connection: apsw.Connection, plan: DispatchPlan) -> Permission:
 
 
 def _require_same(stored: Intent, asked: Intent) -> None:
-    differences = stored.request.differences(asked.request)
-    if stored.account != asked.account:
-        differences["account"] = ("another app key", "this app key")
-    if differences:
+    if differences := stored.differences(asked):
         raise ClientOrderIdConflict(asked.client_order_id, differences)
 
 
