@@ -24,7 +24,8 @@ class Order:
         quantity: Shares, or grams of gold; for a modify or cancel what it was asked for. None: all that was left.
         price: KRW; None for types without a price.
         status: What the broker last said; None while it has acknowledged nothing. Right after an acceptance this is
-            WORKING even if the fill came at once: the ledger or the feed tells.
+            WORKING even if the fill came at once: the ledger or the feed tells. For a cancel, CANCELED says that its
+            quantity left the book (of a part only, if it asked for a part), FILLED that it came after the last fill.
         filled_quantity: As last reported.
         average_fill_price: KRW per share; None while no fill was reported.
         leaves_quantity: What is left in the book, as last reported; None if not known.

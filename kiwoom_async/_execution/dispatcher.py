@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from enum import StrEnum, unique
 from typing import Any, Final
 
@@ -55,10 +56,16 @@ class TwinPolicy(StrEnum):
 class _Stage(StrEnum):
     """How far a flight is."""
 
+    LOOKING_UP = "looking_up"
+    """Whether the id was sent before is not known yet."""
     ON_THE_GROUND = "on_the_ground"
     COMMITTING = "committing"
     IN_THE_AIR = "in_the_air"
     SETTLING = "settling"
+
+
+_MAY_BE_CALLED_OFF: Final = frozenset({_Stage.LOOKING_UP, _Stage.ON_THE_GROUND, _Stage.SETTLING})
+"""Stages in which a flight does nothing that must be seen to its end."""
 
 
 @define(eq=False)
@@ -67,7 +74,7 @@ class _Flight:
 
     Attributes:
         mark: Of the send under way; tells whether the broker may have it.
-        is_ours: Somebody waits, or the library itself wants it (a resend, a recovered obligation).
+        is_ours: The library itself wants it, whoever waits: a resend, a durable obligation.
     """
 
     intent: Intent
@@ -77,7 +84,7 @@ class _Flight:
     answer: Order | KiwoomError | None = None
     passengers: int = 0
     is_ours: bool = False
-    stage: _Stage = _Stage.ON_THE_GROUND
+    stage: _Stage = _Stage.LOOKING_UP
     mark: DeliveryMark | None = None
     last: Attempt | None = None
     scope: anyio.CancelScope = field(factory=anyio.CancelScope)
@@ -88,9 +95,9 @@ class _Flight:
 
     @property
     def may_have_left(self) -> bool:
-        """Whether the broker may have the order now. Changes only where the event loop runs the guard."""
+        """Whether the broker may have the order now, or may get it. Changes only where the loop runs the guard."""
         if self.stage is _Stage.ON_THE_GROUND:
-            return False
+            return self.is_ours
         if self.stage is _Stage.COMMITTING:
             return self.mark is not None and self.mark.handed_over
         return True
@@ -163,7 +170,7 @@ class Dispatcher:
                 await flight.landed.wait()
         finally:
             flight.passengers -= 1
-            if not flight.is_wanted and flight.stage in {_Stage.ON_THE_GROUND, _Stage.SETTLING}:
+            if not flight.is_wanted and flight.stage in _MAY_BE_CALLED_OFF:
                 flight.scope.cancel()
         if flight.answer is None:
             raise self._too_late(flight, seconds)
@@ -173,7 +180,9 @@ class Dispatcher:
 
     def _board(self, intent: Intent, *, is_fresh: bool, seconds: float) -> _Flight:
         if self._is_closing:
-            raise NotSent("The client is closing; nothing was sent.", client_order_id=intent.client_order_id)
+            if is_fresh:
+                raise NotSent("The client is closing; nothing was sent.", client_order_id=intent.client_order_id)
+            raise OutcomeUnknown(intent.client_order_id, "the client is closing and does not look it up any more")
         flight = self._flights.get(intent.client_order_id)
         if flight is not None and not flight.scope.cancel_called:
             differences = flight.intent.request.differences(intent.request)
@@ -258,7 +267,7 @@ class Dispatcher:
         """Take no new orders, and wait for the answers of those on the wire, at most some seconds."""
         self._is_closing = True
         for flight in self._flights.values():
-            if flight.stage in {_Stage.ON_THE_GROUND, _Stage.SETTLING}:
+            if flight.stage in _MAY_BE_CALLED_OFF:
                 flight.scope.cancel()
         with anyio.move_on_after(seconds):
             for flight in tuple(self._flights.values()):
@@ -280,7 +289,7 @@ class Dispatcher:
             flight.answer = error
         except Exception as error:  # noqa: BLE001 - a fault of ours must reach the caller as what it means for the order
             _LOG.exception("order %s met a fault of the library", client_order_id)
-            flight.answer = self._fault(flight, error)
+            flight.answer = await self._fault(flight, error)
         finally:
             if flight.answer is None:
                 flight.answer = self._called_off(flight)
@@ -295,8 +304,10 @@ class Dispatcher:
         reason = "the client is closing" if self._is_closing else "nobody waits for it any more"
         return NotSent(f"Order {client_order_id!r} was not sent: {reason}.", client_order_id=client_order_id)
 
-    def _fault(self, flight: _Flight, error: Exception) -> KiwoomError:
+    async def _fault(self, flight: _Flight, error: Exception) -> KiwoomError:
         reason = f"a fault of the library, {type(error).__name__}"
+        if flight.last is not None and flight.last.state is Delivery.DISPATCHED:
+            await self._record(flight.last, self._stamped(Finding(Event.LOST, reason=reason)))
         unsure = OutcomeUnknown(flight.intent.client_order_id, reason)
         unsure.__cause__ = error
         return unsure
@@ -304,6 +315,7 @@ class Dispatcher:
     async def _carry(self, flight: _Flight) -> Order | KiwoomError:
         intent = flight.intent
         record = None if flight.is_fresh else await self._journal.find(intent.client_order_id)
+        flight.stage = _Stage.ON_THE_GROUND
         request = intent.request
         if record is not None:
             if differences := record.intent.differences(intent):
@@ -345,6 +357,8 @@ class Dispatcher:
             flight.stage = _Stage.ON_THE_GROUND
             return request.aimed_at(outcome.broker_order_id)
         reason = f"its target {request.target!r} is not on the book, so there is nothing to cancel"
+        if isinstance(outcome, OutcomeUnknown):
+            reason = f"its target {request.target!r} was not found before the day was over"
         await self._journal.conclude(attempt, Finding(Event.PROVEN_UNSENT, reason=reason))
         return NotSent(
             f"The cancel {flight.intent.client_order_id!r} was not sent: {reason}.",
@@ -409,7 +423,7 @@ class Dispatcher:
         if cancellation is not None:
             if isinstance(permission, Dispatched):
                 finding = Finding(Event.PROVEN_UNSENT, reason="the client was closed before the first byte")
-                await complete(self._conclude(permission.attempt, self._stamped(finding)))
+                await complete(self._record(permission.attempt, self._stamped(finding)))
             raise cancellation
         return permission
 
@@ -487,14 +501,16 @@ class Dispatcher:
             )
         except BaseException:
             # The client is being torn down. What is known now is written down; the rest is for the next start.
-            await complete(self._conclude(attempt, self._interrupted(mark)))
+            await complete(self._record(attempt, self._interrupted(mark)))
             raise
         self._ambient.reached(Checkpoint.AFTER_RESPONSE_BEFORE_RESULT_COMMIT)
         outcome = classify(exchange, ready.call.api_id)
         finding = await self._find(attempt, outcome)
-        (concluded, cancellation) = await complete(self._conclude(attempt, finding))
+        concluded, cancellation = await complete(self._record(attempt, finding))
         if cancellation is not None:
             raise cancellation
+        if concluded is None:
+            raise OutcomeUnknown(attempt.client_order_id, "the answer came and could not be recorded yet")
         self._ambient.reached(Checkpoint.AFTER_RESULT_COMMIT)
         if concluded.number == 1:
             # The usual case, and all the journal knows of the order: no need to read it back.
@@ -521,6 +537,25 @@ class Dispatcher:
             evidence={**finding.evidence, **evidence},
         )
 
+    async def _record(self, attempt: Attempt, finding: Finding) -> Attempt | None:
+        """Write what is known now; None if the journal fails, in which case it is written as soon as it can be."""
+        try:
+            return await self._conclude(attempt, finding)
+        except JournalError as error:
+            _LOG.error("the outcome of order %s is not recorded yet: %s", attempt.client_order_id, error)
+            if not self._is_closing:
+                self._tasks.start(self._record_later(attempt, finding), f"kiwoom record {attempt.client_order_id}")
+            return None
+
+    async def _record_later(self, attempt: Attempt, finding: Finding) -> None:
+        while True:
+            await anyio.sleep(self._timing.reconcile_interval)
+            with suppress(JournalError):
+                await self._conclude(attempt, finding)
+                break
+        self._settlements.ring(attempt.client_order_id)
+        self._on_unknown()
+
     async def _conclude(self, attempt: Attempt, finding: Finding) -> Attempt:
         conclusion = await self._journal.conclude(attempt, finding)
         if conclusion.contradiction is not None:
@@ -529,7 +564,11 @@ class Dispatcher:
                 attempt.client_order_id,
                 conclusion.contradiction,
             )
-        elif conclusion.attempt.state in ON_THE_BOOK - {Delivery.ACKNOWLEDGED}:
+            # Definite evidence that cannot be true freezes the order: as an unknown one it holds up its twins.
+            reason = f"contradicting evidence: {conclusion.contradiction}"
+            lost = Finding(Event.LOST, reason=reason, ended=finding.ended, ended_at=finding.ended_at)
+            return (await self._journal.conclude(attempt, lost)).attempt
+        if conclusion.attempt.state in ON_THE_BOOK - {Delivery.ACKNOWLEDGED}:
             _LOG.error(
                 "order %s is on the book after all: %s",
                 attempt.client_order_id,

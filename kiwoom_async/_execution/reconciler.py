@@ -280,9 +280,9 @@ class Reconciler:
         found.alarms += [f"{alarm.kind.value}: {len(alarm.orders)} orders" for alarm in matching.alarms]
         await self._bind(matching, view, found)
         await self._note_candidates(matching, view)
+        await self._repeat_cancels(matching, view, found)
         await self._judge_absent(matching, view, found)
         await self._revive(matching, view, found)
-        await self._repeat_cancels(matching, view, found)
         await self._note_ledger(matching, view, found)
 
     async def _match(self, view: BookView) -> Matching:
@@ -376,7 +376,7 @@ class Reconciler:
     async def _judge_absent(self, matching: Matching, view: BookView, found: _Findings) -> None:
         checked: str | None = None
         for attempt in view.attempts:
-            if attempt.state not in UNRESOLVED or attempt.key in matching.bindings:
+            if attempt.state not in UNRESOLVED or attempt.key in matching.bindings or attempt.request.is_repeatable:
                 continue
             if attempt.key not in matching.candidates:
                 self._remember(attempt, view.look())
@@ -498,6 +498,7 @@ class Reconciler:
             )
 
     async def _repeat_cancels(self, matching: Matching, view: BookView, found: _Findings) -> None:
+        """Settle full cancels by what is left of their originals, and send them again while something is."""
         for attempt in view.attempts:
             if attempt.state not in UNRESOLVED or not attempt.request.is_repeatable or attempt.key in matching.bindings:
                 continue
