@@ -214,9 +214,9 @@ def conclude(
     """
     attempt = _read_attempt(connection, client_order_id, number)
     event = _fitting_event(connection, attempt, finding.event)
-    if (attempt.state, event) in AGREEING:
-        return _agree(connection, attempt, finding, at)
     holder = _claim_holder(connection, attempt, finding)
+    if (attempt.state, event) in AGREEING and holder is None:
+        return _agree(connection, attempt, finding, at)
     if holder is not None:
         return _contradict(
             connection,
@@ -225,6 +225,8 @@ def conclude(
             at,
             f"order {finding.broker_order_id} is already claimed by {holder}",
         )
+    if finding.broker_order_id is not None and attempt.broker_order_id not in {None, finding.broker_order_id}:
+        return _contradict(connection, attempt, finding, at, _two_numbers(attempt, finding))
     try:
         state = advance(attempt.state, event)
     except IllegalTransition as error:
@@ -249,7 +251,26 @@ def conclude(
         at,
         {**finding.evidence, **({"reason": finding.reason} if finding.reason else {})},
     )
+    if moved.state in ON_THE_BOOK:
+        _mark_duplicate(connection, moved, at)
     return Conclusion(moved)
+
+
+def _mark_duplicate(connection: apsw.Connection, accepted: Attempt, at: datetime) -> None:
+    # An earlier attempt turned up while this one was on its way: with this acceptance there are two.
+    for row in connection.execute(
+        f"SELECT {ATTEMPT_COLUMNS} FROM attempts "  # noqa: S608
+        "WHERE client_order_id = ? AND number <> ? AND state = 'revived'",
+        (accepted.client_order_id, accepted.number),
+    ).fetchall():
+        revived = read_attempt(row)
+        duplicate = evolve(revived, state=advance(revived.state, Event.DUPLICATED))
+        _store(connection, duplicate)
+        _append(connection, duplicate, Event.DUPLICATED, at, {"beside": accepted.broker_order_id})
+
+
+def _two_numbers(attempt: Attempt, finding: Finding) -> str:
+    return f"order {finding.broker_order_id} is reported for it, but {attempt.broker_order_id} is known"
 
 
 def _fitting_event(connection: apsw.Connection, attempt: Attempt, event: Event) -> Event:
@@ -264,9 +285,13 @@ def _fitting_event(connection: apsw.Connection, attempt: Attempt, event: Event) 
 
 
 def _agree(connection: apsw.Connection, attempt: Attempt, finding: Finding, at: datetime) -> Conclusion:
+    if finding.broker_order_id is not None and attempt.state in ON_THE_BOOK and attempt.broker_order_id is None:
+        # A cancel that was known by its effect alone gets its number.
+        attempt = evolve(attempt, broker_order_id=finding.broker_order_id)
+        _claim(connection, attempt, finding, at)
+        _store(connection, attempt)
     if finding.broker_order_id not in {None, attempt.broker_order_id}:
-        text = f"order {finding.broker_order_id} is reported for it, but {attempt.broker_order_id} is known"
-        return _contradict(connection, attempt, finding, at, text)
+        return _contradict(connection, attempt, finding, at, _two_numbers(attempt, finding))
     if attempt.ended is None or (finding.ended is not None and finding.ended < attempt.ended):
         # The sender itself knows better than the recovery when it was finished.
         attempt = evolve(attempt, ended=finding.ended, ended_at=finding.ended_at or attempt.ended_at)
@@ -304,7 +329,7 @@ def _claim(connection: apsw.Connection, attempt: Attempt, finding: Finding, at: 
     desk = attempt.request.desk
     connection.execute(
         "INSERT INTO claims (account, ledger, day, broker_order_id, client_order_id, attempt, claimed_at) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (account, ledger, day, broker_order_id) DO NOTHING",
         (
             attempt.account,
             desk.ledger.value,
@@ -433,9 +458,10 @@ def note_ledger(connection: apsw.Connection, news: LedgerNews, at: datetime) -> 
     """Keep the last report of our orders, their channel, and whose the others are."""
     place = (news.account, news.desk.ledger.value, news.day.isoformat())
     for row in news.own:
+        # Fills only grow: a row with fewer than are known comes from a view that lags.
         connection.execute(
-            "UPDATE claims SET status = ?, filled_quantity = max(filled_quantity, ?), average_fill_price = ?, "
-            "leaves_quantity = ? WHERE account = ? AND ledger = ? AND day = ? AND broker_order_id = ?",
+            "UPDATE claims SET status = ?, filled_quantity = ?, average_fill_price = ?, leaves_quantity = ? "
+            "WHERE account = ? AND ledger = ? AND day = ? AND broker_order_id = ? AND filled_quantity <= ?",
             (
                 row.status.value,
                 row.filled_quantity,
@@ -443,6 +469,7 @@ def note_ledger(connection: apsw.Connection, news: LedgerNews, at: datetime) -> 
                 row.leaves_quantity,
                 *place,
                 row.broker_order_id,
+                row.filled_quantity,
             ),
         )
         if row.channel:
