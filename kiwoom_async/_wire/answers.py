@@ -55,7 +55,7 @@ def read_answer(answer: Answer, api_id: str) -> Reading:
     """Read an answer without judging it. Never raises."""
     try:
         body = json.loads(answer.content)
-    except ValueError:
+    except (ValueError, RecursionError):  # the latter for brackets without end
         return _broken(answer, f"HTTP {answer.status} without readable JSON")
     if not isinstance(body, dict):
         return _broken(answer, f"HTTP {answer.status} with JSON that is not an object")
@@ -65,7 +65,8 @@ def read_answer(answer: Answer, api_id: str) -> Reading:
     raw = body.get("return_code")
     if isinstance(raw, bool) or not isinstance(raw, int | str) or not str(raw).strip():
         return _broken(answer, f"HTTP {answer.status}, return_code missing or unreadable")
-    return_code, message = str(raw).strip(), str(body.get("return_msg", ""))
+    told = body.get("return_msg")
+    return_code, message = str(raw).strip(), told if isinstance(told, str) else ""
     code = _extract_code(return_code, message)
     return Reading(
         answer.status, is_intact=True, flaw="", body=body, return_code=return_code, code=code, message=message
@@ -117,7 +118,7 @@ def read_page(answer: Answer, api_id: str) -> Page:
         return Page(reading.body, _read_cursor(answer, api_id))
     if not reading.is_intact:
         raise QueryFailed(api_id, reading.flaw)
-    if reading.meaning is CodeMeaning.EMPTY_LIST:
+    if reading.meaning is CodeMeaning.EMPTY_LIST and reading.status == 200:
         return Page({}, None)
     raise _query_error(reading, api_id)
 

@@ -6,6 +6,7 @@ field and the text.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -67,7 +68,6 @@ class _StockOpenRow:
     oso_qty: Padded
     cntr_qty: OptionalPadded | None = None
     orig_ord_no: Number | None = None
-    acnt_no: str = ""
 
 
 @frozen
@@ -85,16 +85,19 @@ class _GoldOpenRow:
     orig_ord_no: Number | None = None
 
 
+_INTEGER: Final = re.compile(r"\+?[0-9]{1,18}")
+_CLOCK: Final = re.compile(r"([0-9]{2}):([0-9]{2}):([0-9]{2})|([0-9]{2})([0-9]{2})([0-9]{2})")
+
+
 def _parse_integer(text: object) -> int:
-    if not isinstance(text, str) or not text.strip():
+    # Nothing that an order's row counts can be below zero.
+    if not isinstance(text, str) or not _INTEGER.fullmatch(text.strip()):
         raise ValueError(f"{text!r} is not a whole number")
     return int(text.strip())
 
 
 def _parse_number(text: object) -> str | None:
     value = _parse_integer(text) if text not in ("", None) else 0
-    if value < 0:
-        raise ValueError(f"{text!r} is not an order number")
     return f"{value:07d}" if value else None
 
 
@@ -116,10 +119,11 @@ def parse_symbol(text: object) -> str:
 def _parse_clock(text: object) -> time | None:
     if text in ("", None):
         return None
-    digits = str(text).strip().replace(":", "")
-    if len(digits) != 6 or not digits.isdigit():
+    found = _CLOCK.fullmatch(text.strip()) if isinstance(text, str) else None
+    if found is None:
         raise ValueError(f"{text!r} is not a time of day")
-    return time(int(digits[:2]), int(digits[2:4]), int(digits[4:]))
+    hour, minute, second = (int(part) for part in found.groups() if part is not None)
+    return time(hour, minute, second)
 
 
 def _parse_text(text: object) -> str:

@@ -16,7 +16,8 @@ from kiwoom_async._wire.answers import Reading, read_answer
 from kiwoom_async._wire.codes import CodeMeaning
 from kiwoom_async._wire.exchange import Breakdown, Exchange
 
-_ORDER_NUMBER: Final = re.compile(r"^\d{1,10}$")
+_ORDER_NUMBER: Final = re.compile(r"[0-9]{1,10}")
+_QUANTITY: Final = re.compile(r"[0-9]{1,12}")
 
 
 @frozen
@@ -75,7 +76,7 @@ def classify(exchange: Exchange, api_id: str) -> Outcome:
 def parse_order_number(value: object) -> str | None:
     """Read `ord_no`: digits that are not all zero, padded to seven; None for anything else."""
     text = value.strip() if isinstance(value, str) else ""
-    if not _ORDER_NUMBER.match(text) or not int(text):
+    if not _ORDER_NUMBER.fullmatch(text) or not int(text):
         return None
     return f"{int(text):07d}"
 
@@ -87,8 +88,10 @@ def _has_number(reading: Reading) -> bool:
 def _accept(reading: Reading) -> Outcome:
     number = parse_order_number(reading.body.get("ord_no"))
     assert number is not None, "the rule asked for it"  # noqa: S101
-    quantity = str(reading.body.get("mdfy_qty") or reading.body.get("cncl_qty") or "")
-    return Accepted(number, int(quantity) if quantity.isdecimal() else None)
+    quantity = reading.body.get("mdfy_qty") or reading.body.get("cncl_qty")
+    if not isinstance(quantity, str) or not _QUANTITY.fullmatch(quantity):
+        return Accepted(number)
+    return Accepted(number, int(quantity))
 
 
 def _refuse(reading: Reading) -> Outcome:
