@@ -55,7 +55,9 @@ class Limits:
     def __attrs_post_init__(self) -> None:
         for name in ("orders_per_second", "queries_per_second", "per_tr_per_second"):
             value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or value <= 0):
+            if value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
                 raise ConfigurationError(f"Limits({name}={value!r}) must be a positive number, or None for no limit.")
 
     @classmethod
@@ -137,8 +139,12 @@ class Environment:
     closes_at: time | None = None
 
     def __attrs_post_init__(self) -> None:
-        parts = urlsplit(self.rest_url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname or self.rest_url.endswith("/"):
+        try:
+            parts = urlsplit(self.rest_url)
+            is_root = parts.scheme in {"http", "https"} and bool(parts.hostname) and not self.rest_url.endswith("/")
+        except (ValueError, AttributeError):
+            is_root = False
+        if not is_root:
             raise ConfigurationError(
                 f"Environment(rest_url={self.rest_url!r}) must look like 'https://api.kiwoom.com': "
                 "scheme and host, no trailing slash."

@@ -7,6 +7,7 @@ alone can know (price bands, sessions, buying power) is left to the broker.
 from __future__ import annotations
 
 import re
+import sys
 from enum import StrEnum
 from typing import Final, TypeVar
 
@@ -19,6 +20,7 @@ _Choice = TypeVar("_Choice", bound=StrEnum)
 _STOCK_SYMBOL: Final = re.compile(r"[0-9A-Z]{6}")
 _PREFIXED: Final = re.compile(r"[AJQ][0-9A-Z]{6}")
 _ORDER_NUMBER: Final = re.compile(r"\d{1,7}")
+_DIGITS: Final = re.compile(r"[0-9]{1,20}")
 _CLIENT_ORDER_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
 
 _MOST_DIGITS: Final = 10
@@ -46,7 +48,7 @@ def check_symbol(desk: Desk, symbol: object) -> str:
 
 def check_count(argument: str, value: object, *, unit: str) -> int:
     """Check a whole number above zero, given as an integer or as its digits."""
-    if isinstance(value, str) and value.isascii() and value.isdecimal():
+    if isinstance(value, str) and _DIGITS.fullmatch(value):
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 10**_MOST_DIGITS:
         raise ValidationError(
@@ -137,8 +139,9 @@ def check_seconds(argument: str, value: object, *, may_be_zero: bool = False) ->
     if value is None:
         return None
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not (0 <= value < float("inf")) or (value == 0 and not may_be_zero):  # type: ignore[operator]
-        raise ValidationError(argument, value, "a number of seconds above zero, or None")
+    if not is_number or not (0 <= value <= sys.float_info.max) or (value == 0 and not may_be_zero):  # type: ignore[operator]
+        least = "zero or more seconds" if may_be_zero else "a number of seconds above zero"
+        raise ValidationError(argument, value, f"{least}, or None")
     return float(value)  # type: ignore[arg-type]
 
 
