@@ -1,0 +1,132 @@
+"""Orders, plans and a clock for tests of the journal."""
+
+from __future__ import annotations
+
+import os
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from attrs import evolve
+
+from kiwoom_async._domain.ambient import Checkpoint
+from kiwoom_async._domain.intents import Attempt, Intent, OrderRequest
+from kiwoom_async._domain.reports import LedgerOrder
+from kiwoom_async._domain.settings import KST
+from kiwoom_async._domain.states import Delivery, Event
+from kiwoom_async._domain.vocabulary import Action, Desk, OrderType, Route, Side
+from kiwoom_async._journal.journal import Journal
+from kiwoom_async._journal.records import Finding
+from kiwoom_async._journal.transactions import Dispatched, DispatchPlan, Permission
+
+ACCOUNT = "key-0123456789abcdef"
+NOON = datetime(2026, 11, 2, 12, 0, tzinfo=KST)
+DAY = NOON.date()
+
+
+class FixedAmbient:
+    """A clock that stands still until it is moved; identifiers are really random."""
+
+    def __init__(self, boot_id: str = "boot-1", monotonic: float = 1000.0) -> None:
+        self.boot_id = boot_id
+        self.seconds = monotonic
+
+    def now(self) -> datetime:
+        """Read the wall clock."""
+        return NOON + timedelta(seconds=self.seconds - 1000.0)
+
+    def monotonic(self) -> float:
+        """Read the clock that never jumps."""
+        return self.seconds
+
+    def random_bytes(self, count: int) -> bytes:
+        """Draw random bytes: several processes run in these tests."""
+        return os.urandom(count)
+
+    def reached(self, checkpoint: Checkpoint) -> None:
+        """Do nothing."""
+
+
+BUY = OrderRequest(Desk.STOCK, Action.NEW, "005930", Side.BUY, 10, 70_000, OrderType.LIMIT, Route.KRX)
+CANCEL = OrderRequest(Desk.STOCK, Action.CANCEL, "005930", Side.BUY, None, route=Route.KRX, original="0000001")
+
+
+def intent(client_order_id: str = "order-1", request: OrderRequest = BUY, account: str = ACCOUNT) -> Intent:
+    """Decide on an order."""
+    return Intent(client_order_id, account, request, NOON)
+
+
+def plan(
+    client_order_id: str = "order-1", request: OrderRequest = BUY, *, runner: str = "runner", **changes: Any
+) -> DispatchPlan:
+    """Plan to send an order."""
+    account = changes.pop("account", ACCOUNT)
+    made = DispatchPlan(
+        intent=intent(client_order_id, request, account),
+        request=request,
+        day=DAY,
+        runner=runner,
+        boot_id="boot-1",
+        dispatched_at=NOON,
+        dispatched=1000.0,
+        write_until=1005.0,
+    )
+    return evolve(made, **changes)
+
+
+def obligation(client_order_id: str = "cancel-1", target: str = "order-1", runner: str = "runner") -> Attempt:
+    """Make an attempt that waits for the number of its target."""
+    request = evolve(CANCEL, original=None, target=target)
+    return Attempt(
+        client_order_id, 1, ACCOUNT, request, Delivery.PREPARED, DAY, 0, runner, "boot-1", NOON, 1000.0, 1000.0
+    )
+
+
+def permitted(permission: object) -> Attempt:
+    """Expect the permission to send."""
+    assert isinstance(permission, Dispatched), permission
+    return permission.attempt
+
+
+async def dispatched(journal: Journal, client_order_id: str = "order-1", **changes: Any) -> Attempt:
+    """Get the permission to send an order."""
+    changes.setdefault("runner", journal.runner)
+    permission: Permission = await journal.dispatch(plan(client_order_id, **changes))
+    return permitted(permission)
+
+
+def acknowledged(number: str = "0000101", **changes: Any) -> Finding:
+    """Learn an order's number."""
+    return evolve(Finding(Event.ACKNOWLEDGED, broker_order_id=number), **changes)
+
+
+LOST = Finding(Event.LOST, reason="timeout", ended=1003.0, ended_at=NOON + timedelta(seconds=3))
+ABSENT = Finding(Event.PROVEN_ABSENT, reason="proven", evidence={"proof": {"rounds": 2}})
+REFUSED = Finding(Event.REFUSED, reason="refused: RC4003", evidence={"code": "RC4003", "message": "no"})
+
+
+def row(number: str = "0000101", *, filled: int = 0, leaves: int | None = 10, **changes: Any) -> LedgerOrder:
+    """Read a row of the broker's ledger."""
+    made = LedgerOrder(
+        day=DAY,
+        desk=Desk.STOCK,
+        broker_order_id=number,
+        action=Action.NEW,
+        symbol="005930",
+        side=Side.BUY,
+        quantity=10,
+        price=70_000,
+        order_types=frozenset({OrderType.LIMIT}),
+        route=Route.KRX,
+        stop_price=None,
+        original=None,
+        channel="REST API",
+        ordered_at=NOON,
+        filled_quantity=filled,
+        average_fill_price=None,
+        leaves_quantity=leaves,
+        confirmed_quantity=0,
+    )
+    return evolve(made, **changes)
+
+
+TOMORROW: date = DAY + timedelta(days=1)
