@@ -1,0 +1,139 @@
+"""What the tests of the whole client share: a clock at ten in the morning, short bounds, and how to open a client."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from attrs import define, field
+
+from kiwoom_async import Credentials, KiwoomClient, Timing
+from kiwoom_async._ambient import SystemAmbient
+from kiwoom_async._domain.ambient import Checkpoint
+from kiwoom_async._domain.settings import KST
+from kiwoom_async.simulator import BookOrder, Fault, FaultKind, ReceivedRequest, Simulator
+
+CREDENTIALS: Final = Credentials(app_key="key", secret_key="secret")
+
+TIMING: Final = Timing(
+    connect_timeout=2,
+    response_timeout=1,
+    acceptance_bound=0.3,
+    visibility_bound=0.2,
+    clock_skew=1,
+    reconcile_interval=0.05,
+    watch_interval=0.2,
+    drain_timeout=2,
+    default_deadline=10,
+)
+
+QUICK: Final = Timing(
+    connect_timeout=2,
+    response_timeout=0.3,
+    acceptance_bound=0.1,
+    visibility_bound=0.05,
+    clock_skew=1,
+    reconcile_interval=0.02,
+    watch_interval=0.2,
+    drain_timeout=2,
+    default_deadline=10,
+)
+"""For tests that wait for every bound more than once."""
+
+SYMBOL: Final = "005930"
+ORDER_TRS: Final = frozenset({"kt10000", "kt10001", "kt10002", "kt10003", "kt50000", "kt50001", "kt50002", "kt50003"})
+
+
+def offset_to_ten() -> timedelta:
+    """Give what brings the wall clock to ten in the morning, Korean time, of today."""
+    now = datetime.now(KST)
+    return now.replace(hour=10, minute=0, second=0, microsecond=0) - now
+
+
+@define
+class Hands:
+    """An `Ambient` of the real clocks whose wall clock can be moved, and whose checkpoints can act."""
+
+    offset: timedelta = field(factory=offset_to_ten)
+    boot_id: str = "boot"
+    passed: list[Checkpoint] = field(factory=list)
+    actions: dict[Checkpoint, Callable[[], None]] = field(factory=dict)
+    _system: SystemAmbient = field(factory=SystemAmbient)
+
+    def now(self) -> datetime:
+        """Read the wall clock."""
+        return datetime.now(KST) + self.offset
+
+    def monotonic(self) -> float:
+        """Read the clock that never jumps."""
+        return self._system.monotonic()
+
+    def random_bytes(self, count: int) -> bytes:
+        """Draw random bytes."""
+        return self._system.random_bytes(count)
+
+    def reached(self, checkpoint: Checkpoint) -> None:
+        """Note a checkpoint, and do once what was asked for it."""
+        self.passed.append(checkpoint)
+        action = self.actions.pop(checkpoint, None)
+        if action is not None:
+            action()
+
+    def next_day(self) -> None:
+        """Let the wall clock arrive at the same hour of the next day."""
+        self.offset += timedelta(days=1)
+
+
+def client_of(broker: Simulator, folder: Path, **changes: Any) -> KiwoomClient:
+    """Make a client of a simulator, on the journal of a folder."""
+    arguments: dict[str, Any] = {
+        "credentials": CREDENTIALS,
+        "environment": broker.environment,
+        "journal": folder / "orders.db",
+        "timing": TIMING,
+        "ambient": broker.ambient or Hands(),
+    }
+    return KiwoomClient(**(arguments | changes))
+
+
+def broker_of(*faults: Fault | FaultKind, **changes: Any) -> Simulator:
+    """Make a simulator at ten in the morning, with these faults for the next requests."""
+    script = [Fault(fault) if isinstance(fault, FaultKind) else fault for fault in faults]
+    return Simulator(faults=script, **({"ambient": Hands()} | changes))
+
+
+def orders_received(broker: Simulator, client_order_id: str | None = None) -> list[ReceivedRequest]:
+    """List the order requests that arrived, of one id or of all."""
+    return [
+        request
+        for request in broker.requests
+        if request.api_id in ORDER_TRS
+        and (client_order_id is None or request.headers.get("idempotency-key") == client_order_id)
+    ]
+
+
+def on_book(broker: Simulator, client_order_id: str) -> list[BookOrder]:
+    """List the rows of the book that requests of an id have made."""
+    return [order for order in broker.orders if order.idempotency_key == client_order_id]
+
+
+async def eventually(condition: Callable[[], bool], *, within: float = 10) -> None:
+    """Wait until a condition holds."""
+    async with asyncio.timeout(within):
+        while not condition():  # noqa: ASYNC110 - conditions of the simulator have no event
+            await asyncio.sleep(0.002)
+
+
+def ledger_queries(broker: Simulator) -> int:
+    """Count the requests for the day's ledger."""
+    return broker.count("kt00007")
+
+
+async def resolved(client: KiwoomClient, *, within: float = 10) -> None:
+    """Wait until nothing is unresolved."""
+    async with asyncio.timeout(within):
+        while await client.orders.unresolved():  # noqa: ASYNC110 - the journal has no event for it
+            await asyncio.sleep(0.005)
