@@ -18,9 +18,10 @@ from kiwoom_async._domain.reconciliation import ReconciliationReport
 from kiwoom_async._domain.settings import Credentials, Environment, Limits, Timing
 from kiwoom_async._domain.validation import choose
 from kiwoom_async._domain.vocabulary import Desk
-from kiwoom_async._execution.dispatcher import Collaborators, Dispatcher, TwinPolicy
+from kiwoom_async._execution.dispatcher import Dispatcher, TwinPolicy
 from kiwoom_async._execution.ledger_reader import LedgerReader
 from kiwoom_async._execution.reconciler import Reconciler
+from kiwoom_async._execution.sender import Collaborators, Sender
 from kiwoom_async._execution.settlements import Settlements
 from kiwoom_async._execution.tasks import OwnTasks, complete
 from kiwoom_async._journal.journal import Journal
@@ -143,12 +144,14 @@ class KiwoomClient:
             settlements,
             is_exclusive=self._is_exclusive,
         )
-        self._dispatcher = Dispatcher(
-            Collaborators(self._journal, gateway, self._ambient, self._timing, settlements, self._tasks),
-            twins=self._twins,
+        together = Collaborators(self._journal, gateway, self._ambient, self._timing, settlements, self._tasks)
+        sender = Sender(
+            together,
+            waits_for_twins=self._twins is not TwinPolicy.ALLOW,
             on_unknown=self._reconciler.wake,
             look_up=self._reconciler.fetch_original_status,
         )
+        self._dispatcher = Dispatcher(together, sender, twins=self._twins, on_unknown=self._reconciler.wake)
         self._reconciler.attach(self._dispatcher)
         counter = Counter(self._ambient, self._environment, self._account, self._place)
         self.stock = OrderDesk(Desk.STOCK, counter)

@@ -154,7 +154,7 @@ class Journal:
         )
 
     async def replace(self, attempt: Attempt, finding: Finding, plan: DispatchPlan) -> Permission:
-        """Close an attempt as proven absent and ask for the permission to send again, in one transaction."""
+        """Close an attempt that is proven not to be on the book, and ask to send again, in one transaction."""
         at = self._ambient.now()
         return await self._write(lambda connection: transactions.replace(connection, attempt, finding, plan, at))
 

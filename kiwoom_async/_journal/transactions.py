@@ -179,12 +179,12 @@ def prepare(connection: apsw.Connection, intent: Intent, attempt: Attempt) -> Kn
 def replace(
     connection: apsw.Connection, attempt: Attempt, finding: Finding, plan: DispatchPlan, at: datetime
 ) -> Permission:
-    """Close an attempt as proven absent and permit the next one, in one transaction.
+    """Close an attempt that is proven not to be on the book and permit the next one, in one transaction.
 
-    If anything was learnt meanwhile, an acceptance above all, the proof does not fit any more and nothing is sent.
+    If anything was learnt meanwhile, an acceptance above all, the evidence does not fit any more and nothing is sent.
     """
     conclusion = conclude(connection, attempt.client_order_id, attempt.number, finding, at)
-    if conclusion.attempt.state is not Delivery.NOT_ACCEPTED:
+    if conclusion.attempt.state not in _MAY_BE_FOLLOWED:
         record = read_record(connection, attempt.client_order_id)
         assert record is not None, "it was just concluded"  # noqa: S101
         return Known(record)

@@ -1,0 +1,282 @@
+"""One send: all slow work, the durable permission, one request, and the record of what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, Final
+
+import anyio
+from attrs import evolve, frozen
+
+from kiwoom_async._domain.ambient import Ambient, Checkpoint, korean_day
+from kiwoom_async._domain.intents import Attempt, Intent, OrderRequest
+from kiwoom_async._domain.settings import Timing
+from kiwoom_async._domain.states import ON_THE_BOOK, Delivery, Event
+from kiwoom_async._domain.vocabulary import OrderStatus
+from kiwoom_async._execution.findings import came_too_late, finding_of
+from kiwoom_async._execution.flights import Flight, Stage
+from kiwoom_async._execution.settlements import Settlements
+from kiwoom_async._execution.tasks import OwnTasks, complete
+from kiwoom_async._journal.journal import Journal
+from kiwoom_async._journal.records import Finding
+from kiwoom_async._journal.transactions import Dispatched, DispatchPlan, Known, Permission, TwinOpen
+from kiwoom_async._transport.gateway import Gateway
+from kiwoom_async._transport.mark import DeliveryMark, SendAborted
+from kiwoom_async._transport.tokens import Token
+from kiwoom_async._wire.outcomes import Outcome, classify
+from kiwoom_async._wire.requests import Call, encode_order
+from kiwoom_async.errors import JournalError
+
+_LOG: Final = logging.getLogger("kiwoom_async")
+
+
+@frozen
+class Collaborators:
+    """What sending and its supervision work with."""
+
+    journal: Journal
+    gateway: Gateway
+    ambient: Ambient
+    timing: Timing
+    settlements: Settlements
+    tasks: OwnTasks
+
+
+@frozen
+class Ready:
+    """A durable permission and everything to use it at once."""
+
+    attempt: Attempt
+    call: Call
+    content: bytes
+    token: Token
+
+
+@frozen
+class Replacement:
+    """What a new attempt takes the place of: the old one, and the evidence that it is not on the book."""
+
+    attempt: Attempt
+    finding: Finding
+
+
+class Sender:
+    """Send orders, one attempt at a time.
+
+    Args:
+        together: Journal, gateway, clock and the others.
+        waits_for_twins: An identical order of unknown outcome forbids a new one.
+        on_unknown: Called when there is something to resolve.
+        look_up: Fetches the state of the original order of a cancel that came too late; None if it cannot tell.
+    """
+
+    def __init__(
+        self,
+        together: Collaborators,
+        *,
+        waits_for_twins: bool,
+        on_unknown: Callable[[], None],
+        look_up: Callable[[Attempt], Awaitable[OrderStatus | None]],
+    ) -> None:
+        self._journal = together.journal
+        self._gateway = together.gateway
+        self._ambient = together.ambient
+        self._timing = together.timing
+        self._settlements = together.settlements
+        self._tasks = together.tasks
+        self._waits_for_twins = waits_for_twins
+        self._on_unknown = on_unknown
+        self._look_up = look_up
+
+    def reject_token(self, token: Token) -> None:
+        """Note that Kiwoom refused a token."""
+        self._gateway.reject_token(token)
+
+    # ------------------------------------------------------------------ permission
+
+    async def request_permission(
+        self,
+        flight: Flight,
+        request: OrderRequest,
+        deadline: float | None,
+        *,
+        follows: int = 0,
+        replaces: Replacement | None = None,
+    ) -> Ready | Known | TwinOpen:
+        """Do all slow work, then ask the journal.
+
+        Args:
+            flight: What is sent.
+            request: The flight's request, aimed at its number.
+            deadline: Monotonic second by which a slot and a token must be had.
+            follows: Number of the attempt that this one may follow although it went out.
+            replaces: Closes that attempt in the same transaction.
+
+        Raises:
+            NotSent: No slot or no token before the deadline.
+            JournalError: There is no durable record.
+        """
+        call = encode_order(request)
+        content = call.to_bytes()
+        token = await self._gateway.make_ready(call, deadline)
+        self._ambient.reached(Checkpoint.BEFORE_COMMIT)
+        flight.stage, flight.mark = Stage.COMMITTING, DeliveryMark()
+        permission = await self._commit(flight, self._plan(flight.intent, request, follows), replaces)
+        if isinstance(permission, Dispatched):
+            flight.last = permission.attempt
+            return Ready(permission.attempt, call, content, token)
+        flight.stage = Stage.ON_THE_GROUND
+        return permission
+
+    async def _commit(self, flight: Flight, plan: DispatchPlan, replaces: Replacement | None) -> Permission:
+        # To its end: a permission that nobody saw would read as an order that may be at the broker.
+        try:
+            permission, cancellation = await complete(
+                self._journal.dispatch(plan)
+                if replaces is None
+                else self._journal.replace(replaces.attempt, replaces.finding, plan)
+            )
+        except JournalError:
+            flight.stage = Stage.ON_THE_GROUND
+            raise
+        if cancellation is not None:
+            if isinstance(permission, Dispatched):
+                finding = Finding(Event.PROVEN_UNSENT, reason="the client was closed before the first byte")
+                await complete(self.record(permission.attempt, self.stamp(finding)))
+            raise cancellation
+        return permission
+
+    def _plan(self, intent: Intent, request: OrderRequest, follows: int) -> DispatchPlan:
+        now, monotonic = self._ambient.now(), self._ambient.monotonic()
+        return DispatchPlan(
+            intent=intent,
+            request=request,
+            day=korean_day(now),
+            runner=self._journal.runner,
+            boot_id=self._ambient.boot_id,
+            dispatched_at=now,
+            dispatched=monotonic,
+            write_until=monotonic + self._timing.connect_timeout,
+            follows=follows,
+            # What follows an attempt carries a proof about the whole class already.
+            waits_for_twins=self._waits_for_twins and not request.is_repeatable and not follows,
+        )
+
+    def plan_obligation(self, intent: Intent) -> Attempt:
+        """Give the attempt of an order that is to be sent once its target is known."""
+        plan = self._plan(intent, intent.request, follows=0)
+        return Attempt(
+            client_order_id=intent.client_order_id,
+            number=1,
+            account=intent.account,
+            request=intent.request,
+            state=Delivery.PREPARED,
+            day=plan.day,
+            mark=0,
+            runner=plan.runner,
+            boot_id=plan.boot_id,
+            dispatched_at=plan.dispatched_at,
+            dispatched=plan.dispatched,
+            write_until=plan.dispatched,
+        )
+
+    # ------------------------------------------------------------------ the request
+
+    async def send(self, flight: Flight, ready: Ready) -> tuple[Outcome, Finding]:
+        """Use a permission: one request. Say what it proves and what the journal has to write about it.
+
+        Cancellation: What is known at that moment is written down before it passes on.
+        """
+        attempt, mark = ready.attempt, flight.mark
+        assert mark is not None, "made with the permission"  # noqa: S101
+
+        def guard() -> None:
+            if not flight.is_wanted:
+                raise SendAborted("nobody waited for it any more")
+            if self._ambient.monotonic() > attempt.write_until:
+                raise SendAborted("the time in which it might leave ran out")
+            flight.stage = Stage.IN_THE_AIR
+            # The bytes go to the operating system in this turn of the loop or in the next one.
+            loop = asyncio.get_running_loop()
+            loop.call_soon(loop.call_soon, self._ambient.reached, Checkpoint.AFTER_WRITE_BEFORE_RESPONSE)
+
+        self._ambient.reached(Checkpoint.AFTER_COMMIT_BEFORE_WRITE)
+        try:
+            exchange = await self._gateway.send_order(
+                ready.call,
+                ready.content,
+                ready.token,
+                client_order_id=attempt.client_order_id,
+                guard=guard,
+                mark=mark,
+            )
+        except BaseException:
+            # The client is being torn down. What is known now is written down; the rest is for the next start.
+            await complete(self.record(attempt, self._interrupted(mark)))
+            raise
+        self._ambient.reached(Checkpoint.AFTER_RESPONSE_BEFORE_RESULT_COMMIT)
+        outcome = classify(exchange, ready.call.api_id)
+        finding = self.stamp(finding_of(outcome))
+        if came_too_late(attempt, outcome) and (status := await self._look_up(attempt)) is not None:
+            finding = evolve(finding, evidence={**finding.evidence, "original_status": status.value})
+        return outcome, finding
+
+    def _interrupted(self, mark: DeliveryMark) -> Finding:
+        if mark.may_have_left:
+            return self.stamp(Finding(Event.LOST, reason="the client was closed while it waited for the answer"))
+        return self.stamp(Finding(Event.PROVEN_UNSENT, reason="the client was closed before the first byte"))
+
+    def stamp(self, finding: Finding) -> Finding:
+        """Note that the sender is finished now."""
+        return evolve(finding, ended=self._ambient.monotonic(), ended_at=self._ambient.now())
+
+    # ------------------------------------------------------------------ the record
+
+    async def record_to_the_end(self, attempt: Attempt, finding: Finding) -> Attempt | None:
+        """Do as `record`, and pass a cancellation on only when it is done."""
+        recorded, cancellation = await complete(self.record(attempt, finding))
+        if cancellation is not None:
+            raise cancellation
+        self._ambient.reached(Checkpoint.AFTER_RESULT_COMMIT)
+        return recorded
+
+    async def record(self, attempt: Attempt, finding: Finding) -> Attempt | None:
+        """Write what is known now; None if the journal fails, in which case it is written as soon as it can be."""
+        try:
+            return await self._conclude(attempt, finding)
+        except JournalError as error:
+            _LOG.error("the outcome of order %s is not recorded yet: %s", attempt.client_order_id, error)
+            self._tasks.start(self._record_later(attempt, finding), f"kiwoom record {attempt.client_order_id}")
+            return None
+
+    async def _record_later(self, attempt: Attempt, finding: Finding) -> None:
+        recorded: Any = None
+        while recorded is None:
+            await anyio.sleep(self._timing.reconcile_interval)
+            with suppress(JournalError):
+                recorded = await self._conclude(attempt, finding)
+        self._settlements.ring(attempt.client_order_id)
+        self._on_unknown()
+
+    async def _conclude(self, attempt: Attempt, finding: Finding) -> Attempt:
+        conclusion = await self._journal.conclude(attempt, finding)
+        if conclusion.contradiction is not None:
+            _LOG.error(
+                "contradicting evidence about order %s: %s. Look at it on Kiwoom's own screen.",
+                attempt.client_order_id,
+                conclusion.contradiction,
+            )
+            # Definite evidence that cannot be true freezes the order: as an unknown one it holds up its twins.
+            reason = f"contradicting evidence: {conclusion.contradiction}"
+            lost = Finding(Event.LOST, reason=reason, ended=finding.ended, ended_at=finding.ended_at)
+            return (await self._journal.conclude(attempt, lost)).attempt
+        if conclusion.attempt.state in ON_THE_BOOK - {Delivery.ACKNOWLEDGED}:
+            _LOG.error(
+                "order %s is on the book after all: %s",
+                attempt.client_order_id,
+                conclusion.attempt.state.value,
+            )
+        return conclusion.attempt
