@@ -20,9 +20,11 @@ from kiwoom_async._domain.validation import choose
 from kiwoom_async._domain.vocabulary import Desk
 from kiwoom_async._execution.dispatcher import Dispatcher, TwinPolicy
 from kiwoom_async._execution.ledger_reader import LedgerReader
+from kiwoom_async._execution.originals import Originals
 from kiwoom_async._execution.reconciler import Reconciler
+from kiwoom_async._execution.resolver import Resolver, Rules
 from kiwoom_async._execution.sender import Collaborators, Sender
-from kiwoom_async._execution.settlements import Settlements
+from kiwoom_async._execution.settlements import Bell, Settlements
 from kiwoom_async._execution.tasks import OwnTasks, complete
 from kiwoom_async._journal.journal import Journal
 from kiwoom_async._orders import Orders
@@ -133,26 +135,28 @@ class KiwoomClient:
 
     def _build(self, gateway: Gateway) -> None:
         reader = LedgerReader(gateway, self._ambient, self._timing)
-        settlements = Settlements(self._journal)
-        self._gateway = gateway
-        self._reconciler = Reconciler(
-            self._journal,
-            reader,
-            self._ambient,
-            self._timing,
-            self._environment,
-            settlements,
-            is_exclusive=self._is_exclusive,
-        )
+        settlements, bell = Settlements(self._journal), Bell()
+        originals = Originals(self._journal, reader)
         together = Collaborators(self._journal, gateway, self._ambient, self._timing, settlements, self._tasks)
         sender = Sender(
             together,
             waits_for_twins=self._twins is not TwinPolicy.ALLOW,
-            on_unknown=self._reconciler.wake,
-            look_up=self._reconciler.fetch_original_status,
+            on_unknown=bell.ring,
+            look_up=originals.fetch_status,
         )
-        self._dispatcher = Dispatcher(together, sender, twins=self._twins, on_unknown=self._reconciler.wake)
-        self._reconciler.attach(self._dispatcher)
+        self._dispatcher = Dispatcher(together, sender, twins=self._twins, on_unknown=bell.ring)
+        resolver = Resolver(
+            self._journal,
+            reader,
+            originals,
+            self._dispatcher,
+            settlements,
+            self._ambient,
+            Rules(self._timing, self._environment, self._is_exclusive),
+        )
+        self._reconciler = Reconciler(
+            self._journal, reader, resolver, self._dispatcher, bell, self._ambient, self._timing
+        )
         counter = Counter(self._ambient, self._environment, self._account, self._place)
         self.stock = OrderDesk(Desk.STOCK, counter)
         self.gold = OrderDesk(Desk.GOLD, counter)

@@ -16,6 +16,25 @@ POLL_INTERVAL: Final = 0.25
 microseconds and another process's answer is that much late at the most."""
 
 
+class Bell:
+    """Wakes the reconciler when there is something to resolve."""
+
+    def __init__(self) -> None:
+        self._event = anyio.Event()
+
+    def ring(self) -> None:
+        """Tell that there is something to resolve."""
+        self._event.set()
+
+    def muffle(self) -> None:
+        """Forget earlier rings."""
+        self._event = anyio.Event()
+
+    async def wait(self) -> None:
+        """Wait for the next ring since `muffle`."""
+        await self._event.wait()
+
+
 class Settlements:
     """Wake whoever waits for an order when something is learnt about it."""
 

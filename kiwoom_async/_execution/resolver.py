@@ -1,0 +1,358 @@
+"""One look at a ledger, and every conclusion it allows: no more, no less.
+
+What may be concluded is decided by the pure `_domain.matching` and `_domain.absence`; here it is carried out.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from datetime import date
+from typing import Any, Final
+
+import anyio.to_thread
+from attrs import define, field, frozen
+
+from kiwoom_async._domain.absence import AbsenceProof, NotYet, Round, prove_absence
+from kiwoom_async._domain.ambient import Ambient, Checkpoint, korean_day
+from kiwoom_async._domain.intents import Attempt
+from kiwoom_async._domain.matching import Matching
+from kiwoom_async._domain.reconciliation import ForeignOrder
+from kiwoom_async._domain.reports import LedgerOrder, Snapshot
+from kiwoom_async._domain.settings import Environment, Timing
+from kiwoom_async._domain.states import UNRESOLVED, Delivery, Event
+from kiwoom_async._domain.vocabulary import Desk, ResolvedBy
+from kiwoom_async._execution.book_view import BookView
+from kiwoom_async._execution.dispatcher import Dispatcher
+from kiwoom_async._execution.ledger_reader import LedgerReader
+from kiwoom_async._execution.originals import Originals
+from kiwoom_async._execution.settlements import Settlements
+from kiwoom_async._journal.journal import Journal
+from kiwoom_async._journal.records import Finding, to_plain
+from kiwoom_async._journal.transactions import LedgerNews
+from kiwoom_async.errors import QueryFailed
+
+_LOG: Final = logging.getLogger("kiwoom_async")
+
+MOST_CANCELS: Final = 5
+"""How often a full cancel of unknown outcome is sent in all. Source: our choice."""
+
+MATCHED_AT_ONCE: Final = 1_000
+"""Pairs of attempts and rows up to which matching runs on the event loop; more go to a thread. Source: a pair costs
+microseconds, and a bot's loop should not stand still for more than a few milliseconds."""
+
+
+@define
+class PassFindings:
+    """What a pass has found so far."""
+
+    resolved: list[str] = field(factory=list)
+    foreign: list[ForeignOrder] = field(factory=list)
+    alarms: list[str] = field(factory=list)
+    why: dict[str, str] = field(factory=dict)
+    next_look: list[float] = field(factory=list)
+
+
+@frozen
+class Rules:
+    """What conclusions rest on.
+
+    Attributes:
+        is_exclusive: No other program places orders on the account that could be taken for ours.
+    """
+
+    timing: Timing
+    environment: Environment
+    is_exclusive: bool
+
+
+class Resolver:
+    """Resolve the unresolved orders of one desk at a time."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        reader: LedgerReader,
+        originals: Originals,
+        dispatcher: Dispatcher,
+        settlements: Settlements,
+        ambient: Ambient,
+        rules: Rules,
+    ) -> None:
+        self._journal = journal
+        self._reader = reader
+        self._originals = originals
+        self._dispatcher = dispatcher
+        self._settlements = settlements
+        self._ambient = ambient
+        self._timing = rules.timing
+        self._environment = rules.environment
+        self._is_exclusive = rules.is_exclusive
+        self._rounds: dict[str, list[Round]] = {}
+
+    def forget_settled(self, wanted: Iterable[Attempt]) -> None:
+        """Drop the looks that were taken for attempts no longer open."""
+        open_keys = {attempt.key for attempt in wanted}
+        for key in [key for key in self._rounds if key not in open_keys]:
+            del self._rounds[key]
+
+    def last_candidates(self, attempt: Attempt) -> tuple[str, ...]:
+        """Give the numbers an attempt may be, as of the last look in this process."""
+        rounds = self._rounds.get(attempt.key)
+        return rounds[-1].candidates if rounds else ()
+
+    async def resolve_desk(
+        self, desk: Desk, wanted: Sequence[Attempt], watched: Sequence[Attempt], found: PassFindings
+    ) -> None:
+        """Look at a desk's ledger once and draw every conclusion it allows.
+
+        Args:
+            desk: Whose ledger.
+            wanted: Its unresolved attempts.
+            watched: Attempts proven absent that may still turn up.
+            found: Told what was found.
+
+        Raises:
+            QueryFailed: The look was not complete; nothing was concluded from it.
+            Refused: The broker did not let us look.
+        """
+        self._ambient.reached(Checkpoint.BEFORE_LEDGER_QUERY)
+        view = await self._take_view(desk, wanted, watched)
+        if missing := view.unlisted_own_orders():
+            found.alarms.append(f"the ledger does not list our order {missing[0]}; nothing is concluded from it")
+            raise QueryFailed("ledger", f"it does not list our order {missing[0]}: it is stale or incomplete")
+        matching = await self._match(view)
+        found.alarms += [f"{alarm.kind.value}: {len(alarm.orders)} orders" for alarm in matching.alarms]
+        await self._bind(matching, view, found)
+        await self._note_candidates(matching, view)
+        await self._repeat_cancels(matching, view, found)
+        await self._judge_absent(matching, view, found)
+        await self._revive(matching, view, found)
+        await self._note_ledger(matching, view, found)
+
+    async def _match(self, view: BookView) -> Matching:
+        if len(view.attempts) * len(view.unclaimed_rows) < MATCHED_AT_ONCE:
+            return view.match_open()
+        return await anyio.to_thread.run_sync(view.match_open)
+
+    async def _take_view(self, desk: Desk, wanted: Sequence[Attempt], watched: Sequence[Attempt]) -> BookView:
+        today = korean_day(self._ambient.now())
+        since: dict[date, int] = {}
+        for attempt in [*wanted, *watched]:
+            for day in attempt.days(self._timing, self._environment):
+                if day <= today:
+                    mark = attempt.mark if day == attempt.day else 0
+                    since[day] = min(since.get(day, mark), mark)
+        snapshots: list[Snapshot] = []
+        for day, number in sorted(since.items()):
+            snapshots.append(await self._reader.fetch_snapshot(desk, day, number))
+        # Only now: whatever the snapshots list, the journal has known for longer.
+        attempts = of_desk(desk, await self._journal.open_attempts())
+        claims = {}
+        for day, number in since.items():
+            for broker_order_id, claimed in (await self._journal.claims(desk, day, number)).items():
+                claims[day, broker_order_id] = claimed
+        sent = tuple(attempt for attempt in attempts if attempt.state is not Delivery.PREPARED)
+        return BookView(
+            desk=desk,
+            snapshots=tuple(snapshots),
+            attempts=sent,
+            watched=tuple(watched),
+            claims=claims,
+            channels=await self._journal.channels(desk),
+            ancestors={attempt.key: await self._originals.read_ancestors(attempt) for attempt in sent},
+            timing=self._timing,
+            environment=self._environment,
+            boot_id=self._ambient.boot_id,
+            is_exclusive=self._is_exclusive,
+        )
+
+    # ------------------------------------------------------------------ conclusions
+
+    async def _bind(self, matching: Matching, view: BookView, found: PassFindings) -> None:
+        for attempt in view.attempts:
+            row = matching.bindings.get(attempt.key)
+            if row is not None:
+                self._ambient.reached(Checkpoint.BEFORE_CLAIM_COMMIT)
+                await self._conclude(attempt, _claim_finding(row, Event.ACKNOWLEDGED), found)
+                self._ambient.reached(Checkpoint.AFTER_CLAIM_COMMIT)
+
+    async def _conclude(self, attempt: Attempt, finding: Finding, found: PassFindings) -> None:
+        conclusion = await self._journal.conclude(attempt, finding)
+        if conclusion.contradiction is not None:
+            found.alarms.append(f"order {attempt.client_order_id}: {conclusion.contradiction}")
+            _LOG.error("contradicting evidence about order %s: %s", attempt.client_order_id, conclusion.contradiction)
+            return
+        if conclusion.attempt.state not in UNRESOLVED:
+            found.resolved.append(attempt.client_order_id)
+            self._settlements.ring(attempt.client_order_id)
+
+    async def _note_candidates(self, matching: Matching, view: BookView) -> None:
+        for attempt in view.attempts:
+            candidates = matching.candidates.get(attempt.key, ())
+            numbers = ", ".join(row.broker_order_id for row in candidates)
+            if candidates and attempt.state in UNRESOLVED:
+                self._remember(attempt, view.look(candidates))
+                reason = f"it may be any of the orders {numbers}"
+                if attempt.state is not Delivery.CANDIDATES or attempt.reason != reason:
+                    await self._journal.conclude(attempt, Finding(Event.CANDIDATES_SIGHTED, reason=reason))
+            elif attempt.state is Delivery.CANDIDATES and attempt.key not in matching.bindings:
+                await self._journal.conclude(
+                    attempt, Finding(Event.CANDIDATES_GONE, reason="its candidates turned out to be others'")
+                )
+
+    def _remember(self, attempt: Attempt, look: Round) -> None:
+        rounds = self._rounds.setdefault(attempt.key, [])
+        rounds.append(look)
+        # The first looks after the bounds and the latest ones are all a proof needs.
+        del rounds[8:-8]
+
+    async def _judge_absent(self, matching: Matching, view: BookView, found: PassFindings) -> None:
+        checked: str | None = None
+        for attempt in view.attempts:
+            if attempt.state not in UNRESOLVED or attempt.key in matching.bindings or attempt.request.is_repeatable:
+                continue
+            if attempt.key not in matching.candidates:
+                self._remember(attempt, view.look())
+            verdict = self._prove(attempt, view)
+            if isinstance(verdict, NotYet):
+                found.why[attempt.key] = f"{attempt.reason}; {verdict.reason.value}"
+                found.next_look += [] if verdict.not_before is None else [verdict.not_before]
+                await self._close_day(attempt, view, found)
+                continue
+            if attempt.key not in matching.absent:
+                continue
+            if checked is None:
+                checked = await self._check_open_orders(view)
+            flaw = checked or await self._originals.find_unexplained_loss(attempt)
+            if flaw:
+                found.why[attempt.key] = flaw
+                self._rounds.pop(attempt.key, None)
+                continue
+            await self._accept_absence(attempt, verdict, found)
+
+    def _prove(self, attempt: Attempt, view: BookView) -> AbsenceProof | NotYet:
+        return prove_absence(
+            attempt,
+            self._rounds.get(attempt.key, []),
+            now_monotonic=self._ambient.monotonic(),
+            now=self._ambient.now(),
+            boot_id=self._ambient.boot_id,
+            timing=self._timing,
+            environment=self._environment,
+            own_dispatches=view.own_dispatches,
+        )
+
+    async def _check_open_orders(self, view: BookView) -> str:
+        """Say what contradicts the ledger's completeness; empty where nothing does."""
+        if all(snapshot.is_final for snapshot in view.snapshots):
+            return ""
+        missing = view.unlisted_open_orders(await self._reader.fetch_open_orders(view.desk))
+        return f"open order {missing[0]} is not in the ledger, which is therefore incomplete" if missing else ""
+
+    async def _accept_absence(self, attempt: Attempt, proof: AbsenceProof, found: PassFindings) -> None:
+        record = await self._journal.find(attempt.client_order_id)
+        if record is None or record.decisive.key != attempt.key:
+            await self._conclude(attempt, _absence_finding(proof), found)
+            return
+        intent = record.intent
+        left = 0.0
+        if intent.resend_within is not None:
+            left = intent.resend_within - (self._ambient.now() - intent.created_at).total_seconds()
+        sends = sum(attempt.state not in {Delivery.NOT_SENT, Delivery.REFUSED} for attempt in record.attempts)
+        if left > 0 and sends < intent.max_attempts:
+            if not proof.allows_resend:
+                # A witness may still come, and then it can be sent again.
+                found.why[attempt.key] = "it looks absent, but nothing shows that the ledger is fresh"
+                return
+            if await self._dispatcher.resend(intent, attempt, _absence_finding(proof), within=left):
+                return
+        await self._conclude(attempt, _absence_finding(proof), found)
+
+    async def _close_day(self, attempt: Attempt, view: BookView, found: PassFindings) -> None:
+        """List for the operator what the final ledger does not decide."""
+        rounds = self._rounds.get(attempt.key, [])
+        is_over = all(snapshot.is_final for snapshot in view.snapshots) and len(rounds) > 1
+        if is_over and rounds[-1].candidates and attempt.state is not Delivery.UNRESOLVED_AT_CLOSE:
+            self._ambient.reached(Checkpoint.BEFORE_DAY_CLOSE)
+            reason = f"the day is over and it may be any of the orders {', '.join(rounds[-1].candidates)}"
+            await self._conclude(attempt, Finding(Event.DAY_CLOSED, reason=reason), found)
+            self._ambient.reached(Checkpoint.AFTER_DAY_CLOSE)
+
+    async def _revive(self, matching: Matching, view: BookView, found: PassFindings) -> None:
+        """Report orders that turn up although they were proven absent."""
+        if not view.watched:
+            return
+        late = view.match_watched(matching.foreign)
+        for attempt in view.watched:
+            row = late.bindings.get(attempt.key)
+            if row is None:
+                continue
+            await self._conclude(attempt, _claim_finding(row, Event.ACKNOWLEDGED), found)
+            found.alarms.append(
+                f"order {attempt.client_order_id} was proven absent and is on the book as {row.broker_order_id}: "
+                "a bound in Timing is too tight"
+            )
+            _LOG.error(
+                "order %s was proven absent and is on the book as %s",
+                attempt.client_order_id,
+                row.broker_order_id,
+            )
+
+    async def _repeat_cancels(self, matching: Matching, view: BookView, found: PassFindings) -> None:
+        """Settle full cancels by what is left of their originals, and send them again while something is."""
+        for attempt in view.attempts:
+            if attempt.state not in UNRESOLVED or not attempt.request.is_repeatable or attempt.key in matching.bindings:
+                continue
+            status = await self._originals.fetch_status(attempt)
+            if status is not None:
+                finding = Finding(
+                    Event.ACKNOWLEDGED,
+                    reason="nothing of its original is left in the book",
+                    resolved_by=ResolvedBy.LEDGER,
+                    evidence={"original_status": status.value},
+                )
+                await self._conclude(attempt, finding, found)
+                continue
+            record = await self._journal.find(attempt.client_order_id)
+            if record is None or record.decisive.key != attempt.key or len(record.attempts) >= MOST_CANCELS:
+                continue
+            if attempt.ended is not None:
+                await self._dispatcher.repeat(record.intent, attempt)
+
+    async def _note_ledger(self, matching: Matching, view: BookView, found: PassFindings) -> None:
+        found.foreign += [ForeignOrder.of(row) for row in matching.foreign]
+        for snapshot in view.snapshots:
+            await self._journal.note_ledger(
+                LedgerNews(
+                    account=self._journal.account,
+                    desk=view.desk,
+                    day=snapshot.day,
+                    own=tuple(row for row in view.own_rows if row.day == snapshot.day),
+                    foreign=tuple(row for row in matching.foreign if row.day == snapshot.day),
+                    highest=max((row.number for row in snapshot.rows), default=0),
+                )
+            )
+
+
+def of_desk(desk: Desk, attempts: Iterable[Attempt]) -> tuple[Attempt, ...]:
+    """Give the attempts that stand in a desk's ledger."""
+    return tuple(attempt for attempt in attempts if attempt.request.desk.ledger is desk)
+
+
+def _claim_finding(row: LedgerOrder, event: Event) -> Finding:
+    seen: dict[str, Any] = to_plain(row)
+    seen.pop("order_types", None)
+    return Finding(
+        event,
+        reason="found on the broker's ledger",
+        broker_order_id=row.broker_order_id,
+        claim_day=row.day,
+        resolved_by=ResolvedBy.LEDGER,
+        evidence={"row": seen},
+    )
+
+
+def _absence_finding(proof: AbsenceProof) -> Finding:
+    reason = "two complete looks at the broker's ledger, after every bound, show that it is not there."
+    return Finding(Event.PROVEN_ABSENT, reason=reason, evidence={"proof": to_plain(proof)})
