@@ -80,10 +80,18 @@ class HistoryEntry:
     evidence: Mapping[str, Any]
 
 
+_CAME_TO_NOTHING: Final = frozenset({Delivery.REFUSED, Delivery.NOT_ACCEPTED})
+
+
 def decisive_attempt(attempts: tuple[Attempt, ...]) -> Attempt:
-    """Give the latest attempt that may have left, or the latest where none has."""
-    left = [attempt for attempt in attempts if attempt.state is not Delivery.NOT_SENT]
-    return (left or attempts)[-1]
+    """Give the attempt that decides what is said of the order, and whether it may be sent again.
+
+    That is the latest one that may have left. But one that came to nothing says nothing about an earlier one that is
+    on the book or may be: the second send of a cancel can be refused because the first one has worked.
+    """
+    left = [attempt for attempt in attempts if attempt.state is not Delivery.NOT_SENT] or attempts
+    alive = [attempt for attempt in left if attempt.state not in _CAME_TO_NOTHING]
+    return (alive or left)[-1]
 
 
 @frozen
@@ -109,7 +117,7 @@ class OrderRecord:
 
     @property
     def decisive(self) -> Attempt:
-        """Give the attempt that decides: the latest that may have left, or the latest where none has."""
+        """Give the attempt that decides; see `decisive_attempt`."""
         return decisive_attempt(self.attempts)
 
 
