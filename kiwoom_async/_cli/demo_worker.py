@@ -256,8 +256,10 @@ async def work(assignment: Assignment) -> None:
 
 def _end_with_parent() -> None:
     """Wait for the end of standard input, which comes with the end of whoever holds the other side."""
-    with suppress(OSError, ValueError):
-        sys.stdin.buffer.read()
+    # Not by `sys.stdin`: its lock, held by this thread, would spoil an orderly end.
+    with suppress(OSError):
+        while os.read(0, 1024):
+            pass
     os._exit(_ORPHANED)
 
 
