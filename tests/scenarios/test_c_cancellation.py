@@ -25,6 +25,7 @@ from tests.scenarios.trading import (
     broker_of,
     client_of,
     eventually,
+    landed,
     on_book,
     orders_received,
     resolved,
@@ -59,7 +60,7 @@ async def assert_told_truly(
         except NotSent:
             # The cancelled attempt was being called off just then: true, and safe to repeat.
             assert on_book(broker, key) == []
-            await eventually(lambda: key not in client._dispatcher._flights)
+            await landed(client, key)
     assert answers[0] == answers[1]
     rows = on_book(broker, key)
     if isinstance(answers[0], Order):
@@ -104,7 +105,7 @@ async def test_cancel_at_every_turn_of_the_loop(tmp_path: Path) -> None:
 
 
 async def test_close_at_every_turn_of_the_loop(tmp_path: Path) -> None:
-    """Closed after any number of turns, the next client on the journal tells the truth, as the first caller was told."""
+    """Closed after any number of turns, the next client tells the truth, as the first caller was told."""
     async with broker_of() as broker:
         for step in range(0, STEPS, 2):
             key, quantity = f"step{step}", step + 1
@@ -173,7 +174,7 @@ async def test_cancel_during_commit_thread_then_no_orphan_send(tmp_path: Path) -
         task = asyncio.create_task(buy(client))
         hands.actions[Checkpoint.BEFORE_COMMIT] = lambda: call_soon(task.cancel)
         assert await cancelled(task)
-        await eventually(lambda: KEY not in client._dispatcher._flights)
+        await landed(client, KEY)
         assert [entry.state for entry in await client.orders.history(KEY)] == [Delivery.DISPATCHED, Delivery.NOT_SENT]
         assert orders_received(broker) == []
         order = await assert_told_truly(broker, client)
@@ -210,7 +211,7 @@ async def test_cancel_after_dispatch_keeps_reading_and_records_result(tmp_path: 
         await eventually(lambda: len(orders_received(broker)) == 1)
         task.cancel()
         assert await cancelled(task)
-        await eventually(lambda: KEY not in client._dispatcher._flights)
+        await landed(client, KEY)
         order = await client.orders.get(KEY)
         assert order is not None
         assert (order.resolved_by, order.delivery) == (ResolvedBy.RESPONSE, Delivery.ACKNOWLEDGED)
@@ -275,7 +276,7 @@ async def test_late_response_after_caller_timeout_resolves_key(tmp_path: Path) -
             await buy(client, deadline=0.1)
         waiting = await client.orders.unresolved()
         assert [order.client_order_id for order in waiting] == [KEY]
-        await eventually(lambda: KEY not in client._dispatcher._flights)
+        await landed(client, KEY)
         order = await buy(client)
         assert order.resolved_by is ResolvedBy.RESPONSE
         assert await client.orders.unresolved() == ()

@@ -137,3 +137,8 @@ async def resolved(client: KiwoomClient, *, within: float = 10) -> None:
     async with asyncio.timeout(within):
         while await client.orders.unresolved():  # noqa: ASYNC110 - the journal has no event for it
             await asyncio.sleep(0.005)
+
+
+async def landed(client: KiwoomClient, client_order_id: str) -> None:
+    """Wait until the library works on an id no more; the callers may have gone long before."""
+    await eventually(lambda: client_order_id not in client._dispatcher._flights)

@@ -1,0 +1,312 @@
+"""Section G: a process that dies anywhere leaves at most one order for its id, and the next one tells the truth."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sqlite3
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from attrs import evolve, frozen
+
+from kiwoom_async import KiwoomClient, NotSent, Order, OrderNotAccepted, OutcomeUnknown
+from kiwoom_async._domain.ambient import Checkpoint
+from kiwoom_async._domain.vocabulary import Action
+from kiwoom_async.simulator import Fault, FaultKind, Simulator
+from tests.crash.trader import PRICE, SYMBOL, TIMING, Program
+from tests.scenarios.trading import Hands, broker_of, client_of, eventually, on_book, orders_received
+
+ROOT: Final = Path(__file__).parents[2]
+KILLED: Final = -signal.SIGKILL
+
+
+def program_of(broker: Simulator, folder: Path, **changes: Any) -> Program:
+    """Make a program for a trader on the journal of a folder."""
+    assert isinstance(broker.ambient, Hands)
+    return Program(broker.url, str(folder / "orders.db"), broker.ambient.offset.total_seconds(), **changes)
+
+
+@asynccontextmanager
+async def started(program: Program) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Start a trader; it does not outlive the block."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(ROOT / "tests" / "crash" / "trader.py"),
+        program.to_json(),
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"},
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def finished(process: asyncio.subprocess.Process) -> tuple[int, list[dict[str, Any]]]:
+    """Wait for a trader's end; give its status and its answers."""
+    async with asyncio.timeout(30):
+        out, err = await process.communicate()
+    assert process.returncode in {0, KILLED}, err.decode()
+    lines = [line for line in out.decode().splitlines() if line.startswith("{")]
+    return process.returncode, [json.loads(line) for line in lines]
+
+
+async def run(program: Program) -> tuple[int, list[dict[str, Any]]]:
+    """Run a trader to its end."""
+    async with started(program) as process:
+        return await finished(process)
+
+
+async def ask(client: KiwoomClient, program: Program, key: str = "one") -> Order | str:
+    """Ask what the dead trader asked; its order or the words of its error."""
+    try:
+        if key.endswith("-cancel"):
+            target = await client.orders.get(key.removesuffix("-cancel"))
+            assert target is not None
+            return await client.stock.cancel(
+                evolve(target, broker_order_id=None) if await client.orders.get(key) else target, client_order_id=key
+            )
+        place = program.keys.index(key)
+        return await client.stock.buy(
+            SYMBOL,
+            10 + place,
+            price=PRICE,
+            client_order_id=key,
+            resend_within=program.resend_within,
+            deadline=program.deadline,
+        )
+    except (OrderNotAccepted, OutcomeUnknown) as error:
+        return f"{type(error).__name__}: {error}"
+
+
+async def assert_settled(broker: Simulator, folder: Path, program: Program, key: str = "one") -> Order | str:
+    """Restart twice and ask three times: the same true answer, and at most one order on the book."""
+    answers: list[Order | str] = []
+    for times in (2, 1):
+        async with client_of(
+            broker, folder, timing=evolve(TIMING, connect_timeout=2), account_exclusive=program.is_exclusive
+        ) as client:
+            answers += [await ask(client, program, key) for _ in range(times)]
+            if program.is_exclusive:
+                assert key not in [left.client_order_id for left in await client.orders.unresolved()]
+    assert answers[1:] == answers[:1] * 2
+    rows = on_book(broker, key)
+    assert len(rows) <= 1
+    first = answers[0]
+    if isinstance(first, Order):
+        assert [row.broker_order_id for row in rows] == [first.broker_order_id]
+    elif first.startswith("OrderNotAccepted"):
+        assert rows == []
+    return first
+
+
+@frozen
+class Script:
+    """How a trader gets to a checkpoint.
+
+    Attributes:
+        program: Fields of the trader's program.
+        requests: Order requests of the id that the broker may have seen in the end, at most.
+        is_accepted: What the answer must be; None where the moment of the death leaves it open.
+    """
+
+    faults: tuple[Fault, ...] = ()
+    program: tuple[tuple[str, Any], ...] = ()
+    requests: int = 1
+    is_accepted: bool | None = True
+    key: str = "one"
+    ledger_lag: float = 0.0
+
+
+_DROPPED: Final = (Fault(FaultKind.DROP_AFTER_ACCEPTANCE, api_ids="kt10000"),)
+_LOST: Final = (Fault(FaultKind.DROP_BEFORE_ACCEPTANCE, api_ids="kt10000"),)
+_RESEND: Final = (("resend_within", 60.0), ("has_witnesses", True))
+
+SCRIPTS: Final[dict[Checkpoint, Script]] = {
+    Checkpoint.BEFORE_COMMIT: Script(),
+    Checkpoint.AFTER_COMMIT_BEFORE_WRITE: Script(requests=0, is_accepted=False),
+    Checkpoint.AFTER_WRITE_BEFORE_RESPONSE: Script(is_accepted=None),
+    Checkpoint.AFTER_RESPONSE_BEFORE_RESULT_COMMIT: Script(),
+    Checkpoint.AFTER_RESULT_COMMIT: Script(),
+    Checkpoint.BEFORE_LEDGER_QUERY: Script(_DROPPED),
+    Checkpoint.BEFORE_CLAIM_COMMIT: Script(_DROPPED),
+    Checkpoint.AFTER_CLAIM_COMMIT: Script(_DROPPED),
+    Checkpoint.DURING_RESEND_DECISION: Script(_LOST, _RESEND, requests=2, is_accepted=None),
+    Checkpoint.BEFORE_OBLIGATION: Script(
+        _DROPPED, (("deadline", 0.2), ("cancels", True)), key="one-cancel", ledger_lag=0.4
+    ),
+    Checkpoint.BEFORE_DAY_CLOSE: Script(_DROPPED, (("deadline", 0.3), ("is_exclusive", False)), is_accepted=None),
+    Checkpoint.AFTER_DAY_CLOSE: Script(_DROPPED, (("deadline", 0.3), ("is_exclusive", False)), is_accepted=None),
+}
+DAY_CLOSE: Final = {Checkpoint.BEFORE_DAY_CLOSE, Checkpoint.AFTER_DAY_CLOSE}
+
+
+def test_every_checkpoint_has_a_death() -> None:
+    """No checkpoint is without a script that reaches it; the deaths below prove that it is reached."""
+    assert set(SCRIPTS) == set(Checkpoint)
+
+
+@pytest.mark.parametrize("checkpoint", Checkpoint)
+async def test_killed_at_checkpoint(tmp_path: Path, checkpoint: Checkpoint) -> None:
+    """Killed in the moment of a checkpoint: restart, same id, at most one order, the right and lasting answer."""
+    script = SCRIPTS[checkpoint]
+    async with broker_of(*script.faults, ledger_lag=script.ledger_lag) as broker:
+        program = program_of(broker, tmp_path, **dict(script.program))
+        if checkpoint in DAY_CLOSE:
+            assert (await run(program))[0] == 0
+            assert isinstance(broker.ambient, Hands)
+            broker.ambient.next_day()
+            program = evolve(program, offset=broker.ambient.offset.total_seconds(), closes_day=True)
+        status, _ = await run(evolve(program, signal_at=checkpoint.value))
+        assert status == KILLED, f"{checkpoint} was not reached"
+        assert len(on_book(broker, script.key)) <= 1
+        answer = await assert_settled(broker, tmp_path, evolve(program, deadline=None), script.key)
+        if script.is_accepted is not None:
+            assert isinstance(answer, Order) is script.is_accepted
+        if checkpoint in DAY_CLOSE:
+            assert isinstance(answer, str)
+            assert answer.startswith("OutcomeUnknown")
+            assert len(on_book(broker, "one")) == 1
+        assert len(orders_received(broker, script.key)) <= script.requests
+
+
+async def test_killed_mid_write(tmp_path: Path) -> None:
+    """Killed with half of the request on the wire: nothing is on the book, and the next start proves it."""
+    async with broker_of() as broker:
+        program = program_of(broker, tmp_path)
+        status, _ = await run(evolve(program, signal_at="mid_write"))
+        assert status == KILLED
+        answer = await assert_settled(broker, tmp_path, program)
+        assert isinstance(answer, str)
+        assert orders_received(broker) == []
+
+
+@pytest.mark.parametrize("is_accepted", [True, False])
+async def test_killed_after_write_before_response(tmp_path: Path, *, is_accepted: bool) -> None:
+    """Killed when the broker has the whole request and has not answered: the ledger decides."""
+    async with broker_of(Fault(FaultKind.HANG, accepted=is_accepted)) as broker:
+        program = program_of(broker, tmp_path)
+        async with started(program) as process:
+            await eventually(lambda: len(orders_received(broker)) == 1)
+            process.kill()
+            assert (await finished(process))[0] == KILLED
+        answer = await assert_settled(broker, tmp_path, program)
+        assert isinstance(answer, Order) is is_accepted
+        assert len(orders_received(broker)) == 1
+
+
+async def test_killed_while_many_are_in_flight(tmp_path: Path) -> None:
+    """Killed with twenty orders in all stages: each is on the book at most once, and each answer is true."""
+    keys = tuple(f"n{number}" for number in range(20))
+    faults = [Fault(FaultKind.DELAY_ANSWER, seconds=0.01 * number) for number in range(20)]
+    async with broker_of(*faults) as broker:
+        program = program_of(broker, tmp_path, keys=keys)
+        async with started(program) as process:
+            await eventually(lambda: len(orders_received(broker)) >= 10)
+            process.kill()
+            await finished(process)
+        for key in keys:
+            await assert_settled(broker, tmp_path, program, key)
+            assert len(orders_received(broker, key)) <= 1
+
+
+@pytest.mark.parametrize("round_", range(3))
+async def test_two_processes_same_key_one_post(tmp_path: Path, round_: int) -> None:
+    """Two processes place the same eight ids at the same moment: one request each, and the same answer in both."""
+    keys = tuple(f"{round_}-{number}" for number in range(8))
+    async with broker_of() as broker:
+        program = program_of(broker, tmp_path, keys=keys, waits=True)
+        async with started(program) as one, started(program) as two:
+            for process in (one, two):
+                assert process.stdout is not None
+                assert await process.stdout.readline() == b"ready\n"
+            for process in (one, two):
+                assert process.stdin is not None
+                process.stdin.write(b"go\n")
+            (_, first), (_, second) = await asyncio.gather(finished(one), finished(two))
+        assert first == second
+        assert [line["error"] for line in first] == [None] * len(keys)
+        for line in first:
+            assert [row.broker_order_id for row in on_book(broker, line["key"])] == [line["number"]]
+            assert len(orders_received(broker, line["key"])) == 1
+
+
+async def test_two_processes_one_dies_the_other_settles(tmp_path: Path) -> None:
+    """While one process lives, another one's death is noticed, and its order is settled without a restart."""
+    async with broker_of(*_DROPPED) as broker, client_of(broker, tmp_path, timing=TIMING) as client:
+        program = program_of(broker, tmp_path)
+        status, _ = await run(evolve(program, signal_at=Checkpoint.BEFORE_LEDGER_QUERY.value))
+        assert status == KILLED
+        report = await client.reconcile()
+        order = await ask(client, program)
+        assert isinstance(order, Order)
+        assert [row.broker_order_id for row in on_book(broker, "one")] == [order.broker_order_id]
+        assert report.alarms == ()
+        assert len(orders_received(broker)) == 1
+
+
+def is_stopped(process: asyncio.subprocess.Process) -> bool:
+    """Tell whether a process is stopped by a signal."""
+    text = Path(f"/proc/{process.pid}/stat").read_text(encoding="utf-8")
+    return text.rpartition(")")[2].split()[0] == "T"
+
+
+def write_until(folder: Path) -> float:
+    """Read until when the first byte of the only attempt may leave."""
+    connection = sqlite3.connect(folder / "orders.db")
+    try:
+        (moment,) = connection.execute("SELECT write_until FROM attempts").fetchone()
+    finally:
+        connection.close()
+    return float(moment)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+@pytest.mark.parametrize("is_given_up", [False, True])
+async def test_zombie_sender_paused_then_writes_after_lease_lost(tmp_path: Path, *, is_given_up: bool) -> None:
+    """A sender that sleeps between commit and write past its time sends nothing, whatever was concluded meanwhile."""
+    async with broker_of() as broker, client_of(broker, tmp_path, timing=TIMING) as client:
+        program = program_of(
+            broker, tmp_path, signal_at=Checkpoint.AFTER_COMMIT_BEFORE_WRITE.value, signal_name="SIGSTOP"
+        )
+        async with started(program) as zombie:
+            await eventually(lambda: is_stopped(zombie))
+            verdict = await ask(client, program) if is_given_up else ""
+            limit = write_until(tmp_path)
+            await eventually(lambda: time.monotonic() > limit)
+            zombie.send_signal(signal.SIGCONT)
+            status, answers = await finished(zombie)
+        assert status == 0
+        assert orders_received(broker) == []
+        if is_given_up:
+            assert [f"{line['error']}: {line['text']}" for line in answers] == [verdict]
+            assert await ask(client, program) == verdict
+        else:
+            assert [line["error"] for line in answers] == [NotSent.__name__]
+            order = await client.stock.buy(SYMBOL, 10, price=PRICE, client_order_id="one")
+            assert [row.broker_order_id for row in on_book(broker, "one")] == [order.broker_order_id]
+
+
+async def test_cancel_owed_by_a_dead_process_is_sent_once(tmp_path: Path) -> None:
+    """An obligation that its process could not fulfil is the next one's: the order is cancelled, once, unasked."""
+    script = SCRIPTS[Checkpoint.BEFORE_OBLIGATION]
+    async with broker_of(*script.faults, ledger_lag=script.ledger_lag) as broker:
+        program = program_of(broker, tmp_path, **dict(script.program))
+        status, _ = await run(evolve(program, signal_at=Checkpoint.BEFORE_OBLIGATION.value))
+        assert status == KILLED
+        async with client_of(broker, tmp_path, timing=TIMING):
+            await eventually(lambda: len(on_book(broker, "one-cancel")) == 1)
+        assert [row.action for row in broker.orders] == [Action.NEW, Action.CANCEL]
+        assert broker.orders[0].leaves_quantity == 0
