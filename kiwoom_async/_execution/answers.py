@@ -54,7 +54,9 @@ def answer_of(record: OrderRecord) -> Order | KiwoomError | None:
     """
     on_the_book = [attempt for attempt in record.attempts if attempt.state in ON_THE_BOOK]
     if on_the_book:
-        return describe(record, on_the_book[0])
+        # Of a cancel that was sent twice one send has the number; the other may be known by its effect alone.
+        named = [attempt for attempt in on_the_book if attempt.broker_order_id is not None]
+        return describe(record, (named or on_the_book)[0])
     decisive = record.decisive
     if decisive.state not in _ERRORS:
         return None
