@@ -13,11 +13,13 @@ from enum import StrEnum, unique
 from typing import Final
 
 import anyio
+from attrs import evolve
 
-from kiwoom_async._domain.ambient import Checkpoint
+from kiwoom_async._domain.ambient import Checkpoint, korean_day
 from kiwoom_async._domain.intents import Attempt, Intent, OrderRequest
 from kiwoom_async._domain.orders import Order
 from kiwoom_async._domain.states import Delivery, Event
+from kiwoom_async._domain.vocabulary import Action
 from kiwoom_async._execution.answers import answer_of, unknown_error
 from kiwoom_async._execution.flights import MAY_BE_CALLED_OFF, Flight, Stage
 from kiwoom_async._execution.sender import Collaborators, Ready, Replacement, Sender
@@ -89,6 +91,8 @@ class Dispatcher:
         Raises:
             KiwoomError: One of the order errors; see `errors`.
         """
+        if intent.request.action is Action.CANCEL and not is_fresh and not self._is_closing:
+            intent = await self._as_first_asked(intent)
         seconds = self._timing.default_deadline if deadline is None else deadline
         flight = self._board(intent, is_fresh=is_fresh, seconds=seconds)
         flight.passengers += 1
@@ -104,6 +108,23 @@ class Dispatcher:
         if isinstance(flight.answer, KiwoomError):
             raise flight.answer
         return flight.answer
+
+    async def _as_first_asked(self, intent: Intent) -> Intent:
+        """Give a cancel the name that its target had when it was first asked for.
+
+        An order that was unknown then has a number now, and a bot that runs again takes that from the journal. It is
+        the same cancel.
+        """
+        flight = self._flights.get(intent.client_order_id)
+        record = None if flight is not None else await self._journal.find(intent.client_order_id)
+        first = flight.intent if flight is not None else record.intent if record is not None else intent
+        asked, then = intent.request, first.request
+        if then.target is None or asked.original is None:
+            return intent
+        claim = await self._journal.claim_of(asked.desk, korean_day(self._ambient.now()), asked.original)
+        if claim is None or claim.client_order_id != then.target:
+            return intent
+        return evolve(intent, request=evolve(asked, original=None, target=then.target))
 
     def _board(self, intent: Intent, *, is_fresh: bool, seconds: float) -> Flight:
         if self._is_closing:

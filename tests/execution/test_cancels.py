@@ -1,0 +1,51 @@
+"""A cancel is one request, by whichever name it calls its target and however often it was sent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import evolve
+
+from kiwoom_async import ClientOrderIdConflict, OutcomeUnknown
+from kiwoom_async._domain.states import Delivery
+from kiwoom_async._domain.vocabulary import ResolvedBy
+from kiwoom_async._execution.answers import answer_of
+from kiwoom_async._journal.records import OrderRecord
+from kiwoom_async.simulator import Fault, FaultKind
+from tests.journal.builders import CANCEL, intent, obligation
+from tests.scenarios.trading import broker_of, client_of, on_book, orders_received
+
+
+async def test_cancel_of_an_unknown_order_is_the_same_cancel_once_the_number_is_known(tmp_path: Path) -> None:
+    """A bot that runs again takes the order from the journal, which has its number meanwhile."""
+    async with broker_of(Fault(FaultKind.HANG, seconds=0.5, accepted=True)) as broker:
+        async with client_of(broker, tmp_path) as client:
+            buy: dict[str, Any] = {"symbol": "005930", "quantity": 10, "price": 70_000, "client_order_id": "buy"}
+            with pytest.raises(OutcomeUnknown):
+                await client.stock.buy(**buy, deadline=0.1)
+            unknown = await client.orders.get("buy")
+            assert unknown is not None
+            assert unknown.broker_order_id is None
+            with pytest.raises(OutcomeUnknown):
+                await client.stock.cancel(unknown, client_order_id="cancel", deadline=0.01)
+
+            known = await client.stock.buy(**buy)
+            canceled = await client.stock.cancel(known, client_order_id="cancel")
+        async with client_of(broker, tmp_path) as restarted:
+            again = await restarted.stock.cancel(known, client_order_id="cancel")
+            other = await restarted.stock.buy("005930", 10, price=70_000)
+            with pytest.raises(ClientOrderIdConflict):
+                await restarted.stock.cancel(other, client_order_id="cancel")
+    assert again.broker_order_id == canceled.broker_order_id is not None
+    assert len(orders_received(broker, "cancel")) == len(on_book(broker, "cancel")) == 1
+
+
+def test_the_send_that_has_the_number_answers_for_a_cancel_that_was_sent_twice() -> None:
+    """The first send may turn out done by its effect after the second was answered; the answer must not change."""
+    by_effect = evolve(obligation(), request=CANCEL, state=Delivery.ACKNOWLEDGED, resolved_by=ResolvedBy.LEDGER)
+    by_number = evolve(by_effect, number=2, broker_order_id="0000007", resolved_by=ResolvedBy.RESPONSE)
+    record = OrderRecord(intent("cancel-1", CANCEL), (by_effect, by_number), (), {})
+    answer = answer_of(record)
+    assert getattr(answer, "broker_order_id", None) == "0000007"
