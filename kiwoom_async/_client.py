@@ -104,14 +104,23 @@ class KiwoomClient:
         self._journal = Journal(journal, self._ambient, self._account)
         self._tasks = OwnTasks()
         self._stack: AsyncExitStack | None = None
+        self._was_opened = False
+
+    def __getattr__(self, name: str) -> Any:
+        if name in {"stock", "gold", "credit", "orders"}:
+            raise ConfigurationError(
+                f"client.{name} is there once the client is open: async with KiwoomClient(…) as client."
+            )
+        raise AttributeError(name)
 
     def __repr__(self) -> str:
         return f"<KiwoomClient {self._environment.rest_url} journal={str(self._journal.path)!r}>"
 
     async def __aenter__(self) -> Self:
         """Open the journal, take a token, pick up what is open; see the class for the errors."""
-        if self._stack is not None:
+        if self._was_opened:
             raise ConfigurationError("This client is open already, or was closed; make a new one.")
+        self._was_opened = True
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._journal)
             session = await stack.enter_async_context(RestSession(self._environment.rest_url, self._transport))
