@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import date
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from kiwoom_async._domain.absence import Round
 from kiwoom_async._domain.intents import Attempt
@@ -60,15 +60,18 @@ class BookView:
 
     def match_open(self) -> Matching:
         """Match the unresolved attempts, with those in flight as competitors, against the unclaimed rows."""
-        return self._match(self.attempts, self.unclaimed_rows)
+        return self._match(map(self._claimant, self.attempts), self.unclaimed_rows)
 
     def match_watched(self, rows: Iterable[LedgerOrder]) -> Matching:
-        """Match the attempts proven absent against rows that are nobody's."""
-        return self._match(self.watched, rows)
+        """Match the attempts proven absent against rows that are nobody's.
 
-    def _match(self, attempts: Iterable[Attempt], rows: Iterable[LedgerOrder]) -> Matching:
+        Their windows have no end: what turns up after a proof of absence has broken the bound that would end them.
+        """
+        return self._match((evolve(self._claimant(attempt), latest=None) for attempt in self.watched), rows)
+
+    def _match(self, claimants: Iterable[Claimant], rows: Iterable[LedgerOrder]) -> Matching:
         return match(
-            [self._claimant(attempt) for attempt in attempts],
+            claimants,
             rows,
             is_exclusive=self.is_exclusive,
             channels=ChannelKnowledge(self.channels),
