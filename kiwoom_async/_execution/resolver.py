@@ -13,10 +13,10 @@ from typing import Any, Final
 import anyio.to_thread
 from attrs import define, field, frozen
 
-from kiwoom_async._domain.absence import AbsenceProof, NotYet, Round, prove_absence
+from kiwoom_async._domain.absence import AbsenceProof, Missing, NotYet, Round, prove_absence
 from kiwoom_async._domain.ambient import Ambient, Checkpoint, korean_day
 from kiwoom_async._domain.intents import Attempt
-from kiwoom_async._domain.matching import Matching
+from kiwoom_async._domain.matching import AlarmKind, Matching
 from kiwoom_async._domain.reconciliation import ForeignOrder
 from kiwoom_async._domain.reports import LedgerOrder, Snapshot
 from kiwoom_async._domain.settings import Environment, Timing
@@ -209,6 +209,7 @@ class Resolver:
 
     async def _judge_absent(self, matching: Matching, view: BookView, found: PassFindings) -> None:
         checked: str | None = None
+        has_shrunk = False
         for attempt in view.attempts:
             if attempt.state not in UNRESOLVED or attempt.key in matching.bindings or attempt.request.is_repeatable:
                 continue
@@ -218,6 +219,7 @@ class Resolver:
             if isinstance(verdict, NotYet):
                 found.why[attempt.key] = f"{attempt.reason}; {verdict.reason.value}"
                 found.next_look += [] if verdict.not_before is None else [verdict.not_before]
+                has_shrunk = has_shrunk or verdict.reason is Missing.STEADY_LEDGER
                 await self._close_day(attempt, view, found)
                 continue
             if attempt.key not in matching.absent:
@@ -230,6 +232,8 @@ class Resolver:
                 self._rounds.pop(attempt.key, None)
                 continue
             await self._accept_absence(attempt, verdict, found)
+        if has_shrunk:
+            found.alarms.append(f"{AlarmKind.LEDGER_SHRANK.value}: {Missing.STEADY_LEDGER.value}")
 
     def _prove(self, attempt: Attempt, view: BookView) -> AbsenceProof | NotYet:
         return prove_absence(
@@ -350,6 +354,7 @@ def _claim_finding(row: LedgerOrder, event: Event) -> Finding:
         claim_day=row.day,
         resolved_by=ResolvedBy.LEDGER,
         evidence={"row": seen},
+        row=row,
     )
 
 

@@ -12,6 +12,7 @@ import cattrs
 from attrs import field, frozen
 
 from kiwoom_async._domain.intents import Attempt, Intent, OrderRequest
+from kiwoom_async._domain.reports import LedgerOrder
 from kiwoom_async._domain.states import Delivery, Event
 from kiwoom_async._domain.vocabulary import OrderStatus, ResolvedBy
 
@@ -132,6 +133,7 @@ class Finding:
         claim_day: The day the number is valid on.
         ended, ended_at: When the sender was known to be finished, if this finding tells.
         is_answered: Kiwoom itself answered.
+        row: The broker's report of the claimed order, where the number was found on the ledger.
     """
 
     event: Event
@@ -143,6 +145,7 @@ class Finding:
     ended: float | None = None
     ended_at: datetime | None = None
     is_answered: bool = False
+    row: LedgerOrder | None = None
 
 
 def intent_row(intent: Intent) -> tuple[Any, ...]:

@@ -345,7 +345,26 @@ def _claim(connection: apsw.Connection, attempt: Attempt, finding: Finding, at: 
         (attempt.account, desk.ledger.value, day.isoformat(), finding.broker_order_id),
     )
     assert finding.broker_order_id is not None  # noqa: S101
+    if finding.row is not None:
+        _keep_report(connection, (attempt.account, desk.ledger.value, day.isoformat()), finding.row)
     raise_high_water(connection, attempt.account, desk, day, int(finding.broker_order_id))
+
+
+def _keep_report(connection: apsw.Connection, place: tuple[str, str, str], row: LedgerOrder) -> None:
+    # Fills only grow: a row with fewer than are known comes from a view that lags.
+    connection.execute(
+        "UPDATE claims SET status = ?, filled_quantity = ?, average_fill_price = ?, leaves_quantity = ? "
+        "WHERE account = ? AND ledger = ? AND day = ? AND broker_order_id = ? AND filled_quantity <= ?",
+        (
+            row.status.value,
+            row.filled_quantity,
+            None if row.average_fill_price is None else str(row.average_fill_price),
+            row.leaves_quantity,
+            *place,
+            row.broker_order_id,
+            row.filled_quantity,
+        ),
+    )
 
 
 def _read_attempt(connection: apsw.Connection, client_order_id: str, number: int) -> Attempt:
@@ -458,20 +477,7 @@ def note_ledger(connection: apsw.Connection, news: LedgerNews, at: datetime) -> 
     """Keep the last report of our orders, their channel, and whose the others are."""
     place = (news.account, news.desk.ledger.value, news.day.isoformat())
     for row in news.own:
-        # Fills only grow: a row with fewer than are known comes from a view that lags.
-        connection.execute(
-            "UPDATE claims SET status = ?, filled_quantity = ?, average_fill_price = ?, leaves_quantity = ? "
-            "WHERE account = ? AND ledger = ? AND day = ? AND broker_order_id = ? AND filled_quantity <= ?",
-            (
-                row.status.value,
-                row.filled_quantity,
-                None if row.average_fill_price is None else str(row.average_fill_price),
-                row.leaves_quantity,
-                *place,
-                row.broker_order_id,
-                row.filled_quantity,
-            ),
-        )
+        _keep_report(connection, place, row)
         if row.channel:
             connection.execute("INSERT OR IGNORE INTO channels VALUES (?, ?, ?)", (*place[:2], row.channel))
     for row in news.foreign:
