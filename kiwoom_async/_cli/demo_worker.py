@@ -52,7 +52,7 @@ SETTLE_WITHIN: Final = 90.0
 """Seconds for the last unknowns of a quiet account, after which the demonstration gives up and says so."""
 
 _OPENINGS: Final = 30
-_SENDS_OF_THE_UNSENT: Final = 20
+_SENDS_OF_THE_UNSENT: Final = 8
 _PAUSE: Final = 0.3
 _SETTLERS: Final = 32
 _ORPHANED: Final = 3
@@ -99,7 +99,7 @@ class Desk:
     """Where the strategies of one process meet: one client, one record of answers.
 
     Attributes:
-        asked: Every step asked for by this process, with what it is about.
+        asked: Every step asked for, by this process or one before it, with the order that it is about.
         answers: Client order id to the last answer that was one.
     """
 
@@ -242,7 +242,7 @@ async def work(assignment: Assignment) -> None:
     """Trade, settle, ask again."""
     plan = make_plan(assignment.seed, assignment.orders, assignment.strategies)
     async with AnswerWriter(assignment.answers) as record, open_trader(assignment) as trader:
-        desk = Desk(trader, record)
+        desk = Desk(trader, record, _asked_before(assignment, plan))
         await record.write(Phase("trading", str(os.getpid())))
         async with asyncio.TaskGroup() as group:
             for chains in plan:
@@ -252,6 +252,19 @@ async def work(assignment: Assignment) -> None:
         await record.write(Phase("asking again" if is_settled else "giving up"))
         await ask_again(desk)
         await record.write(Phase("done"))
+
+
+def _asked_before(assignment: Assignment, plan: tuple[tuple[Chain, ...], ...]) -> dict[str, tuple[Step, Step | None]]:
+    """List what dead processes have asked for: all of it gets an answer, also where the strategy goes another way now."""
+    reader = AnswerReader(assignment.answers)
+    asked = {entry.client_order_id for entry in reader.read() if isinstance(entry, Ask)}
+    return {
+        step.client_order_id: (step, target)
+        for chains in plan
+        for chain in chains
+        for step, target in zip(chain, (None, *chain), strict=False)
+        if step.client_order_id in asked
+    }
 
 
 def _end_with_parent() -> None:
