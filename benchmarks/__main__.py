@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: everything in one run."""
+"""Measure the client in one run: orders/s, CPU per order, call to first byte, flushes, requests per unknown order."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import platform
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import aiohttp
 import apsw
@@ -23,6 +23,10 @@ from benchmarks.order_server import order_server
 from benchmarks.report import print_results
 from benchmarks.resolution import Resolution, growing, measure_resolution
 from benchmarks.throughput import Line, measure_throughput
+
+_EPILOG: Final = (
+    "benchmarks/README.md explains each part. Exit code 1: a fuller book cost more requests per unknown order."
+)
 
 
 @frozen
@@ -39,7 +43,7 @@ class Results:
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure the client; see README.md.")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__, epilog=_EPILOG)
     parser.add_argument("--quick", action="store_true", help="fewer orders, a run of well under a minute")
     parser.add_argument("--json", action="store_true", help="print one JSON object in place of the tables")
     parser.add_argument("--rounds", type=int, help="turns of each contestant (default: 7, quick: 3)")
@@ -59,21 +63,20 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     return options
 
 
-def _describe_machine(folder: Path) -> dict[str, Any]:
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+def _describe_machine() -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "system": platform.system(),
         "cores": os.cpu_count(),
-        "load": load,
+        "load": os.getloadavg()[0],
         "sqlite": apsw.sqlite_lib_version(),
         "aiohttp": aiohttp.__version__,
         "httpx": httpx.__version__,
-        "free_bytes": os.statvfs(folder).f_bavail * os.statvfs(folder).f_frsize,
     }
 
 
 async def _measure(options: argparse.Namespace, folder: Path) -> Results:
+    machine = _describe_machine()
     places = {name: folder / name for name in ("throughput", "first_byte", "commits", "resolution")}
     for place in places.values():
         place.mkdir()
@@ -84,9 +87,7 @@ async def _measure(options: argparse.Namespace, folder: Path) -> Results:
         commits = await measure_commits(url, places["commits"], counts=counts)
     resolution = await measure_resolution(places["resolution"], sizes=(10, options.busy_day), repeats=options.repeats)
     settings = {name: getattr(options, name) for name in ("rounds", "orders", "samples", "repeats", "busy_day")}
-    return Results(
-        _describe_machine(folder), settings, throughput, first_byte, commits, resolution, growing(resolution)
-    )
+    return Results(machine, settings, throughput, first_byte, commits, resolution, growing(resolution))
 
 
 def main(arguments: list[str]) -> int:

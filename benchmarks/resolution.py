@@ -21,12 +21,37 @@ from kiwoom_async.simulator import Fault, FaultKind, Simulator
 TIMING: Final = Timing(acceptance_bound=1.0, visibility_bound=0.5, clock_skew=0.1, reconcile_interval=0.25)
 """Short bounds: the count of the looks at the ledger depends on the bounds' relation to the interval only."""
 
-CASES: Final = ("accepted", "absent", "absent, book open")
-
-_OWN: Final = 5
 _FOREIGN_SYMBOL: Final = "000660"
 _WITNESS_SYMBOL: Final = "035720"
+_NEWEST_SYMBOL: Final = "035420"
 _DEADLINE: Final = 60.0
+
+
+@frozen
+class Case:
+    """One way to lose an order.
+
+    Attributes:
+        is_accepted: On the book, its answer lost. Otherwise lost on its way, and proven so with a witness.
+        is_open: Everybody else's orders are still open. Otherwise they have traded.
+        own: How many of the orders on the book are ours, the last one the newest on the book.
+        is_claimed: A fuller book must not cost more.
+    """
+
+    name: str
+    is_accepted: bool
+    is_open: bool = False
+    own: int = 5
+    is_claimed: bool = True
+
+
+CASES: Final = (
+    Case("accepted", is_accepted=True),
+    Case("absent", is_accepted=False),
+    Case("absent, book open", is_accepted=False, is_open=True),
+    # The journal knows no order number of the day, so that the look begins at the first.
+    Case("accepted, nothing known", is_accepted=True, own=0, is_claimed=False),
+)
 
 
 @frozen
@@ -34,14 +59,15 @@ class Resolution:
     """What one unknown order cost.
 
     Attributes:
-        case: "accepted": on the book, its answer lost. "absent": lost on its way, and proven so with a witness; the
-            other orders have traded, or, in the case of that name, are all still open.
+        case: Name of the case.
+        is_claimed: As the case says.
         orders_on_book: When the order was sent.
         requests: Queries from the send to the answer, of several orders.
         seconds: From the call to the answer.
     """
 
     case: str
+    is_claimed: bool
     orders_on_book: int
     requests: Spread
     seconds: Spread
@@ -54,15 +80,18 @@ async def measure_resolution(folder: Path, *, sizes: tuple[int, ...], repeats: i
         for size in sizes:
             counted = [await _lose_one(folder / f"{number}-{size}-{turn}.db", case, size) for turn in range(repeats)]
             requests, seconds = zip(*counted, strict=True)
-            found.append(Resolution(case, size, Spread.of(map(float, requests)), Spread.of(seconds)))
+            found.append(
+                Resolution(case.name, case.is_claimed, size, Spread.of(map(float, requests)), Spread.of(seconds))
+            )
     return found
 
 
 def growing(resolutions: list[Resolution]) -> list[str]:
-    """Name the cases in which a fuller book cost more requests."""
+    """Name the cases in which a fuller book cost more requests although it must not."""
     cases: dict[str, list[Resolution]] = {}
     for resolution in resolutions:
-        cases.setdefault(resolution.case, []).append(resolution)
+        if resolution.is_claimed:
+            cases.setdefault(resolution.case, []).append(resolution)
     return [
         case
         for case, found in cases.items()
@@ -71,14 +100,14 @@ def growing(resolutions: list[Resolution]) -> list[str]:
     ]
 
 
-async def _lose_one(journal: Path, case: str, size: int) -> tuple[int, float]:
+async def _lose_one(journal: Path, case: Case, size: int) -> tuple[int, float]:
     async with (
         Simulator(seed=size) as broker,
         KiwoomClient(credentials(), environment=broker.environment, journal=journal, timing=TIMING) as client,
     ):
-        await _fill_book(broker, client, size, is_open=case == CASES[2])
+        await _fill_book(broker, client, size, case)
         asked, began = _queries(broker), time.monotonic()
-        if case == "accepted":
+        if case.is_accepted:
             broker.set_faults([Fault(FaultKind.DROP_AFTER_ACCEPTANCE)])
             order = await client.stock.buy(SYMBOL, QUANTITY, price=PRICE, deadline=_DEADLINE)
             if order.resolved_by != "ledger" or order.broker_order_id != broker.orders[-1].broker_order_id:
@@ -88,12 +117,15 @@ async def _lose_one(journal: Path, case: str, size: int) -> tuple[int, float]:
         return _queries(broker) - asked, time.monotonic() - began
 
 
-async def _fill_book(broker: Simulator, client: KiwoomClient, size: int, *, is_open: bool) -> None:
-    # Ours stand among the others, the last of them at the end: a bot that trades knows a recent order number.
-    for number in range(_OWN):
-        for _ in range((size - _OWN) // _OWN):
-            broker.place_foreign(symbol=_FOREIGN_SYMBOL, side="buy", quantity=1, price=100_000 if is_open else None)
-        await client.stock.buy(SYMBOL, 1, price=PRICE + 100 * number)
+async def _fill_book(broker: Simulator, client: KiwoomClient, size: int, case: Case) -> None:
+    price = 100_000 if case.is_open else None
+    for number in range(size - case.own):
+        broker.place_foreign(symbol=_FOREIGN_SYMBOL, side="buy", quantity=1, price=price)
+        if case.own and number % ((size - case.own) // case.own) == 0 and len(broker.orders) < case.own - 1:
+            await client.stock.buy(SYMBOL, 1, price=PRICE + 100 * (len(broker.orders) + 1))
+    # A bot that trades knows a recent order number.
+    if case.own:
+        await client.stock.buy(_NEWEST_SYMBOL, 1, price=50_000)
     if len(broker.all_orders) != size:
         raise RuntimeError(f"{len(broker.all_orders)} orders on the book, not {size}")
 
