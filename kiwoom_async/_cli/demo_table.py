@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
+from shutil import get_terminal_size
 from typing import Any, Final, TextIO
 
 from attrs import define
@@ -37,12 +38,13 @@ class ProgressLine:
             self.end()
             self._label, self._next = progress.label, 0.0
         line = (
-            f"{progress.label:<12} {progress.seconds:5.1f} s  {progress.phase:<12} asked {progress.asked:>4}  "
-            f"answered {progress.answered:>4}  on the book {progress.on_the_book:>4}  faults {progress.faults:>4}  "
-            f"kills {progress.kills:>2}"
+            f"{progress.label:<12} {progress.seconds:5.1f} s  asked {progress.asked:>4}  "
+            f"answered {progress.answered:>4}  faults {progress.faults:>4}  kills {progress.kills:>2}  "
+            f"on the book {progress.on_the_book:>4}  {progress.phase}"
         )
         if self.stream.isatty():
-            self.stream.write(f"\r{line}\x1b[K")
+            width = get_terminal_size().columns - 1
+            self.stream.write(f"\r{line[:width]:<{width}}")
             self._is_dirty = True
         elif progress.seconds >= self._next:
             self._next = progress.seconds + _PLAIN_INTERVAL

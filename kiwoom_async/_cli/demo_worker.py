@@ -255,7 +255,7 @@ async def work(assignment: Assignment) -> None:
 
 
 def _asked_before(assignment: Assignment, plan: tuple[tuple[Chain, ...], ...]) -> dict[str, tuple[Step, Step | None]]:
-    """List what dead processes have asked for: all of it gets an answer, also where the strategy goes another way now."""
+    """List what dead processes have asked for: it gets an answer, also where the strategy goes another way now."""
     reader = AnswerReader(assignment.answers)
     asked = {entry.client_order_id for entry in reader.read() if isinstance(entry, Ask)}
     return {
