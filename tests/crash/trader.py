@@ -140,7 +140,7 @@ async def answer(key: str, call: Awaitable[Order]) -> dict[str, Any]:
 async def place_witnesses(client: KiwoomClient) -> None:
     """Place other orders, which show by themselves how fresh the ledger is."""
     for number in range(1, 1000):
-        await client.stock.sell(SYMBOL, number, price=PRICE, client_order_id=f"witness-{os.getpid()}-{number}")
+        await client.stock.sell(SYMBOL, number, price=PRICE + 1000, client_order_id=f"witness-{os.getpid()}-{number}")
         await asyncio.sleep(0.05)
 
 

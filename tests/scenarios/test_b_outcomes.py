@@ -25,7 +25,17 @@ from kiwoom_async import (
 )
 from kiwoom_async._domain.states import Delivery
 from kiwoom_async.simulator import Fault, FaultKind, Simulator
-from tests.scenarios.trading import CREDENTIALS, QUICK, SYMBOL, TIMING, broker_of, client_of, on_book, orders_received
+from tests.scenarios.trading import (
+    CREDENTIALS,
+    QUICK,
+    SYMBOL,
+    TIMING,
+    broker_of,
+    client_of,
+    gateway_of,
+    on_book,
+    orders_received,
+)
 
 KEY = "one"
 
@@ -274,8 +284,9 @@ async def test_pool_timeout_is_not_sent(tmp_path: Path) -> None:
         for filler in fillers:
             filler.setblocking(False)
             filler.connect_ex(silent.getsockname())
-        client._gateway._session._base_url = url
-        client._gateway._session._urls.clear()
+        session = gateway_of(client)._session
+        session._base_url = url
+        session._urls.clear()
         try:
             with pytest.raises(NotSent):
                 await buy(client)

@@ -25,6 +25,7 @@ from tests.scenarios.trading import (
     broker_of,
     client_of,
     eventually,
+    gateway_of,
     landed,
     on_book,
     orders_received,
@@ -148,13 +149,14 @@ async def test_cancel_before_dispatch_never_sends(tmp_path: Path, monkeypatch: p
     """Cancelled while it waits for its slot, an order leaves nothing: no row, no request."""
     async with broker_of() as broker, client_of(broker, tmp_path) as client:
         gate = asyncio.Event()
-        make_ready = client._gateway.make_ready
+        gateway = gateway_of(client)
+        make_ready = gateway.make_ready
 
         async def wait_first(*arguments: Any) -> Any:
             await gate.wait()
             return await make_ready(*arguments)
 
-        monkeypatch.setattr(client._gateway, "make_ready", wait_first)
+        monkeypatch.setattr(gateway, "make_ready", wait_first)
         task = asyncio.create_task(buy(client))
         await turns(10)
         task.cancel()

@@ -14,6 +14,7 @@ from kiwoom_async import Credentials, KiwoomClient, Timing
 from kiwoom_async._ambient import SystemAmbient
 from kiwoom_async._domain.ambient import Checkpoint
 from kiwoom_async._domain.settings import KST
+from kiwoom_async._transport.gateway import Gateway
 from kiwoom_async.simulator import BookOrder, Fault, FaultKind, ReceivedRequest, Simulator
 
 CREDENTIALS: Final = Credentials(app_key="key", secret_key="secret")
@@ -142,3 +143,8 @@ async def resolved(client: KiwoomClient, *, within: float = 10) -> None:
 async def landed(client: KiwoomClient, client_order_id: str) -> None:
     """Wait until the library works on an id no more; the callers may have gone long before."""
     await eventually(lambda: client_order_id not in client._dispatcher._flights)
+
+
+def gateway_of(client: KiwoomClient) -> Gateway:
+    """Give the gateway that orders go through."""
+    return client._dispatcher._sender._gateway
