@@ -230,8 +230,7 @@ def decode_open_orders(api_id: str, desk: Desk, body: Mapping[str, Any]) -> tupl
                 side=_parse_side(api_id, row.io_tp_nm),
                 quantity=row.ord_qty,
                 price=row.ord_uv or None,
-                # The gold views leave the remainder empty at times [O, example]: compute it.
-                leaves_quantity=row.ord_remnq or row.ord_qty - row.cntr_qty - (row.cnfm_qty or 0),
+                leaves_quantity=row.ord_remnq or _compute_leaves(api_id, row),
                 filled_quantity=row.cntr_qty,
                 original=row.orig_ord_no,
             )
@@ -251,6 +250,14 @@ def decode_open_orders(api_id: str, desk: Desk, body: Mapping[str, Any]) -> tupl
         )
         for row in _structure_rows(api_id, body, "oso", _StockOpenRow)
     )
+
+
+def _compute_leaves(api_id: str, row: _GoldOpenRow) -> int:
+    # The gold views leave the remainder empty at times [O, example].
+    leaves = row.ord_qty - row.cntr_qty - (row.cnfm_qty or 0)
+    if leaves < 0:
+        raise QueryFailed(api_id, f"order {row.ord_no} has more filled and confirmed than its {row.ord_qty}")
+    return leaves
 
 
 _ROUTES: Final = {"KRX": Route.KRX, "NXT": Route.NXT, "SOR": Route.SOR}
