@@ -165,7 +165,7 @@ class OrderDesk:
         Source: kt10002, kt50002.
         """
         original = self._original(order, symbol, route)
-        if original.target is not None:
+        if original.number is None:
             raise ValidationError(
                 "order",
                 order,
@@ -279,8 +279,9 @@ class OrderDesk:
                 order.client_order_id,
                 f"an order of today ({today}); this number was valid on {order.day}",
             )
-        target = order.client_order_id if order.broker_order_id is None else None
-        return _Original(self._desk, order.symbol, order.side, order.route, order.broker_order_id, target)
+        return _Original(
+            self._desk, order.symbol, order.side, order.route, order.broker_order_id, order.client_order_id
+        )
 
     def _call(
         self,

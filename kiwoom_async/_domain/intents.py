@@ -16,7 +16,7 @@ from kiwoom_async._domain.settings import Environment, Timing
 from kiwoom_async._domain.states import Delivery
 from kiwoom_async._domain.vocabulary import Action, Desk, OrderType, ResolvedBy, Route, Side
 
-FINGERPRINT_FIELDS: Final = (
+_PLAIN_FIELDS: Final = (
     "desk",
     "action",
     "symbol",
@@ -26,8 +26,6 @@ FINGERPRINT_FIELDS: Final = (
     "order_type",
     "route",
     "stop_price",
-    "original",
-    "target",
 )
 
 
@@ -40,8 +38,8 @@ class OrderRequest:
         quantity: Shares (grams for gold); None means all that is left (modify and cancel only).
         price: KRW; None for types that take no price.
         route: None for gold, which has one venue.
-        original: Number of the order to modify or cancel, valid on `original_day`.
-        target: Client order id of an order to cancel whose number is not known yet. The request waits for it.
+        original: Broker's number of the order to modify or cancel; None while it is not known.
+        target: Client order id of that order, if it is one of ours.
     """
 
     desk: Desk
@@ -59,7 +57,13 @@ class OrderRequest:
     @property
     def fingerprint(self) -> str:
         """Name the class of requests that the broker's book cannot tell apart."""
-        return "|".join("" if value is None else str(value) for value in map(self.__getattribute__, FINGERPRINT_FIELDS))
+        values = [*(getattr(self, name) for name in _PLAIN_FIELDS), self.original or self.target]
+        return "|".join("" if value is None else str(value) for value in values)
+
+    @property
+    def is_obligation(self) -> bool:
+        """Tell whether this waits for the number of the order it names."""
+        return self.action is not Action.NEW and self.original is None
 
     @property
     def is_repeatable(self) -> bool:
@@ -68,13 +72,17 @@ class OrderRequest:
 
     def aimed_at(self, original: str) -> OrderRequest:
         """Give the request that names the number its target turned out to have."""
-        return evolve(self, original=original, target=None)
+        return evolve(self, original=original)
 
     def differences(self, other: OrderRequest) -> dict[str, tuple[object, object]]:
-        """List the fields in which two requests differ, as (this, other)."""
+        """List the fields in which two requests differ, as (this, other).
+
+        An order of ours is the same by its own id, whether its number was known at that time or not.
+        """
+        named_by = "target" if self.target is not None and other.target is not None else "original"
         return {
             name: (getattr(self, name), getattr(other, name))
-            for name in FINGERPRINT_FIELDS
+            for name in (*_PLAIN_FIELDS, named_by)
             if getattr(self, name) != getattr(other, name)
         }
 

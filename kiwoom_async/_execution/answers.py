@@ -52,21 +52,18 @@ def answer_of(record: OrderRecord) -> Order | KiwoomError | None:
 
     The same record gives the same answer for ever, in every process.
     """
-    on_the_book = [attempt for attempt in record.attempts if attempt.state in ON_THE_BOOK]
-    if on_the_book:
-        # Of a cancel that was sent twice one send has the number; the other may be known by its effect alone.
-        named = [attempt for attempt in on_the_book if attempt.broker_order_id is not None]
-        return describe(record, (named or on_the_book)[0])
-    decisive = record.decisive
-    if decisive.state not in _ERRORS:
+    speaking = record.speaking
+    if speaking.state in ON_THE_BOOK:
+        return describe(record, speaking)
+    if speaking.state not in _ERRORS:
         return None
-    answer: Order | KiwoomError = _ERRORS[decisive.state](record, decisive)
+    answer: Order | KiwoomError = _ERRORS[speaking.state](record, speaking)
     return answer
 
 
 def describe(record: OrderRecord, attempt: Attempt | None = None) -> Order:
     """Describe an order as the journal knows it, acknowledged or not."""
-    attempt = record.decisive if attempt is None else attempt
+    attempt = record.speaking if attempt is None else attempt
     claim = next((claim for claim in record.claims if claim.attempt == attempt.number), None)
     request = attempt.request
     filled = claim.filled_quantity if claim else 0
@@ -95,7 +92,7 @@ def describe(record: OrderRecord, attempt: Attempt | None = None) -> Order:
 
 
 def _status(record: OrderRecord, attempt: Attempt, claim: Claim | None) -> OrderStatus | None:
-    if attempt == record.decisive and "original_status" in record.evidence:
+    if attempt == record.speaking and "original_status" in record.evidence:
         return OrderStatus(record.evidence["original_status"])
     if attempt.state not in ON_THE_BOOK:
         return None

@@ -13,13 +13,11 @@ from enum import StrEnum, unique
 from typing import Final
 
 import anyio
-from attrs import evolve
 
-from kiwoom_async._domain.ambient import Checkpoint, korean_day
+from kiwoom_async._domain.ambient import Checkpoint
 from kiwoom_async._domain.intents import Attempt, Intent, OrderRequest
 from kiwoom_async._domain.orders import Order
 from kiwoom_async._domain.states import Delivery, Event
-from kiwoom_async._domain.vocabulary import Action
 from kiwoom_async._execution.answers import answer_of, unknown_error
 from kiwoom_async._execution.flights import MAY_BE_CALLED_OFF, Flight, Stage
 from kiwoom_async._execution.sender import Collaborators, Ready, Replacement, Sender
@@ -91,8 +89,6 @@ class Dispatcher:
         Raises:
             KiwoomError: One of the order errors; see `errors`.
         """
-        if intent.request.action is Action.CANCEL and not is_fresh and not self._is_closing:
-            intent = await self._as_first_asked(intent)
         seconds = self._timing.default_deadline if deadline is None else deadline
         flight = self._board(intent, is_fresh=is_fresh, seconds=seconds)
         flight.passengers += 1
@@ -108,23 +104,6 @@ class Dispatcher:
         if isinstance(flight.answer, KiwoomError):
             raise flight.answer
         return flight.answer
-
-    async def _as_first_asked(self, intent: Intent) -> Intent:
-        """Give a cancel the name that its target had when it was first asked for.
-
-        An order that was unknown then has a number now, and a bot that runs again takes that from the journal. It is
-        the same cancel.
-        """
-        flight = self._flights.get(intent.client_order_id)
-        record = None if flight is not None else await self._journal.find(intent.client_order_id)
-        first = flight.intent if flight is not None else record.intent if record is not None else intent
-        asked, then = intent.request, first.request
-        if then.target is None or asked.original is None:
-            return intent
-        claim = await self._journal.claim_of(asked.desk, korean_day(self._ambient.now()), asked.original)
-        if claim is None or claim.client_order_id != then.target:
-            return intent
-        return evolve(intent, request=evolve(asked, original=None, target=then.target))
 
     def _board(self, intent: Intent, *, is_fresh: bool, seconds: float) -> Flight:
         if self._is_closing:
@@ -268,8 +247,8 @@ class Dispatcher:
             if record.decisive.state not in _MAY_BE_SENT:
                 return await self._settle(flight, record)
         request = intent.request
-        if request.target is not None:
-            aimed = await self._await_target(flight, request.target)
+        if request.is_obligation:
+            aimed = await self._await_target(flight)
             if not isinstance(aimed, OrderRequest):
                 return aimed
             request = aimed
@@ -299,9 +278,11 @@ class Dispatcher:
         _LOG.info("order %s waits for its twin %s", client_order_id, twin.client_order_id)
         await self._settlements.wait(twin.client_order_id)
 
-    async def _await_target(self, flight: Flight, target: str) -> OrderRequest | Order | KiwoomError:
+    async def _await_target(self, flight: Flight) -> OrderRequest | Order | KiwoomError:
         """Keep a cancel of an unknown order, durably, until that order is found."""
         intent = flight.intent
+        target = intent.request.target
+        assert target is not None, "the desk names an order by its number or by its id"  # noqa: S101
         known = await self._journal.prepare(intent, self._sender.plan_obligation(intent))
         attempt = known.attempt if isinstance(known, Dispatched) else known.record.last
         flight.last, flight.is_ours = attempt, True

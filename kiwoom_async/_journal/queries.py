@@ -43,12 +43,17 @@ def read_record(connection: apsw.Connection, client_order_id: str) -> OrderRecor
             (client_order_id,),
         )
     )
+    answered_by = connection.execute(
+        "SELECT attempt FROM history WHERE client_order_id = ? "
+        "AND event IN ('acknowledged', 'reappeared', 'duplicated') ORDER BY sequence LIMIT 1",
+        (client_order_id,),
+    ).get
     evidence = connection.execute(
         "SELECT evidence FROM history WHERE client_order_id = ? AND attempt = ? AND event <> 'noted' "
         "ORDER BY sequence DESC LIMIT 1",
-        (client_order_id, decisive_attempt(attempts).number),
+        (client_order_id, answered_by or decisive_attempt(attempts).number),
     ).get
-    return OrderRecord(read_intent(row), attempts, claims, json.loads(evidence) if evidence else {})
+    return OrderRecord(read_intent(row), attempts, claims, json.loads(evidence) if evidence else {}, answered_by)
 
 
 def read_open(connection: apsw.Connection, account: str) -> tuple[Attempt, ...]:

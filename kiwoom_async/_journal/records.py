@@ -102,7 +102,8 @@ class OrderRecord:
     Attributes:
         attempts: Oldest first; at least one.
         claims: The numbers the broker gave, usually one.
-        evidence: What led the decisive attempt to the state it is in: Kiwoom's code and text of a refusal, the proof
+        answered_by: Number of the attempt that was the first to be known on the book. None where none is.
+        evidence: What led the speaking attempt to the state it is in: Kiwoom's code and text of a refusal, the proof
             of an absence.
     """
 
@@ -110,6 +111,13 @@ class OrderRecord:
     attempts: tuple[Attempt, ...]
     claims: tuple[Claim, ...]
     evidence: Mapping[str, Any]
+    answered_by: int | None = None
+
+    @property
+    def speaking(self) -> Attempt:
+        """Give the attempt that the answer rests on: what happens to others later does not change it."""
+        first = (attempt for attempt in self.attempts if attempt.number == self.answered_by)
+        return next(first, self.decisive)
 
     @property
     def last(self) -> Attempt:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from kiwoom_async import ClientOrderIdConflict, OutcomeUnknown
+from kiwoom_async import ClientOrderIdConflict, Order, OutcomeUnknown
 from kiwoom_async._domain.states import Delivery
 from kiwoom_async._domain.vocabulary import ResolvedBy
 from kiwoom_async._execution.answers import answer_of
@@ -42,10 +42,14 @@ async def test_cancel_of_an_unknown_order_is_the_same_cancel_once_the_number_is_
     assert len(orders_received(broker, "cancel")) == len(on_book(broker, "cancel")) == 1
 
 
-def test_the_send_that_has_the_number_answers_for_a_cancel_that_was_sent_twice() -> None:
-    """The first send may turn out done by its effect after the second was answered; the answer must not change."""
+@pytest.mark.parametrize(("answered_by", "number"), [(1, None), (2, "0000007")])
+def test_the_send_that_was_known_first_answers_for_a_cancel_that_was_sent_twice(
+    answered_by: int, number: str | None
+) -> None:
+    """Whichever send was known first has given the answer; what is learnt of the other must not change it."""
     by_effect = evolve(obligation(), request=CANCEL, state=Delivery.ACKNOWLEDGED, resolved_by=ResolvedBy.LEDGER)
     by_number = evolve(by_effect, number=2, broker_order_id="0000007", resolved_by=ResolvedBy.RESPONSE)
-    record = OrderRecord(intent("cancel-1", CANCEL), (by_effect, by_number), (), {})
+    record = OrderRecord(intent("cancel-1", CANCEL), (by_effect, by_number), (), {}, answered_by)
     answer = answer_of(record)
-    assert getattr(answer, "broker_order_id", None) == "0000007"
+    assert isinstance(answer, Order)
+    assert answer.broker_order_id == number

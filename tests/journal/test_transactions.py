@@ -116,7 +116,6 @@ DIFFERENT = [
     {"stop_price": 1},
     {"desk": Desk.CREDIT},
     {"action": Action.MODIFY, "original": "0000001"},
-    {"target": "order-0"},
 ]
 
 
@@ -128,6 +127,18 @@ async def test_same_key_another_request_is_a_conflict(journal: Journal, changes:
         await journal.dispatch(plan(request=evolve(BUY, **changes)))
     assert set(caught.value.differences) == set(changes)
     assert await state_of(journal) == (Delivery.DISPATCHED,)
+
+
+async def test_cancel_of_our_order_is_named_by_its_id(journal: Journal) -> None:
+    """A cancel stays the same when its target has got a number since; of another target it is another cancel."""
+    waiting = evolve(CANCEL, original=None, target="order-1")
+    known = evolve(CANCEL, original="0000101", target="order-1")
+    await dispatched(journal, "cancel-1", request=known)
+    assert isinstance(await journal.dispatch(plan("cancel-1", request=known)), Known)
+    assert waiting.differences(known) == {}
+    with pytest.raises(ClientOrderIdConflict) as caught:
+        await journal.dispatch(plan("cancel-1", request=evolve(known, target="order-2")))
+    assert set(caught.value.differences) == {"target"}
 
 
 async def test_same_key_of_another_account_is_a_conflict(journal: Journal) -> None:
