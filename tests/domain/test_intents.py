@@ -1,0 +1,150 @@
+"""Requests in one normal form, and the times an attempt can have an effect in."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import pytest
+from attrs import evolve
+from attrs.exceptions import FrozenInstanceError
+
+from kiwoom_async._domain.intents import Attempt, OrderRequest
+from kiwoom_async._domain.settings import KST, Environment, Timing
+from kiwoom_async._domain.states import Delivery
+from kiwoom_async._domain.vocabulary import Action, Desk, OrderType, Route, Side
+
+NOON = datetime(2026, 11, 2, 12, 0, 0, 700_000, tzinfo=KST)
+DAY, NEXT = date(2026, 11, 2), date(2026, 11, 3)
+TIMING = Timing(acceptance_bound=10.0, clock_skew=5.0)
+BUY = OrderRequest(Desk.STOCK, Action.NEW, "005930", Side.BUY, 10, 70_000, OrderType.LIMIT, Route.KRX)
+ATTEMPT = Attempt("order-1", 2, "key-a", BUY, Delivery.UNKNOWN, DAY, 0, "runner", "boot", NOON, 100.0, 105.0)
+
+OTHER: dict[str, Any] = {
+    "desk": Desk.CREDIT,
+    "action": Action.CANCEL,
+    "symbol": "000660",
+    "side": Side.SELL,
+    "quantity": 11,
+    "price": 70_100,
+    "order_type": OrderType.LIMIT_IOC,
+    "route": Route.SOR,
+    "stop_price": 1,
+    "original": "0000101",
+}
+
+
+@pytest.mark.parametrize("name", OTHER)
+def test_every_field_is_part_of_a_request(name: str) -> None:
+    """Two requests that differ in one field are another class, and the difference is named."""
+    other = evolve(BUY, **{name: OTHER[name]})
+    assert other.fingerprint != BUY.fingerprint
+    assert BUY.differences(other) == {name: (getattr(BUY, name), OTHER[name])}
+
+
+def test_no_field_is_forgotten() -> None:
+    """A field that is added is compared."""
+    assert {*OTHER, "target"} == {name for name in BUY.__slots__ if not name.startswith("__")}  # type: ignore[attr-defined]
+
+
+def test_same_request_is_the_same() -> None:
+    """Equal requests have one fingerprint and no differences."""
+    again = evolve(BUY)
+    assert again.fingerprint == BUY.fingerprint
+    assert BUY.differences(again) == {}
+
+
+def test_no_price_is_not_zero() -> None:
+    """Neighbouring fields cannot be taken for each other."""
+    market = evolve(BUY, price=None, order_type=OrderType.MARKET)
+    assert evolve(market, quantity=None, price=10).fingerprint != market.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("request_", "is_repeatable"),
+    [
+        (BUY, False),
+        (evolve(BUY, quantity=None), False),
+        (evolve(BUY, action=Action.MODIFY, quantity=None), False),
+        (evolve(BUY, action=Action.CANCEL, quantity=3), False),
+        (evolve(BUY, action=Action.CANCEL, quantity=None), True),
+    ],
+)
+def test_only_a_full_cancel_is_repeatable(request_: OrderRequest, is_repeatable: bool) -> None:
+    """Twice is the same as once for a cancel of all that is left, and for nothing else."""
+    assert request_.is_repeatable is is_repeatable
+
+
+def test_obligation_is_aimed_at_a_number() -> None:
+    """The request that goes on the wire names the number, and is otherwise what was decided."""
+    waiting = evolve(BUY, action=Action.CANCEL, quantity=None, target="order-0")
+    aimed = waiting.aimed_at("0000101")
+    assert aimed.original == "0000101"
+    assert evolve(aimed, original=None, target="order-0") == waiting
+
+
+def test_request_for_an_order_of_ours_is_the_same_before_and_after_its_number() -> None:
+    """An obligation repeated once the number is known is the same request; one for another order is not."""
+    waiting = evolve(BUY, action=Action.CANCEL, quantity=None, target="order-0")
+    other = evolve(waiting, target="order-1")
+    assert waiting.differences(waiting.aimed_at("0000101")) == {}
+    assert waiting.aimed_at("0000101").differences(waiting) == {}
+    assert waiting.differences(other) == {"target": ("order-0", "order-1")}
+    assert waiting.fingerprint != other.fingerprint
+    assert waiting.is_obligation
+    assert not waiting.aimed_at("0000101").is_obligation
+    assert not BUY.is_obligation
+
+
+def test_records_are_frozen() -> None:
+    """Nobody changes a request after it was decided."""
+    with pytest.raises(FrozenInstanceError):
+        BUY.quantity = 11  # type: ignore[misc]
+    with pytest.raises(FrozenInstanceError):
+        ATTEMPT.state = Delivery.NOT_SENT  # type: ignore[misc]
+
+
+def test_attempt_has_a_key() -> None:
+    """Id and number."""
+    assert ATTEMPT.key == "order-1#2"
+
+
+def test_attempt_is_dead_after_the_acceptance_bound() -> None:
+    """Never while the sender may write; at once where Kiwoom itself answered; else after the bound."""
+    assert ATTEMPT.dead_after(TIMING) is None
+    assert evolve(ATTEMPT, is_answered=True).dead_after(TIMING) is None
+    ended = evolve(ATTEMPT, ended=103.0, ended_at=NOON + timedelta(seconds=3))
+    assert ended.dead_after(TIMING) == 113.0
+    assert evolve(ended, is_answered=True).dead_after(TIMING) == 103.0
+
+
+def test_acceptance_window_allows_for_both_clocks() -> None:
+    """From the second of the dispatch to the bound after the end, widened by the skew; open while it is not ended."""
+    earliest = datetime(2026, 11, 2, 11, 59, 55, tzinfo=KST)
+    assert ATTEMPT.acceptance_window(TIMING) == (earliest, None)
+    ended = evolve(ATTEMPT, ended=103.0, ended_at=NOON + timedelta(seconds=3))
+    assert ended.acceptance_window(TIMING) == (earliest, NOON + timedelta(seconds=3 + 10 + 1 + 5))
+
+
+@pytest.mark.parametrize(
+    ("moment", "seconds", "environment", "days"),
+    [
+        ((12, 0, 0), 3, Environment.LIVE, (DAY,)),
+        ((7, 0, 0), 3, Environment.LIVE, (DAY,)),
+        ((6, 59, 59), 3, Environment.LIVE, (DAY, NEXT)),
+        ((19, 59, 59), 3, Environment.LIVE, (DAY,)),
+        ((20, 0, 0), 3, Environment.LIVE, (DAY, NEXT)),
+        ((21, 0, 0), None, Environment.MOCK, (DAY, NEXT)),
+        ((21, 0, 0), 3, Environment(rest_url="http://127.0.0.1:9000"), (DAY,)),
+        ((23, 59, 50), 3, Environment(rest_url="http://127.0.0.1:9000"), (DAY, NEXT)),
+        ((0, 0, 3), 3, Environment(rest_url="http://127.0.0.1:9000"), (date(2026, 11, 1), DAY)),
+    ],
+)
+def test_days_whose_ledger_may_list_it(
+    moment: tuple[int, int, int], seconds: int | None, environment: Environment, days: tuple[date, ...]
+) -> None:
+    """Its own day, the other side of midnight, and the next day where the market was closed."""
+    sent = datetime(2026, 11, 2, *moment, tzinfo=KST)
+    ended_at = None if seconds is None else sent + timedelta(seconds=seconds)
+    attempt = evolve(ATTEMPT, dispatched_at=sent, ended=None if seconds is None else 103.0, ended_at=ended_at)
+    assert attempt.days(TIMING, environment) == days
