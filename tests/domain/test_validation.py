@@ -138,7 +138,7 @@ def test_choice_by_member_or_text() -> None:
     """A member, or its text, and nothing else."""
     assert choose("side", Side, Side.BUY) is Side.BUY
     assert choose("side", Side, "buy") is Side.BUY
-    for wrong in ("BUY", "", None, 1, [1], {}):
+    for wrong in ("BUY", "", None, 1, [1], {"buy": 1}):
         refuse(partial(choose, "side", Side, wrong), "side", "'buy', 'sell'")
 
 
