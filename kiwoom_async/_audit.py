@@ -183,9 +183,10 @@ class Audit:
         """Count the ids whose last answer is this."""
         return sum(answer.verdict is verdict for answer in self.last.values())
 
-    def resolved_by(self, evidence: str) -> int:
+    def resolved_by(self, evidence: str | None) -> int:
         """Count the accepted ids whose answer rests on this."""
-        return sum(answer.resolved_by == evidence for answer in self.last.values())
+        accepted = (answer for answer in self.last.values() if answer.verdict is Verdict.ACCEPTED)
+        return sum(answer.resolved_by == evidence for answer in accepted)
 
     @property
     def is_clean(self) -> bool:

@@ -101,6 +101,7 @@ class Result:
         queries: Questions to the broker's lists, page by page.
     """
 
+    is_naive: bool
     audit: Audit
     seconds: float
     kills: int
@@ -280,6 +281,7 @@ class Trial:
         requests = Counter(request.api_id for request in self._broker.requests)
         injected = self._broker.faults_injected
         return Result(
+            is_naive=self.is_naive,
             audit=audit,
             seconds=self._clock.monotonic() - self._began,
             kills=self.kills,
