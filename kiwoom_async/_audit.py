@@ -6,7 +6,7 @@ contradicts the promises. Whoever wants to prove the client, or another one, fil
 | | what must hold | harm if it does not |
 |---|---|---|
 | I1 | at most one order on the book per client order id, however often it was sent | doubled |
-| I2 | an accepted answer names an order of that id on the book, the same in every field; one number, one id | lost, wrong |
+| I2 | an accepted answer names an order of that id on the book, with its fields; one number, one id | lost, wrong |
 | I3 | an id whose answer says "not there" (refused, not accepted, not sent, failed) is not on it | lost |
 | I4 | no order of somebody else was claimed or canceled | wrong |
 | I5 | one id has one answer. "Not sent" may be followed by another one, "unknown" is none | wrong |
