@@ -8,16 +8,18 @@ place through which every request must pass to get a connection, so the guard an
 from __future__ import annotations
 
 import ssl
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from functools import lru_cache
 from types import TracebackType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import aiohttp
 import httpx
 from aiohttp.http import HttpProcessingError
 
 from kiwoom_async._transport.mark import GUARD, MARK, DeliveryMark, Guard
+from kiwoom_async._wire.exchange import Answer
 
 if TYPE_CHECKING:
     from aiohttp.client_reqrep import ClientRequest
@@ -65,12 +67,12 @@ def counterpart(kind: type[BaseException]) -> type[httpx.RequestError]:
     return next((ours for theirs, ours in _ERRORS if issubclass(kind, theirs)), httpx.NetworkError)
 
 
-def translate(error: Exception, request: httpx.Request) -> httpx.RequestError:
+def translate(error: Exception, request: httpx.Request | None = None) -> httpx.RequestError:
     """Turn what aiohttp or the operating system raised into httpx's exception.
 
     Args:
         error: A `ClientError`, an `HttpProcessingError` or an `OSError`.
-        request: The request it happened to.
+        request: The request it happened to, if it is at hand.
 
     Returns:
         The exception to raise; its text holds nothing the server sent, which could be a token.
@@ -79,6 +81,9 @@ def translate(error: Exception, request: httpx.Request) -> httpx.RequestError:
     if isinstance(error, OSError):
         text = f"{text}: {error}"
     return counterpart(type(error))(text, request=request)
+
+
+_RawHeaders: TypeAlias = tuple[tuple[bytes, bytes], ...]
 
 
 class _Passage:
@@ -186,23 +191,74 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             if self._is_closed:
                 raise httpx.ConnectError("the transport is closed", request=request)
             raise httpx.UnsupportedProtocol(f"only POST is sent, not {request.method}", request=request)
-        session = self._session or self._open()
         timeout = request.extensions.get("timeout") or {}
-        passage = _PASSAGE.set(_Passage(mark, request.extensions.get(GUARD)))
+        content = await request.aread()
+        try:
+            status, headers, content = await self._send(
+                str(request.url),
+                _headers_to_send(request),
+                content,
+                _Passage(mark, request.extensions.get(GUARD)),
+                _client_timeout(timeout.get("connect"), timeout.get("read")),
+            )
+        except httpx.RequestError as error:
+            error.request = request
+            raise
+        return httpx.Response(status, headers=headers, content=content, request=request)
+
+    async def post(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        content: bytes,
+        *,
+        mark: DeliveryMark,
+        guard: Guard | None,
+        connect_timeout: float,
+        read_timeout: float,
+    ) -> Answer:
+        """Do the same as `handle_async_request` without httpx's objects.
+
+        They cost about a tenth of an order's processor time (source: `benchmarks`, 32 in flight).
+
+        Raises:
+            httpx.RequestError: There is no whole answer.
+            SendAborted: The guard refused; nothing was written.
+
+        Delivery: See `mark`.
+
+        Cancellation: The connection is closed; the mark says whether it had been handed the request.
+        """
+        if self._is_closed:
+            mark.keep()
+            raise httpx.ConnectError("the transport is closed")
+        status, raw, received = await self._send(
+            url, headers, content, _Passage(mark, guard), _client_timeout(connect_timeout, read_timeout)
+        )
+        read = _read_headers(raw)
+        if "content-encoding" in read:
+            received = httpx.Response(status, headers=raw, content=received).content
+        return Answer(status, read, received)
+
+    async def _send(
+        self,
+        url: str,
+        headers: Mapping[str, str] | Sequence[tuple[str, str]],
+        content: bytes,
+        passage: _Passage,
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's
+    ) -> tuple[int, _RawHeaders, bytes]:
+        session = self._session or self._open()
+        previous = _PASSAGE.set(passage)
         try:
             async with session.post(
-                str(request.url),
-                data=await request.aread(),
-                headers=_headers_to_send(request),
-                allow_redirects=False,
-                timeout=_client_timeout(timeout.get("connect"), timeout.get("read")),
+                url, data=content, headers=headers, allow_redirects=False, timeout=timeout
             ) as answer:
-                content = await answer.read()
+                return answer.status, answer.raw_headers, await answer.read()
         except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
-            raise translate(error, request) from error
+            raise translate(error) from error
         finally:
-            _PASSAGE.reset(passage)
-        return httpx.Response(answer.status, headers=answer.raw_headers, content=content, request=request)
+            _PASSAGE.reset(previous)
 
     def _open(self) -> aiohttp.ClientSession:
         self._session = aiohttp.ClientSession(
@@ -241,3 +297,14 @@ def _headers_to_send(request: httpx.Request) -> list[tuple[str, str]]:
     return [
         (name, value) for name, value in request.headers.items() if name not in {"content-length", "transfer-encoding"}
     ]
+
+
+def _read_headers(raw: _RawHeaders) -> dict[str, str]:
+    read: dict[str, str] = {}
+    try:
+        for name, value in raw:
+            key, text = name.decode("ascii").lower(), value.decode("ascii")
+            read[key] = f"{read[key]}, {text}" if key in read else text
+    except UnicodeDecodeError:
+        return dict(httpx.Headers(raw).items())
+    return read

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import anyio
 import httpx
@@ -53,6 +53,15 @@ def _refusal(guard: Guard, mark: DeliveryMark) -> Breakdown | None:
             return Breakdown(BreakdownKind.ABORTED, error.reason, handed_over=False)
         return _breakdown(error, mark)
     return None
+
+
+async def _exchange(work: Coroutine[Any, Any, Answer], mark: DeliveryMark) -> Exchange:
+    try:
+        return await work
+    except SendAborted as refusal:
+        return Breakdown(BreakdownKind.ABORTED, refusal.reason, handed_over=mark.may_have_left)
+    except Exception as error:  # noqa: BLE001 - an injected transport may raise anything
+        return _breakdown(error, mark)
 
 
 class RestSession:
@@ -124,24 +133,29 @@ class RestSession:
         sent.
         """
         mark = DeliveryMark() if mark is None else mark
-        request = httpx.Request(
-            "POST",
-            self._url(path),
-            headers={**_BASE_HEADERS, **headers},
-            content=content,
-            extensions={
-                MARK: mark,
-                GUARD: guard if self._knows_guard else None,
-                "timeout": {
-                    "connect": connect_timeout,
-                    "pool": connect_timeout,
-                    "write": response_timeout,
-                    "read": response_timeout,
-                },
-            },
-        )
         if guard is not None and not self._knows_guard and (refused := _refusal(guard, mark)) is not None:
             return refused
+        to_send = {**_BASE_HEADERS, **headers}
+        if isinstance(self._transport, AiohttpTransport):
+            work = self._transport.post(
+                self._base_url + path,
+                to_send,
+                content,
+                mark=mark,
+                guard=guard,
+                connect_timeout=connect_timeout,
+                read_timeout=response_timeout,
+            )
+        else:
+            seconds = {
+                "connect": connect_timeout,
+                "pool": connect_timeout,
+                "write": response_timeout,
+                "read": response_timeout,
+            }
+            extensions = {MARK: mark, GUARD: guard if self._knows_guard else None, "timeout": seconds}
+            url = self._url(path)
+            work = self._ask(httpx.Request("POST", url, headers=to_send, content=content, extensions=extensions))
         # Transports bound single phases at best; the scope bounds the whole, also where one ignores its
         # timeouts. One without a mark does not tell when the answer's time begins.
         patience = connect_timeout if self._knows_guard else connect_timeout + response_timeout
@@ -152,7 +166,7 @@ class RestSession:
                 scope.deadline = anyio.current_time() + response_timeout
 
             mark.on_handed_over = start_response_time
-            outcome = await self._exchange(request, mark)
+            outcome = await _exchange(work, mark)
         if outcome is None:
             waited_for = "answer" if mark.may_have_left else "connection"
             waited = response_timeout if mark.handed_over else patience
@@ -160,19 +174,14 @@ class RestSession:
             return Breakdown(BreakdownKind.TIMEOUT, detail, handed_over=mark.may_have_left)
         return outcome
 
-    async def _exchange(self, request: httpx.Request, mark: DeliveryMark) -> Exchange:
+    async def _ask(self, request: httpx.Request) -> Answer:
+        response = await self._transport.handle_async_request(request)
         try:
-            response = await self._transport.handle_async_request(request)
-            try:
-                content = await response.aread()
-            except BaseException:
-                with anyio.move_on_after(_CLOSE_GRACE, shield=True):
-                    await response.aclose()
-                raise
-        except SendAborted as refusal:
-            return Breakdown(BreakdownKind.ABORTED, refusal.reason, handed_over=mark.may_have_left)
-        except Exception as error:  # noqa: BLE001 - an injected transport may raise anything
-            return _breakdown(error, mark)
+            content = await response.aread()
+        except BaseException:
+            with anyio.move_on_after(_CLOSE_GRACE, shield=True):
+                await response.aclose()
+            raise
         return Answer(response.status_code, dict(response.headers.items()), content)
 
     def _url(self, path: str) -> httpx.URL:

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import pytest
 
 from kiwoom_async._transport.aiohttp_transport import AiohttpTransport
@@ -443,3 +444,12 @@ async def test_http2_goaway_is_unknown_unless_stream_id_proves_unprocessed() -> 
         assert not broken(await send(session)).handed_over
     assert b"\x08http/1.1" in hello
     assert b"\x02h2" not in hello
+
+
+@pytest.mark.parametrize("note", [b"plain", "한글".encode(), b"\xff"])
+async def test_headers_of_an_answer_read_as_httpx_reads_them(note: bytes) -> None:
+    """Doubled names and bytes beyond ASCII mean the same with our transport and with an injected one."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nNote: " + note + b"\r\nTwice: a\r\nTWICE: b\r\n\r\n{}"
+    async with CountingServer(answering(head)) as server, RestSession(server.url) as session:
+        read = answered(await send(session)).headers
+    assert dict(read) == dict(httpx.Headers([(b"content-length", b"2"), (b"note", note), (b"twice", b"a, b")]).items())
