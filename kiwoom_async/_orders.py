@@ -50,7 +50,9 @@ class Orders:
         """
         found = []
         today = korean_day(self._ambient.now())
-        for desk in (Desk.STOCK,):
+        # Gold is asked for only where it is traded: other accounts are refused the query.
+        has_gold = bool(await self._journal.claims(Desk.GOLD, today, 0))
+        for desk in (Desk.STOCK, Desk.GOLD) if has_gold else (Desk.STOCK,):
             for row in await self._reader.fetch_open_orders(desk):
                 claim = await self._journal.claim_of(desk, today, row.broker_order_id)
                 record = None if claim is None else await self._journal.find(claim.client_order_id)

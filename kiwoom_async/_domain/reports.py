@@ -68,7 +68,11 @@ class LedgerOrder:
 
 @frozen
 class OpenOrder:
-    """One row of the open orders (미체결)."""
+    """One row of the open orders (미체결).
+
+    Attributes:
+        account_digest: Names the account the row shows, without its number; None where the view does not show it.
+    """
 
     desk: Desk
     broker_order_id: str
@@ -79,7 +83,7 @@ class OpenOrder:
     leaves_quantity: int
     filled_quantity: int
     original: str | None
-    account_number_digest: str | None = None
+    account_digest: str | None = None
 
 
 @frozen

@@ -26,6 +26,7 @@ class LedgerReader:
         self._gateway = gateway
         self._ambient = ambient
         self._timing = timing
+        self._account: str | None = None
         self.queries = 0
 
     async def fetch_snapshot(self, desk: Desk, day: date, since: int, *, symbol: str = "") -> Snapshot:
@@ -86,15 +87,21 @@ class LedgerReader:
         """Read the orders still in the book, complete.
 
         Raises:
-            QueryFailed: A page failed.
+            QueryFailed: A page failed, or shows another account.
         """
         call = open_orders_call(desk, korean_day(self._ambient.now()))
         found: dict[str, OpenOrder] = {}
         async for page in self._gateway.fetch_pages(call):
             self.queries += 1
             for row in decode_open_orders(call.api_id, desk, page.body):
+                self._require_same_account(call, row)
                 found[row.broker_order_id] = row
         return tuple(found.values())
+
+    def _require_same_account(self, call: Call, row: OpenOrder) -> None:
+        self._account = self._account or row.account_digest
+        if row.account_digest not in {None, self._account}:
+            raise QueryFailed(call.api_id, "it shows orders of another account than before")
 
 
 class _LedgerMoved(QueryFailed):

@@ -220,9 +220,16 @@ class Sender:
         self._ambient.reached(Checkpoint.AFTER_RESPONSE_BEFORE_RESULT_COMMIT)
         outcome = classify(exchange, ready.call.api_id)
         finding = self.stamp(finding_of(outcome))
-        if came_too_late(attempt, outcome) and (status := await self._look_up(attempt)) is not None:
+        if came_too_late(attempt, outcome) and (status := await self._find_status(attempt)) is not None:
             finding = evolve(finding, evidence={**finding.evidence, "original_status": status.value})
         return outcome, finding
+
+    async def _find_status(self, attempt: Attempt) -> OrderStatus | None:
+        """Look what left nothing to cancel, for as long as the ledger may still show the time before (A5)."""
+        until = self._ambient.monotonic() + self._timing.visibility_bound
+        while (status := await self._look_up(attempt)) is None and self._ambient.monotonic() < until:
+            await anyio.sleep(self._timing.reconcile_interval)
+        return status
 
     def _interrupted(self, mark: DeliveryMark) -> Finding:
         if mark.may_have_left:

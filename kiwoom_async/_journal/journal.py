@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import date
@@ -67,6 +68,8 @@ class Journal:
         self._busy_timeout = busy_timeout
         self._access = access or Access()
         self._lock = FileLock(self._lock_path(self.runner), mode=0o600, thread_local=False)
+        # A task that is canceled while a thread opens the file closes it in another thread.
+        self._door = threading.Lock()
         self._writer: CommittingWorker | None = None
         self._reader: Worker | None = None
 
@@ -77,7 +80,12 @@ class Journal:
             JournalError: The file cannot be used; the text says what to do.
             ConfigurationError: The path is no place for a journal.
         """
-        await anyio.to_thread.run_sync(self._open)
+        try:
+            await anyio.to_thread.run_sync(self._open)
+        except BaseException:
+            # Canceled while the thread opened it: what is open by then would stay open.
+            await self.__aexit__()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -86,6 +94,10 @@ class Journal:
             await anyio.to_thread.run_sync(self._close)
 
     def _open(self) -> None:
+        with self._door:
+            self._open_file()
+
+    def _open_file(self) -> None:
         prepare_file(self.path)
         writer = open_writer(self.path, busy_timeout=self._busy_timeout, access=self._access)
         try:
@@ -108,6 +120,10 @@ class Journal:
         self._reader = Worker("kiwoom-journal-reader", reader, self.path)
 
     def _close(self) -> None:
+        with self._door:
+            self._close_file()
+
+    def _close_file(self) -> None:
         if self._reader is not None:
             self._reader.close()
         if self._writer is not None:

@@ -6,6 +6,7 @@ field and the text.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, time
@@ -30,6 +31,9 @@ Symbol = NewType("Symbol", str)
 """A code without the one-letter prefix some views put before it."""
 Clock = NewType("Clock", time)
 """`HH:mm:ss` or `HHmmss`, Korean time."""
+
+AccountDigest = NewType("AccountDigest", str)
+"""An account number, made unreadable as soon as it is read."""
 
 _Row = TypeVar("_Row")
 
@@ -68,6 +72,7 @@ class _StockOpenRow:
     oso_qty: Padded
     cntr_qty: OptionalPadded | None = None
     orig_ord_no: Number | None = None
+    acnt_no: AccountDigest | None = None
 
 
 @frozen
@@ -134,6 +139,11 @@ def _parse_text(text: object) -> str:
     return text.strip()
 
 
+def _digest(value: object) -> str | None:
+    # Whatever it is made of: it is only compared, and may be in no error text.
+    return None if value in ("", None) else hashlib.sha256(str(value).encode()).hexdigest()[:16]
+
+
 def _make_converter() -> cattrs.Converter:
     converter = cattrs.Converter(detailed_validation=True)
     hooks: dict[Any, Callable[[Any, Any], Any]] = {
@@ -143,6 +153,7 @@ def _make_converter() -> cattrs.Converter:
         Number | None: lambda text, _: _parse_number(text),
         Symbol: lambda text, _: parse_symbol(text),
         Clock | None: lambda text, _: _parse_clock(text),
+        AccountDigest | None: lambda text, _: _digest(text),
         str: lambda text, _: _parse_text(text),
     }
     for kind, hook in hooks.items():
@@ -247,6 +258,7 @@ def decode_open_orders(api_id: str, desk: Desk, body: Mapping[str, Any]) -> tupl
             leaves_quantity=row.oso_qty,
             filled_quantity=row.cntr_qty or 0,
             original=row.orig_ord_no,
+            account_digest=row.acnt_no,
         )
         for row in _structure_rows(api_id, body, "oso", _StockOpenRow)
     )

@@ -16,7 +16,8 @@ from kiwoom_async._wire.answers import Reading, read_answer
 from kiwoom_async._wire.codes import CodeMeaning
 from kiwoom_async._wire.exchange import Breakdown, Exchange
 
-_ORDER_NUMBER: Final = re.compile(r"[0-9]{1,10}")
+_ORDER_NUMBER: Final = re.compile(r"[0-9]{1,7}")
+"""Seven digits [O]; the journal and the ledger compare numbers as texts of that length."""
 _QUANTITY: Final = re.compile(r"[0-9]{1,12}")
 
 
