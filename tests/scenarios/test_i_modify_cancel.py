@@ -164,10 +164,11 @@ async def test_two_modifies_at_once_only_one_takes_effect(tmp_path: Path) -> Non
         assert book_row(broker, taken[0].broker_order_id).leaves_quantity == 10
 
 
+@pytest.mark.parametrize("ledger_lag", [0.0, 0.15])
 @pytest.mark.parametrize("is_ambiguous", [False, True])
-async def test_cancel_races_fill_not_error(tmp_path: Path, *, is_ambiguous: bool) -> None:
+async def test_cancel_races_fill_not_error(tmp_path: Path, ledger_lag: float, *, is_ambiguous: bool) -> None:
     """A cancel that comes after the last fill gives the FILLED order, always, also where its answer was lost."""
-    async with broker_of() as broker:
+    async with broker_of(ledger_lag=ledger_lag) as broker:
         async with client_of(broker, tmp_path) as client:
             order = await place(client)
             assert order.broker_order_id is not None
