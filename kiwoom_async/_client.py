@@ -32,7 +32,7 @@ from kiwoom_async._transport.gateway import Gateway
 from kiwoom_async._transport.limiter import Limiter
 from kiwoom_async._transport.session import RestSession
 from kiwoom_async._transport.tokens import TokenKeeper
-from kiwoom_async.errors import ConfigurationError
+from kiwoom_async.errors import ConfigurationError, ValidationError
 
 
 class KiwoomClient:
@@ -172,7 +172,11 @@ class KiwoomClient:
         self.credit = ClosedDesk("credit")  # type: ignore[assignment]
         self.orders = Orders(self._journal, reader, self._reconciler, settlements, self._ambient)
 
-    async def _place(self, intent: Intent, deadline: float | None, is_fresh: bool) -> Order:
+    async def _place(
+        self, intent: Intent, deadline: float | None, is_fresh: bool, objection: ValidationError | None
+    ) -> Order:
+        if objection is not None and await self._journal.find(intent.client_order_id) is None:
+            raise objection
         return await self._dispatcher.place(intent, deadline=deadline, is_fresh=is_fresh)
 
     async def __aexit__(

@@ -28,7 +28,7 @@ from kiwoom_async._domain.vocabulary import Action, Desk, OrderType, Route, Side
 from kiwoom_async._order_call import OrderCall
 from kiwoom_async.errors import ConfigurationError, ValidationError
 
-Place: TypeAlias = Callable[[Intent, float | None, bool], Coroutine[Any, Any, Order]]
+Place: TypeAlias = Callable[[Intent, float | None, bool, ValidationError | None], Coroutine[Any, Any, Order]]
 
 MAX_ATTEMPTS: Final = 2
 """Sends in all where `resend_within` allows a second one. Source: the promise of the product; see `resend_within`."""
@@ -36,7 +36,12 @@ MAX_ATTEMPTS: Final = 2
 
 @frozen
 class Counter:
-    """What every desk needs of its client."""
+    """What every desk needs of its client.
+
+    Attributes:
+        place: Takes an intent, the deadline, whether its id is new, and an objection to sending it, which does not
+            hold back the stored answer of an earlier call.
+    """
 
     ambient: Ambient
     environment: Environment
@@ -179,7 +184,7 @@ class OrderDesk:
             price=check_count("price", price, unit="KRW"),
             stop_price=None if stop_price is None else check_count("stop_price", stop_price, unit="KRW"),
         )
-        return self._call(request, client_order_id, deadline, resend_within, max_attempts)
+        return self._call(request, client_order_id, deadline, resend_within, max_attempts, original.objection)
 
     def cancel(
         self,
@@ -212,10 +217,11 @@ class OrderDesk:
 
         Source: kt10003, kt50003.
         """
-        request = self._original(order, symbol, route).to_request(
+        original = self._original(order, symbol, route)
+        request = original.to_request(
             Action.CANCEL, quantity=None if quantity is None else check_quantity(self._desk, quantity)
         )
-        return self._call(request, client_order_id, deadline, resend_within, max_attempts)
+        return self._call(request, client_order_id, deadline, resend_within, max_attempts, original.objection)
 
     def _new(
         self,
@@ -273,14 +279,18 @@ class OrderDesk:
                 "order", order.client_order_id, "an order that can be in the book; this one is a cancel"
             )
         today: date = korean_day(self._counter.ambient.now())
+        objection = None
         if order.broker_order_id is not None and order.day != today:
-            raise ValidationError(
-                "order",
-                order.client_order_id,
-                f"an order of today ({today}); this number was valid on {order.day}",
-            )
+            allowed = f"an order of today ({today}); this number was valid on {order.day}"
+            objection = ValidationError("order", order.client_order_id, allowed)
         return _Original(
-            self._desk, order.symbol, order.side, order.route, order.broker_order_id, order.client_order_id
+            self._desk,
+            order.symbol,
+            order.side,
+            order.route,
+            order.broker_order_id,
+            order.client_order_id,
+            objection,
         )
 
     def _call(
@@ -290,6 +300,7 @@ class OrderDesk:
         deadline: float | None,
         resend_within: float | None,
         max_attempts: int,
+        objection: ValidationError | None = None,
     ) -> OrderCall:
         counter = self._counter
         is_fresh = client_order_id is None
@@ -302,7 +313,10 @@ class OrderDesk:
             resend_within=check_seconds("resend_within", resend_within),
             max_attempts=check_attempts(max_attempts),
         )
-        return OrderCall(chosen, counter.place(intent, check_seconds("deadline", deadline), is_fresh))
+        seconds = check_seconds("deadline", deadline)
+        if is_fresh and objection is not None:
+            raise objection
+        return OrderCall(chosen, counter.place(intent, seconds, is_fresh, objection))
 
 
 @frozen
@@ -315,6 +329,7 @@ class _Original:
     route: Route | None
     number: str | None
     target: str | None
+    objection: ValidationError | None = None
 
     def to_request(
         self, action: Action, *, quantity: int | None, price: int | None = None, stop_price: int | None = None
