@@ -184,9 +184,15 @@ class Audit:
         return sum(answer.verdict is verdict for answer in self.last.values())
 
     def resolved_by(self, evidence: str | None) -> int:
-        """Count the accepted ids whose answer rests on this."""
+        """Count the accepted ids with a number on the book whose answer rests on this."""
         accepted = (answer for answer in self.last.values() if answer.verdict is Verdict.ACCEPTED)
-        return sum(answer.resolved_by == evidence for answer in accepted)
+        return sum(answer.resolved_by == evidence for answer in accepted if answer.broker_order_id is not None)
+
+    @property
+    def known_by_effect(self) -> int:
+        """Count the accepted cancels without a number: nothing of their original was left in the book."""
+        accepted = (answer for answer in self.last.values() if answer.verdict is Verdict.ACCEPTED)
+        return sum(answer.broker_order_id is None for answer in accepted)
 
     @property
     def is_clean(self) -> bool:

@@ -83,13 +83,26 @@ class LedgerReader:
         if [row.broker_order_id for row in again] != [row.broker_order_id for row in first_page]:
             raise _LedgerMoved(call.api_id, "the pages moved while they were read")
 
-    async def fetch_open_orders(self, desk: Desk) -> tuple[OpenOrder, ...]:
-        """Read the orders still in the book, complete.
+    async def fetch_highest_number(self, desk: Desk, day: date) -> int:
+        """Read one page of a day's ledger, newest first, and give the highest order number on it; 0 for an empty one.
+
+        Whatever the order of the rows really is, an order that is sent later has a higher number (A8).
+
+        Raises:
+            QueryFailed: The page failed.
+        """
+        call = ledger_call(desk, day, 0, newest_first=True)
+        page = await self._gateway.fetch_page(call)
+        self.queries += 1
+        return max((row.number for row in decode_ledger(call.api_id, desk, day, page.body)), default=0)
+
+    async def fetch_open_orders(self, desk: Desk, symbol: str = "") -> tuple[OpenOrder, ...]:
+        """Read the orders still in the book, complete; of one symbol only, where one is named.
 
         Raises:
             QueryFailed: A page failed, or shows another account.
         """
-        call = open_orders_call(desk, korean_day(self._ambient.now()))
+        call = open_orders_call(desk, korean_day(self._ambient.now()), symbol)
         found: dict[str, OpenOrder] = {}
         async for page in self._gateway.fetch_pages(call):
             self.queries += 1

@@ -52,7 +52,7 @@ class Originals:
         """Read what is left of an order in the book, from the open orders where the ledger does not tell."""
         if row.leaves_quantity is not None:
             return row.leaves_quantity
-        open_orders = await self._reader.fetch_open_orders(row.desk)
+        open_orders = await self._reader.fetch_open_orders(row.desk, row.symbol)
         return next((order.leaves_quantity for order in open_orders if order.broker_order_id == row.broker_order_id), 0)
 
     async def _fetch_chain(self, attempt: Attempt) -> tuple[LedgerOrder, ...]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Final
 
 import anyio
@@ -17,12 +17,14 @@ from kiwoom_async._domain.intents import Attempt
 from kiwoom_async._domain.reconciliation import ReconciliationReport, UnresolvedOrder
 from kiwoom_async._domain.settings import Timing
 from kiwoom_async._domain.states import UNRESOLVED, Delivery, Event
+from kiwoom_async._domain.vocabulary import Desk
 from kiwoom_async._execution.dispatcher import Dispatcher
 from kiwoom_async._execution.ledger_reader import LedgerReader
 from kiwoom_async._execution.resolver import PassFindings, Resolver, of_desk
 from kiwoom_async._execution.settlements import Bell
 from kiwoom_async._journal.journal import Journal
 from kiwoom_async._journal.records import Finding
+from kiwoom_async._journal.transactions import LedgerNews
 from kiwoom_async.errors import KiwoomError, QueryFailed, Refused
 
 _LOG: Final = logging.getLogger("kiwoom_async")
@@ -65,6 +67,7 @@ class Reconciler:
         self._pass = anyio.Lock()
         self._idle_passes = 0
         self._next_watch = 0.0
+        self._marked_day: date | None = None
 
     # ------------------------------------------------------------------ when
 
@@ -90,6 +93,7 @@ class Reconciler:
 
     async def _work(self) -> float:
         await self._journal.adopt_orphans()
+        await self._learn_mark()
         attempts = await self._journal.open_attempts()
         is_watch_due = self._ambient.monotonic() >= self._next_watch
         watched = await self._watched() if is_watch_due else ()
@@ -103,6 +107,21 @@ class Reconciler:
         now = self._ambient.monotonic()
         due = [moment - now for moment in found.next_look if moment > now]
         return max(0.0, min([slow, *due]))
+
+    async def _learn_mark(self) -> None:
+        """Learn a high-water mark once a day, so that no look has to read the whole day."""
+        today = korean_day(self._ambient.now())
+        if today == self._marked_day:
+            return
+        self._marked_day = today  # one try: without a mark looks are longer, and as right
+        try:
+            highest = await self._reader.fetch_highest_number(Desk.STOCK, today)
+        except (QueryFailed, Refused) as error:
+            _LOG.info("no high-water mark for %s: %s", today, error)
+            return
+        await self._journal.note_ledger(
+            LedgerNews(self._journal.account, Desk.STOCK, today, own=(), foreign=(), highest=highest)
+        )
 
     def _needs_work(self, attempt: Attempt) -> bool:
         return (

@@ -208,7 +208,7 @@ class Resolver:
         del rounds[8:-8]
 
     async def _judge_absent(self, matching: Matching, view: BookView, found: PassFindings) -> None:
-        checked: str | None = None
+        flaws: dict[str, str] = {}
         has_shrunk = False
         for attempt in view.attempts:
             if attempt.state not in UNRESOLVED or attempt.key in matching.bindings or attempt.request.is_repeatable:
@@ -224,9 +224,10 @@ class Resolver:
                 continue
             if attempt.key not in matching.absent:
                 continue
-            if checked is None:
-                checked = await self._check_open_orders(view)
-            flaw = checked or await self._originals.find_unexplained_loss(attempt)
+            symbol = attempt.request.symbol
+            if symbol not in flaws:
+                flaws[symbol] = await self._check_open_orders(view, symbol)
+            flaw = flaws[symbol] or await self._originals.find_unexplained_loss(attempt)
             if flaw:
                 found.why[attempt.key] = flaw
                 self._rounds.pop(attempt.key, None)
@@ -247,11 +248,11 @@ class Resolver:
             own_dispatches=view.own_dispatches,
         )
 
-    async def _check_open_orders(self, view: BookView) -> str:
-        """Say what contradicts the ledger's completeness; empty where nothing does."""
+    async def _check_open_orders(self, view: BookView, symbol: str) -> str:
+        """Say what contradicts the ledger's completeness for a symbol; empty where nothing does."""
         if all(snapshot.is_final for snapshot in view.snapshots):
             return ""
-        missing = view.unlisted_open_orders(await self._reader.fetch_open_orders(view.desk))
+        missing = view.unlisted_open_orders(await self._reader.fetch_open_orders(view.desk, symbol))
         return f"open order {missing[0]} is not in the ledger, which is therefore incomplete" if missing else ""
 
     async def _accept_absence(self, attempt: Attempt, proof: AbsenceProof, found: PassFindings) -> None:

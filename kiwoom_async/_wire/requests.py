@@ -98,14 +98,14 @@ def _text(value: int | None) -> str:
     return "" if value is None else str(value)
 
 
-def ledger_call(desk: Desk, day: date, since: int, symbol: str = "") -> Call:
+def ledger_call(desk: Desk, day: date, since: int, symbol: str = "", *, newest_first: bool = False) -> Call:
     """Ask for the day's orders from an order number on: every side and venue, and every symbol unless one is named.
 
     Whether `fr_ord_no` includes the number itself is not known; callers must not need that row.
     """
     body = {
         "ord_dt": f"{day:%Y%m%d}",
-        "qry_tp": "1",
+        "qry_tp": "2" if newest_first else "1",
         "stk_bond_tp": "0",
         "sell_tp": "0",
         "stk_cd": symbol,
@@ -115,8 +115,8 @@ def ledger_call(desk: Desk, day: date, since: int, symbol: str = "") -> Call:
     return Call("kt50031" if desk is Desk.GOLD else "kt00007", ACCOUNT_PATH, body)
 
 
-def open_orders_call(desk: Desk, day: date) -> Call:
-    """Ask for the orders still in the book, whole."""
+def open_orders_call(desk: Desk, day: date, symbol: str = "") -> Call:
+    """Ask for the orders still in the book: every side and venue, and every symbol unless one is named."""
     if desk is Desk.GOLD:
         body = {
             "ord_dt": f"{day:%Y%m%d}",
@@ -124,9 +124,10 @@ def open_orders_call(desk: Desk, day: date) -> Call:
             "mrkt_deal_tp": "5",
             "stk_bond_tp": "0",
             "sell_tp": "0",
-            "stk_cd": "",
+            "stk_cd": symbol,
             "fr_ord_no": "",
             "dmst_stex_tp": "%",
         }
         return Call("kt50075", ACCOUNT_PATH, body)
-    return Call("ka10075", ACCOUNT_PATH, {"all_stk_tp": "0", "trde_tp": "0", "stk_cd": "", "stex_tp": "0"})
+    body = {"all_stk_tp": "1" if symbol else "0", "trde_tp": "0", "stk_cd": symbol, "stex_tp": "0"}
+    return Call("ka10075", ACCOUNT_PATH, body)
