@@ -16,6 +16,7 @@ from collections.abc import Awaitable
 from datetime import timedelta
 from typing import Any, Final
 
+import apsw
 import httpx
 from attrs import asdict, frozen
 
@@ -78,7 +79,14 @@ class Program:
         return json.dumps(asdict(self))
 
     def strike(self) -> None:
-        """Send oneself the signal."""
+        """Send oneself the signal. Who is only stopped must not hold the journal's lock meanwhile."""
+        if self.signal_name == "SIGSTOP":
+            # The event loop stands still here, so the journal's thread runs out of work and lets go of the lock.
+            for _ in range(3):
+                connection = apsw.Connection(self.journal)
+                connection.set_busy_timeout(5000)
+                connection.execute("BEGIN IMMEDIATE; ROLLBACK")
+                connection.close()
         os.kill(os.getpid(), getattr(signal, self.signal_name))
 
 

@@ -353,7 +353,8 @@ async def test_key_survives_pickle_of_exception(tmp_path: Path) -> None:
                 if key == "unsent":
                     await stack.enter_async_context(broker.refusing_connections())
                 try:
-                    await client.stock.buy(SYMBOL, 10, price=70_000, client_order_id=key, deadline=deadline)
+                    quantity = 11 if key == "unsent" else 10
+                    await client.stock.buy(SYMBOL, quantity, price=70_000, client_order_id=key, deadline=deadline)
                 except KiwoomError as error:
                     caught.append(error)
     assert [type(error) for error in caught] == [OrderRefused, OrderNotAccepted, OutcomeUnknown, NotSent]

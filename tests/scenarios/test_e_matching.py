@@ -29,7 +29,7 @@ KEY = "one"
 LOST = Fault(FaultKind.DROP_BEFORE_ACCEPTANCE, api_ids="kt10000")
 DROPPED = Fault(FaultKind.DROP_AFTER_ACCEPTANCE, api_ids="kt10000")
 BLIND = Fault(FaultKind.QUERY_ERROR, times=100_000)
-EVERY_BOUND = 2 * (TIMING.acceptance_bound + 4 * TIMING.visibility_bound)
+EVERY_BOUND = 1.5 * (TIMING.acceptance_bound + 4 * TIMING.visibility_bound)
 
 
 async def buy(client: KiwoomClient, key: str = KEY, **changes: Any) -> Order:

@@ -43,7 +43,7 @@ from tests.scenarios.trading import (
 
 KEY = "one"
 LOST = Fault(FaultKind.DROP_BEFORE_ACCEPTANCE, api_ids="kt10000")
-EVERY_BOUND = 2 * (TIMING.acceptance_bound + 4 * TIMING.visibility_bound)
+EVERY_BOUND = 1.5 * (TIMING.acceptance_bound + 4 * TIMING.visibility_bound)
 CANCELS = ("kt10003", "kt50003")
 
 

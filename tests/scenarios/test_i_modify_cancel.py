@@ -36,7 +36,7 @@ from tests.scenarios.trading import (
 
 MODIFY, CANCEL = "kt10002", "kt10003"
 KEY = "one"
-EVERY_BOUND = 2 * (TIMING.acceptance_bound + 4 * TIMING.visibility_bound)
+EVERY_BOUND = 1.5 * (TIMING.acceptance_bound + 4 * TIMING.visibility_bound)
 BLIND = Fault(FaultKind.QUERY_ERROR, times=100_000)
 
 

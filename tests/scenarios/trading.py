@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -129,8 +130,13 @@ async def eventually(condition: Callable[[], bool], *, within: float = 10) -> No
 
 
 def ledger_queries(broker: Simulator) -> int:
-    """Count the requests for the day's ledger."""
-    return broker.count("kt00007")
+    """Count the looks at the day's ledger on behalf of an order; the first question of the day is none."""
+    return sum(request.api_id == "kt00007" and is_look(request) for request in broker.requests)
+
+
+def is_look(request: ReceivedRequest) -> bool:
+    """Tell whether a question about the ledger is one for whole pages in rising order."""
+    return bool(json.loads(request.body)["qry_tp"] == "1")
 
 
 async def resolved(client: KiwoomClient, *, within: float = 10) -> None:
