@@ -132,6 +132,7 @@ class KiwoomClient:
                     tokens,
                     Limiter(self._limits, self._ambient),
                     self._timing,
+                    self._ambient,
                     idempotency_header=self._idempotency_header,
                 )
             )
@@ -151,7 +152,7 @@ class KiwoomClient:
             together,
             waits_for_twins=self._twins is not TwinPolicy.ALLOW,
             on_unknown=bell.ring,
-            look_up=originals.fetch_status,
+            originals=originals,
         )
         self._dispatcher = Dispatcher(together, sender, twins=self._twins, on_unknown=bell.ring)
         resolver = Resolver(
@@ -186,10 +187,15 @@ class KiwoomClient:
         stack, self._stack = self._stack, None
         if stack is None:
             return
-        await self._dispatcher.drain(self._timing.drain_timeout)
-        _, cancellation = await complete(stack.aclose())
+        _, cancellation = await complete(self._close(stack))
         if cancellation is not None:
             raise cancellation
+
+    async def _close(self, stack: AsyncExitStack) -> None:
+        try:
+            await self._dispatcher.drain(self._timing.drain_timeout)
+        finally:
+            await stack.aclose()
 
     async def reconcile(self) -> ReconciliationReport:
         """Do one full pass now over everything unresolved. The client does the same by itself.

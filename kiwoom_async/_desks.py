@@ -261,6 +261,7 @@ class OrderDesk:
             None,
             check_route(self._desk, route, self._counter.environment),
             number,
+            korean_day(self._counter.ambient.now()),
             None,
         )
 
@@ -274,6 +275,8 @@ class OrderDesk:
                 order.client_order_id,
                 f"an order of the {self._desk.value} desk; this one is {order.desk.value}",
             )
+        if order.account != self._counter.account:
+            raise ValidationError("order", order.client_order_id, "an order of this client's own account")
         if order.action is Action.CANCEL:
             raise ValidationError(
                 "order", order.client_order_id, "an order that can be in the book; this one is a cancel"
@@ -289,6 +292,7 @@ class OrderDesk:
             order.side,
             order.route,
             order.broker_order_id,
+            order.day,
             order.client_order_id,
             objection,
         )
@@ -328,6 +332,7 @@ class _Original:
     side: Side | None
     route: Route | None
     number: str | None
+    day: date | None
     target: str | None
     objection: ValidationError | None = None
 
@@ -344,6 +349,7 @@ class _Original:
             route=self.route,
             stop_price=stop_price,
             original=self.number,
+            original_day=None if self.number is None else self.day,
             target=self.target,
         )
 

@@ -35,12 +35,17 @@ class Orders:
         self._ambient = ambient
 
     async def get(self, client_order_id: str) -> Order | None:
-        """Read an order from the journal; None if the journal has never heard of the id.
+        """Read an order from the journal; None if the journal has never heard of the id on this account.
 
         An order whose outcome is unknown has no `broker_order_id` and no `status`; it can be canceled all the same.
         """
-        record = await self._journal.find(client_order_id)
+        record = await self._find(client_order_id)
         return None if record is None else describe(record)
+
+    async def _find(self, client_order_id: str) -> OrderRecord | None:
+        """Read an order of this account; other accounts' orders in the same file are none of its business."""
+        record = await self._journal.find(client_order_id)
+        return record if record is not None and record.intent.account == self._journal.account else None
 
     async def open(self) -> tuple[Order, ...]:
         """Ask the broker which orders are still in the book, and give those that are ours.
@@ -66,6 +71,8 @@ class Orders:
 
     async def history(self, client_order_id: str) -> tuple[HistoryEntry, ...]:
         """Read everything that happened to an order, with its evidence, oldest first."""
+        if await self._find(client_order_id) is None:
+            return ()
         return await self._journal.history(client_order_id)
 
     async def resolve(
@@ -91,7 +98,7 @@ class Orders:
             )
         if not reason.strip():
             raise ValidationError("reason", reason, "a few words about how you know; they are kept")
-        record = await self._journal.find(client_order_id)
+        record = await self._find(client_order_id)
         attempt = None if record is None else record.decisive
         if attempt is None or attempt.state not in UNRESOLVED:
             raise ValidationError(

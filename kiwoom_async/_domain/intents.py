@@ -39,6 +39,7 @@ class OrderRequest:
         price: KRW; None for types that take no price.
         route: None for gold, which has one venue.
         original: Broker's number of the order to modify or cancel; None while it is not known.
+        original_day: The only day on which that number means that order.
         target: Client order id of that order, if it is one of ours.
     """
 
@@ -53,6 +54,7 @@ class OrderRequest:
     stop_price: int | None = None
     original: str | None = None
     target: str | None = None
+    original_day: date | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -70,9 +72,13 @@ class OrderRequest:
         """Tell whether the broker ends in the same state when it gets this twice: a cancel of all that is left."""
         return self.action is Action.CANCEL and self.quantity is None
 
-    def aimed_at(self, original: str) -> OrderRequest:
-        """Give the request that names the number its target turned out to have."""
-        return evolve(self, original=original)
+    def aimed_at(self, original: str, day: date) -> OrderRequest:
+        """Give the request that names the number its target turned out to have on a day."""
+        return evolve(self, original=original, original_day=day)
+
+    def may_be_sent_on(self, day: date) -> bool:
+        """Tell whether the number this names means the right order: numbers begin anew every day (A8)."""
+        return self.original is None or self.original_day == day
 
     def differences(self, other: OrderRequest) -> dict[str, tuple[object, object]]:
         """List the fields in which two requests differ, as (this, other).
@@ -127,7 +133,7 @@ class Attempt:
         write_until: Monotonic second after which the first byte may not leave any more.
         ended: Monotonic second at which the sender was known to be finished; None while it may still be at work.
         ended_at: The same on the wall clock.
-        is_answered: An intact answer came from Kiwoom, so the request is not on its way any more.
+        is_answered: Kiwoom's gateway turned it away for its rate limit, so the request is not on its way any more.
         broker_order_id: The number, once it is known.
     """
 

@@ -37,6 +37,7 @@ class Order:
         original_broker_order_id: For a modify or cancel: the order it names.
         day: The Korean day the number is valid on.
         delivery: What is known about the delivery of the last send.
+        account: The name the journal has for the account; not its number.
     """
 
     client_order_id: str
@@ -59,3 +60,4 @@ class Order:
     original_broker_order_id: str | None
     day: date
     delivery: Delivery
+    account: str

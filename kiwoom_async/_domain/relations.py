@@ -26,6 +26,12 @@ Source: the official example of TR kt00007 (`comm_ord_tp` "영웅문4"). An orde
 those of kt50030 and kt50031.
 """
 
+REST_CHANNELS: Final = frozenset({"REST API"})
+"""What the channel text of an order over REST is published to be.
+
+Source: the official examples of kt50030 and kt50031; for stocks no live value is known.
+"""
+
 
 @unique
 class Relation(StrEnum):
@@ -58,11 +64,12 @@ class ChannelKnowledge:
             # Where our own acknowledged orders carry such a text, it cannot tell a person's order from ours
             # any more.
             return Relation.POSSIBLE if text in self.own else Relation.NONE
-        if not self.own or text in self.own:
+        if text in self.own or text in REST_CHANNELS:
             return Relation.LIKELY
-        # Only learnt to be different: the broker may spell our channel differently on another route, session
-        # or order type. Excluding the row on that ground could prove a false absence, and the resend would
-        # double the order; so it blocks, and is not claimed.
+        # A branch, a phone, another application, or our own channel under a spelling not seen so far: on another
+        # route, session or order type. Excluding the row on that ground could prove a false absence, and the
+        # resend would double the order; claiming it could cancel a person's order. So it blocks, and is not
+        # claimed, until an acknowledged order of ours has taught the spelling.
         return Relation.POSSIBLE
 
 

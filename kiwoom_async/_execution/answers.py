@@ -86,8 +86,10 @@ def describe(record: OrderRecord, attempt: Attempt | None = None) -> Order:
         desk=request.desk,
         stop_price=request.stop_price,
         original_broker_order_id=request.original,
-        day=attempt.day,
+        # An order sent in the evening can be listed on the next day: that is where its number is valid.
+        day=claim.day if claim else attempt.day,
         delivery=attempt.state,
+        account=record.intent.account,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import date
+from typing import Final
 
 from attrs import evolve, frozen
 
@@ -17,6 +18,9 @@ from kiwoom_async._domain.states import ON_THE_BOOK
 from kiwoom_async._domain.vocabulary import Action, Desk, ResolvedBy
 from kiwoom_async._journal.records import Claim
 
+_DIRECT: Final = frozenset({ResolvedBy.RESPONSE, ResolvedBy.EVENT})
+"""Evidence that names the number itself."""
+
 
 @frozen
 class BookView:
@@ -28,6 +32,7 @@ class BookView:
         attempts: Every unresolved attempt and every one in flight.
         watched: Attempts proven absent, which may still prove us wrong.
         claims: (day, number) of our orders, with their attempts.
+        owed: Client order ids that a durable cancel waits for: which of two twins is on the book matters to it.
         ancestors: Attempt key to the earlier numbers of the chain it modifies or cancels.
     """
 
@@ -37,6 +42,7 @@ class BookView:
     watched: tuple[Attempt, ...]
     claims: Mapping[tuple[date, str], tuple[Claim, Attempt]]
     channels: frozenset[str]
+    owed: frozenset[str]
     ancestors: Mapping[str, frozenset[str]]
     timing: Timing
     environment: Environment
@@ -74,7 +80,7 @@ class BookView:
             claimants,
             rows,
             is_exclusive=self.is_exclusive,
-            channels=ChannelKnowledge(self.channels),
+            channels=ChannelKnowledge(self.channels | self.own_channels),
         )
 
     def _claimant(self, attempt: Attempt) -> Claimant:
@@ -85,6 +91,7 @@ class BookView:
             boot_id=self.boot_id,
             looked=min(snapshot.began for snapshot in self.snapshots),
             final_days=[snapshot.day for snapshot in self.snapshots if snapshot.is_final],
+            obligation="a cancel is owed" if attempt.client_order_id in self.owed else "",
             ancestors=self.ancestors.get(attempt.key, frozenset()),
         )
 
@@ -93,13 +100,24 @@ class BookView:
         return Round(self.boot_id, self.snapshots, tuple(row.broker_order_id for row in candidates))
 
     @property
+    def own_channels(self) -> frozenset[str]:
+        """Give the channel texts of our orders whose number came by an answer or an event.
+
+        A number found by matching teaches nothing: the match may have rested on the text.
+        """
+        return frozenset(
+            row.channel
+            for row in self.own_rows
+            if self.claims[row.day, row.broker_order_id][1].resolved_by in _DIRECT and row.channel
+        )
+
+    @property
     def own_dispatches(self) -> Mapping[tuple[date, str], float]:
         """Give when our acknowledged orders were sent, for those whose number came by an answer or an event."""
-        direct = {ResolvedBy.RESPONSE, ResolvedBy.EVENT}
         return {
             place: attempt.dispatched
             for place, (_, attempt) in self.claims.items()
-            if attempt.boot_id == self.boot_id and attempt.resolved_by in direct
+            if attempt.boot_id == self.boot_id and attempt.resolved_by in _DIRECT
         }
 
     def unlisted_own_orders(self) -> tuple[str, ...]:

@@ -8,13 +8,14 @@ that it reads on, whoever waits.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from enum import StrEnum, unique
+from functools import partial
 from typing import Final
 
 import anyio
 
-from kiwoom_async._domain.ambient import Checkpoint
+from kiwoom_async._domain.ambient import Checkpoint, korean_day
 from kiwoom_async._domain.intents import Attempt, Intent, OrderRequest
 from kiwoom_async._domain.orders import Order
 from kiwoom_async._domain.states import Delivery, Event
@@ -26,12 +27,9 @@ from kiwoom_async._journal.transactions import Dispatched, Known, TwinOpen
 from kiwoom_async._wire.codes import CodeMeaning
 from kiwoom_async._wire.outcomes import Outcome, Refused, Unclear
 from kiwoom_async._wire.requests import order_api_id
-from kiwoom_async.errors import ClientOrderIdConflict, KiwoomError, NotSent, OutcomeUnknown
+from kiwoom_async.errors import ClientOrderIdConflict, JournalError, KiwoomError, NotSent, OutcomeUnknown
 
 _LOG: Final = logging.getLogger("kiwoom_async")
-
-_MAY_BE_SENT: Final = frozenset({Delivery.NOT_SENT, Delivery.PREPARED})
-"""States of an id's decisive attempt in which a caller may send it."""
 
 
 @unique
@@ -70,6 +68,7 @@ class Dispatcher:
         self._twins = twins
         self._on_unknown = on_unknown
         self._flights: dict[str, Flight] = {}
+        self._repeats: set[Flight] = set()
         self._is_closing = False
 
     # ------------------------------------------------------------------ callers
@@ -138,7 +137,7 @@ class Dispatcher:
             if flight.stage in MAY_BE_CALLED_OFF:
                 flight.scope.cancel()
         with anyio.move_on_after(seconds):
-            for flight in tuple(self._flights.values()):
+            for flight in (*self._flights.values(), *self._repeats):
                 await flight.landed.wait()
 
     # ------------------------------------------------------------------ the reconciler
@@ -189,28 +188,27 @@ class Dispatcher:
             return False
         if not isinstance(ready, Ready):
             return False
-        # The reconciler goes on meanwhile; the answer rings for whoever waits.
-        self._tasks.start(self._fly_alone(flight, ready), f"kiwoom order {intent.client_order_id}, again")
+        # The reconciler goes on meanwhile; the answer rings for whoever waits. Their flight has the id, this one none.
+        self._repeats.add(flight)
+        self._tasks.start(
+            self._run(flight, partial(self._fly, flight, ready)), f"kiwoom order {intent.client_order_id}, again"
+        )
         return True
-
-    async def _fly_alone(self, flight: Flight, ready: Ready) -> None:
-        await self._fly(flight, ready)
 
     # ------------------------------------------------------------------ flights
 
     def _take_off(self, flight: Flight) -> None:
         client_order_id = flight.intent.client_order_id
         self._flights[client_order_id] = flight
-        self._tasks.start(self._run(flight), f"kiwoom order {client_order_id}")
+        self._tasks.start(self._run(flight, partial(self._carry, flight)), f"kiwoom order {client_order_id}")
 
-    async def _run(self, flight: Flight) -> None:
+    async def _run(self, flight: Flight, work: Callable[[], Awaitable[Order | KiwoomError | None]]) -> None:
         client_order_id = flight.intent.client_order_id
         try:
             with flight.scope:
-                flight.answer = await self._carry(flight)
+                flight.answer = await work()
         except KiwoomError as error:
-            # An obligation stands until it is carried out; what stopped it this time is no answer.
-            flight.answer = unknown_error(client_order_id, flight.last) if flight.is_ours else error
+            flight.answer = self._stopped_by(flight, error)
         except Exception as error:  # noqa: BLE001 - a fault of ours must reach the caller as what it means for the order
             _LOG.exception("order %s met a fault of the library", client_order_id)
             flight.answer = await self._fault(flight, error)
@@ -218,8 +216,20 @@ class Dispatcher:
             if flight.answer is None:
                 flight.answer = self._called_off(flight)
             flight.landed.set()
+            self._repeats.discard(flight)
             if self._flights.get(client_order_id) is flight:
                 del self._flights[client_order_id]
+
+    def _stopped_by(self, flight: Flight, error: KiwoomError) -> KiwoomError:
+        """Say what an error on the way means for the order."""
+        # An obligation stands until it is carried out; and a journal that fails once the order may have left, or before
+        # it was looked up, does not mean that nothing was sent.
+        is_no_answer = flight.is_ours or (isinstance(error, JournalError) and flight.may_have_left)
+        if not is_no_answer:
+            return error
+        unsure = unknown_error(flight.intent.client_order_id, flight.last)
+        unsure.__cause__ = error
+        return unsure
 
     def _called_off(self, flight: Flight) -> KiwoomError:
         client_order_id = flight.intent.client_order_id
@@ -232,6 +242,7 @@ class Dispatcher:
         reason = f"a fault of the library, {type(error).__name__}"
         if flight.last is not None and flight.last.state is Delivery.DISPATCHED:
             await self._sender.record(flight.last, self._sender.stamp(Finding(Event.LOST, reason=reason)))
+            self._on_unknown()
         unsure = OutcomeUnknown(flight.intent.client_order_id, reason)
         unsure.__cause__ = error
         return unsure
@@ -244,7 +255,7 @@ class Dispatcher:
         if record is not None:
             if differences := record.intent.differences(intent):
                 raise ClientOrderIdConflict(intent.client_order_id, differences)
-            if record.decisive.state not in _MAY_BE_SENT:
+            if not record.may_be_sent:
                 return await self._settle(flight, record)
         request = intent.request
         if request.is_obligation:
@@ -290,9 +301,11 @@ class Dispatcher:
         outcome = await self._settlements.wait(target)
         self._ambient.reached(Checkpoint.BEFORE_OBLIGATION)
         if isinstance(outcome, Order) and outcome.broker_order_id is not None:
-            return intent.request.aimed_at(outcome.broker_order_id)
+            aimed = intent.request.aimed_at(outcome.broker_order_id, outcome.day)
+            if aimed.may_be_sent_on(korean_day(self._ambient.now())):
+                return aimed
         reason = f"its target {target!r} is not on the book, so there is nothing to cancel"
-        if isinstance(outcome, OutcomeUnknown):
+        if isinstance(outcome, Order | OutcomeUnknown):
             reason = f"its target {target!r} was not found before the day was over"
         await self._journal.conclude(attempt, Finding(Event.PROVEN_UNSENT, reason=reason))
         return NotSent(

@@ -8,7 +8,8 @@ from typing import Any, Final
 from kiwoom_async._domain.intents import Attempt
 from kiwoom_async._domain.states import Event
 from kiwoom_async._domain.vocabulary import Action, ResolvedBy
-from kiwoom_async._journal.records import Finding
+from kiwoom_async._journal.records import MAY_BE_SENT_AGAIN, Finding
+from kiwoom_async._wire.codes import CodeMeaning
 from kiwoom_async._wire.outcomes import Accepted, Outcome, Refused, Unclear, Unsent
 
 _NOTHING_LEFT: Final = frozenset({"RC4033", "506550"})
@@ -37,7 +38,13 @@ def _accepted(outcome: Accepted) -> Finding:
 
 
 def _refused(outcome: Refused) -> Finding:
-    evidence = {"code": outcome.code, "message": outcome.message, "meaning": outcome.meaning.value}
+    evidence: dict[str, Any] = {
+        "code": outcome.code,
+        "message": outcome.message,
+        "meaning": outcome.meaning.value,
+    }
+    if outcome.meaning is CodeMeaning.TOKEN_REFUSED:
+        evidence[MAY_BE_SENT_AGAIN] = True
     return Finding(Event.REFUSED, reason=f"refused: {outcome.code}", is_answered=True, evidence=evidence)
 
 

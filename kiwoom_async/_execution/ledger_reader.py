@@ -29,6 +29,11 @@ class LedgerReader:
         self._account: str | None = None
         self.queries = 0
 
+    @property
+    def proven_clock_difference(self) -> float:
+        """Give by how many seconds the broker's clock and ours are proven to differ, at the least."""
+        return self._gateway.clock_watch.proven
+
     async def fetch_snapshot(self, desk: Desk, day: date, since: int, *, symbol: str = "") -> Snapshot:
         """Read a day's ledger after an order number, complete; of one symbol only, where one is named.
 

@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+from enum import StrEnum, unique
+
 from kiwoom_async._domain.intents import Attempt
 from kiwoom_async._domain.reports import LedgerOrder
 from kiwoom_async._domain.vocabulary import Action, OrderStatus
 from kiwoom_async._execution.ledger_reader import LedgerReader
 from kiwoom_async._journal.journal import Journal
-from kiwoom_async.errors import QueryFailed, Refused
+
+
+@unique
+class OriginalState(StrEnum):
+    """What one complete look shows of an order that a cancel names."""
+
+    OPEN = "open"
+    FILLED = "filled"
+    CANCELED = "canceled"
+    UNCLEAR = "unclear"
+    """It is not listed, was modified meanwhile, or the views do not add up."""
+
+    @property
+    def status(self) -> OrderStatus | None:
+        """Give the status of an order of which nothing is left; None for the others."""
+        return {
+            OriginalState.FILLED: OrderStatus.FILLED,
+            OriginalState.CANCELED: OrderStatus.CANCELED,
+        }.get(self)
 
 
 class Originals:
@@ -17,50 +37,69 @@ class Originals:
         self._journal = journal
         self._reader = reader
 
-    async def fetch_status(self, attempt: Attempt) -> OrderStatus | None:
-        """Look up an order that a cancel names: FILLED or CANCELED, or None while it is open or cannot be told."""
-        original = attempt.request.original
-        if original is None:
-            return None
-        try:
-            rows = await self._fetch_chain(attempt)
-            row = next((row for row in rows if row.broker_order_id == original), None)
-            is_modified = any(row.original == original and row.action is Action.MODIFY for row in rows)
-            if row is None or is_modified or await self._fetch_leaves(row):
-                return None
-        except (QueryFailed, Refused):
-            return None
-        return OrderStatus.FILLED if row.filled_quantity >= row.quantity else OrderStatus.CANCELED
+    async def fetch_state(self, attempt: Attempt) -> OriginalState:
+        """Look at the order that a cancel names.
+
+        Raises:
+            QueryFailed: The look was not complete. That says nothing about the order.
+            Refused: The broker did not let us look.
+        """
+        rows = await self._fetch_chain(attempt)
+        original = _find_original(attempt, rows)
+        if original is None or any(
+            row.original == original.broker_order_id and row.action is Action.MODIFY for row in rows
+        ):
+            return OriginalState.UNCLEAR
+        leaves = await self._fetch_leaves(original, rows)
+        if leaves is None:
+            return OriginalState.UNCLEAR
+        if leaves:
+            return OriginalState.OPEN
+        is_filled = original.filled_quantity >= original.quantity
+        return OriginalState.FILLED if is_filled else OriginalState.CANCELED
 
     async def find_unexplained_loss(self, attempt: Attempt) -> str:
         """Say what a modify or cancel without a row of its own may have done to its original; empty if nothing.
 
         The mock has been seen to list a cancel only by what it took from the original [M].
+
+        Raises:
+            QueryFailed: The look was not complete.
+            Refused: The broker did not let us look.
         """
         if attempt.request.original is None:
             return ""
         rows = await self._fetch_chain(attempt)
-        original = next((row for row in rows if row.broker_order_id == attempt.request.original), None)
+        original = _find_original(attempt, rows)
         if original is None:
             return "its original is not listed, so nothing shows that it was left alone"
-        explained = sum(row.confirmed_quantity for row in rows if row.original == original.broker_order_id)
-        if original.quantity > original.filled_quantity + await self._fetch_leaves(original) + explained:
+        leaves = await self._fetch_leaves(original, rows)
+        if leaves is None or original.quantity > leaves + _accounted_for(original, rows):
             return "its original lost a quantity that no listed row explains"
         return ""
 
-    async def _fetch_leaves(self, row: LedgerOrder) -> int:
-        """Read what is left of an order in the book, from the open orders where the ledger does not tell."""
-        if row.leaves_quantity is not None:
-            return row.leaves_quantity
-        open_orders = await self._reader.fetch_open_orders(row.desk, row.symbol)
-        return next((order.leaves_quantity for order in open_orders if order.broker_order_id == row.broker_order_id), 0)
+    async def _fetch_leaves(self, original: LedgerOrder, rows: tuple[LedgerOrder, ...]) -> int | None:
+        """Read what is left of an order in the book; None where the views do not tell.
+
+        Where the ledger does not tell (gold), the open orders do, but only of orders they list: one that they do not
+        list may be gone or not be listed yet. It is gone if the ledger accounts for all of it.
+        """
+        if original.leaves_quantity is not None:
+            return original.leaves_quantity
+        for order in await self._reader.fetch_open_orders(original.desk, original.symbol):
+            if order.broker_order_id == original.broker_order_id:
+                return order.leaves_quantity
+        return 0 if _accounted_for(original, rows) >= original.quantity else None
 
     async def _fetch_chain(self, attempt: Attempt) -> tuple[LedgerOrder, ...]:
         """Read the original of a modify or cancel and everything later of its symbol."""
-        original = attempt.request.original
-        assert original is not None, "asked for modifies and cancels only"  # noqa: S101
+        request = attempt.request
+        assert request.original is not None, "asked for modifies and cancels only"  # noqa: S101
         snapshot = await self._reader.fetch_snapshot(
-            attempt.request.desk.ledger, attempt.day, int(original) - 1, symbol=attempt.request.symbol
+            request.desk.ledger,
+            request.original_day or attempt.day,
+            int(request.original) - 1,
+            symbol=request.symbol,
         )
         return snapshot.rows
 
@@ -70,7 +109,19 @@ class Originals:
         number = attempt.request.original
         while number is not None and number not in numbers:
             numbers.append(number)
-            claim = await self._journal.claim_of(attempt.request.desk, attempt.day, number)
+            claim = await self._journal.claim_of(
+                attempt.request.desk, attempt.request.original_day or attempt.day, number
+            )
             record = None if claim is None else await self._journal.find(claim.client_order_id)
-            number = None if record is None else record.decisive.request.original
+            number = None if record is None else record.speaking.request.original
         return frozenset(numbers[1:])
+
+
+def _find_original(attempt: Attempt, rows: tuple[LedgerOrder, ...]) -> LedgerOrder | None:
+    return next((row for row in rows if row.broker_order_id == attempt.request.original), None)
+
+
+def _accounted_for(original: LedgerOrder, rows: tuple[LedgerOrder, ...]) -> int:
+    """Count what was filled, and what listed cancels and modifies have taken."""
+    taken = sum(row.confirmed_quantity for row in rows if row.original == original.broker_order_id)
+    return original.filled_quantity + taken

@@ -29,7 +29,6 @@ from kiwoom_async.errors import KiwoomError, QueryFailed, Refused
 
 _LOG: Final = logging.getLogger("kiwoom_async")
 
-LEASE: Final = "reconciler"
 LEASE_SECONDS: Final = 60.0
 """How long one pass may take before another process may begin one. Source: our choice; a pass is a handful of
 requests, and two passes at once are wasteful but not dangerous."""
@@ -39,6 +38,10 @@ IDLE_INTERVAL: Final = 5.0
 
 SLOWEST: Final = 8
 """Looks that bring nothing new are spaced out, up to this many reconcile intervals. Source: our choice."""
+
+OWN_GRACE: Final = 60.0
+"""The same for a send of this process, which reports its end itself unless it met a fault. Source: our choice, longer
+than the looks that a cancel may still take after its answer."""
 
 OVERDUE_GRACE: Final = 1.0
 """Seconds past its own time limits after which another process's send counts as lost. Source: our choice."""
@@ -65,6 +68,7 @@ class Reconciler:
         self._ambient = ambient
         self._timing = timing
         self._pass = anyio.Lock()
+        self._lease = f"reconciler of {journal.account}"
         self._idle_passes = 0
         self._next_watch = 0.0
         self._marked_day: date | None = None
@@ -103,7 +107,7 @@ class Reconciler:
         if found is None:
             return self._timing.reconcile_interval
         self._idle_passes = 0 if found.resolved else self._idle_passes + 1
-        slow = self._timing.reconcile_interval * min(2.0 ** (self._idle_passes - 1), SLOWEST)
+        slow = self._timing.reconcile_interval * min(2.0 ** min(self._idle_passes - 1, 10), SLOWEST)
         now = self._ambient.monotonic()
         due = [moment - now for moment in found.next_look if moment > now]
         return max(0.0, min([slow, *due]))
@@ -131,11 +135,11 @@ class Reconciler:
         )
 
     def _is_overdue(self, attempt: Attempt) -> bool:
-        # Only another process's: a send of our own always reports its end.
-        limit = attempt.write_until + self._timing.response_timeout + OVERDUE_GRACE
+        is_ours = attempt.runner == self._journal.runner
+        grace = OWN_GRACE if is_ours else OVERDUE_GRACE
+        limit = attempt.write_until + self._timing.response_timeout + grace
         return (
             attempt.state is Delivery.DISPATCHED
-            and attempt.runner != self._journal.runner
             and attempt.boot_id == self._ambient.boot_id
             and self._ambient.monotonic() > limit
         )
@@ -164,13 +168,13 @@ class Reconciler:
     async def _take_turn(self) -> PassFindings | None:
         """Do one pass, if no other process is at it."""
         async with self._pass:
-            if await self._journal.take_lease(LEASE, LEASE_SECONDS) is None:
+            if await self._journal.take_lease(self._lease, LEASE_SECONDS) is None:
                 return None
             try:
                 return await self._do_pass()
             finally:
                 with anyio.CancelScope(shield=True):
-                    await self._journal.release_lease(LEASE)
+                    await self._journal.release_lease(self._lease)
 
     async def _report(self, found: PassFindings, queries: int) -> ReconciliationReport:
         return ReconciliationReport(

@@ -11,7 +11,7 @@ from datetime import date
 from typing import Any, Final
 
 import anyio.to_thread
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from kiwoom_async._domain.absence import AbsenceProof, Missing, NotYet, Round, prove_absence
 from kiwoom_async._domain.ambient import Ambient, Checkpoint, korean_day
@@ -21,16 +21,16 @@ from kiwoom_async._domain.reconciliation import ForeignOrder
 from kiwoom_async._domain.reports import LedgerOrder, Snapshot
 from kiwoom_async._domain.settings import Environment, Timing
 from kiwoom_async._domain.states import UNRESOLVED, Delivery, Event
-from kiwoom_async._domain.vocabulary import Desk, ResolvedBy
+from kiwoom_async._domain.vocabulary import Desk, OrderStatus, ResolvedBy
 from kiwoom_async._execution.book_view import BookView
 from kiwoom_async._execution.dispatcher import Dispatcher
 from kiwoom_async._execution.ledger_reader import LedgerReader
-from kiwoom_async._execution.originals import Originals
+from kiwoom_async._execution.originals import Originals, OriginalState
 from kiwoom_async._execution.settlements import Settlements
 from kiwoom_async._journal.journal import Journal
 from kiwoom_async._journal.records import Finding, to_plain
 from kiwoom_async._journal.transactions import LedgerNews
-from kiwoom_async.errors import QueryFailed
+from kiwoom_async.errors import QueryFailed, Refused
 
 _LOG: Final = logging.getLogger("kiwoom_async")
 
@@ -85,10 +85,16 @@ class Resolver:
         self._dispatcher = dispatcher
         self._settlements = settlements
         self._ambient = ambient
-        self._timing = rules.timing
+        self._rules = rules
         self._environment = rules.environment
         self._is_exclusive = rules.is_exclusive
         self._rounds: dict[str, list[Round]] = {}
+
+    @property
+    def _timing(self) -> Timing:
+        """Give the bounds, with the clocks as far apart as the broker's answers have proven them to be (A11)."""
+        timing = self._rules.timing
+        return evolve(timing, clock_skew=timing.clock_skew + self._reader.proven_clock_difference)
 
     def forget_settled(self, wanted: Iterable[Attempt]) -> None:
         """Drop the looks that were taken for attempts no longer open."""
@@ -121,12 +127,15 @@ class Resolver:
         if missing := view.unlisted_own_orders():
             found.alarms.append(f"the ledger does not list our order {missing[0]}; nothing is concluded from it")
             raise QueryFailed("ledger", f"it does not list our order {missing[0]}: it is stale or incomplete")
+        difference = self._reader.proven_clock_difference
+        if difference > self._rules.timing.clock_skew:
+            found.alarms.append(f"our clock is off the broker's by {difference:.0f} s or more: set the clock")
         matching = await self._match(view)
         found.alarms += [f"{alarm.kind.value}: {len(alarm.orders)} orders" for alarm in matching.alarms]
         await self._bind(matching, view, found)
         await self._note_candidates(matching, view)
-        await self._repeat_cancels(matching, view, found)
-        await self._judge_absent(matching, view, found)
+        dealt_with = await self._settle_cancels(matching, view, found)
+        await self._judge_absent(matching, view, found, dealt_with)
         await self._revive(matching, view, found)
         await self._note_ledger(matching, view, found)
 
@@ -160,6 +169,11 @@ class Resolver:
             watched=tuple(watched),
             claims=claims,
             channels=await self._journal.channels(desk),
+            owed=frozenset(
+                attempt.request.target
+                for attempt in attempts
+                if attempt.state is Delivery.PREPARED and attempt.request.target is not None
+            ),
             ancestors={attempt.key: await self._originals.read_ancestors(attempt) for attempt in sent},
             timing=self._timing,
             environment=self._environment,
@@ -207,11 +221,13 @@ class Resolver:
         # The first looks after the bounds and the latest ones are all a proof needs.
         del rounds[8:-8]
 
-    async def _judge_absent(self, matching: Matching, view: BookView, found: PassFindings) -> None:
+    async def _judge_absent(
+        self, matching: Matching, view: BookView, found: PassFindings, dealt_with: frozenset[str]
+    ) -> None:
         flaws: dict[str, str] = {}
         has_shrunk = False
         for attempt in view.attempts:
-            if attempt.state not in UNRESOLVED or attempt.key in matching.bindings or attempt.request.is_repeatable:
+            if attempt.state not in UNRESOLVED or attempt.key in {*matching.bindings, *dealt_with}:
                 continue
             if attempt.key not in matching.candidates:
                 self._remember(attempt, view.look())
@@ -304,26 +320,35 @@ class Resolver:
                 row.broker_order_id,
             )
 
-    async def _repeat_cancels(self, matching: Matching, view: BookView, found: PassFindings) -> None:
-        """Settle full cancels by what is left of their originals, and send them again while something is."""
+    async def _settle_cancels(self, matching: Matching, view: BookView, found: PassFindings) -> frozenset[str]:
+        """Settle full cancels by what is left of their originals, and send them again while something is.
+
+        Returns:
+            Keys of the attempts that need no further judgment in this look.
+        """
+        dealt_with = set()
         for attempt in view.attempts:
             if attempt.state not in UNRESOLVED or not attempt.request.is_repeatable or attempt.key in matching.bindings:
                 continue
-            status = await self._originals.fetch_status(attempt)
-            if status is not None:
-                finding = Finding(
-                    Event.ACKNOWLEDGED,
-                    reason="nothing of its original is left in the book",
-                    resolved_by=ResolvedBy.LEDGER,
-                    evidence={"original_status": status.value},
-                )
-                await self._conclude(attempt, finding, found)
+            try:
+                state = await self._originals.fetch_state(attempt)
+            except (QueryFailed, Refused) as error:
+                # A failed look says nothing of the original, least of all that it is open.
+                found.why[attempt.key] = f"the look at its original failed: {error}"
+                dealt_with.add(attempt.key)
                 continue
-            record = await self._journal.find(attempt.client_order_id)
-            if record is None or record.decisive.key != attempt.key or len(record.attempts) >= MOST_CANCELS:
-                continue
-            if attempt.ended is not None:
-                await self._dispatcher.repeat(record.intent, attempt)
+            if state.status is not None:
+                await self._conclude(attempt, _effect_finding(state.status), found)
+                dealt_with.add(attempt.key)
+            elif state is OriginalState.OPEN and await self._repeat(attempt):
+                dealt_with.add(attempt.key)
+        return frozenset(dealt_with)
+
+    async def _repeat(self, attempt: Attempt) -> bool:
+        record = await self._journal.find(attempt.client_order_id)
+        if record is None or record.decisive.key != attempt.key or len(record.attempts) >= MOST_CANCELS:
+            return False
+        return attempt.ended is not None and await self._dispatcher.repeat(record.intent, attempt)
 
     async def _note_ledger(self, matching: Matching, view: BookView, found: PassFindings) -> None:
         found.foreign += [ForeignOrder.of(row) for row in matching.foreign]
@@ -336,6 +361,7 @@ class Resolver:
                     own=tuple(row for row in view.own_rows if row.day == snapshot.day),
                     foreign=tuple(row for row in matching.foreign if row.day == snapshot.day),
                     highest=max((row.number for row in snapshot.rows), default=0),
+                    channels=view.own_channels,
                 )
             )
 
@@ -356,6 +382,15 @@ def _claim_finding(row: LedgerOrder, event: Event) -> Finding:
         resolved_by=ResolvedBy.LEDGER,
         evidence={"row": seen},
         row=row,
+    )
+
+
+def _effect_finding(status: OrderStatus) -> Finding:
+    return Finding(
+        Event.ACKNOWLEDGED,
+        reason="nothing of its original is left in the book",
+        resolved_by=ResolvedBy.LEDGER,
+        evidence={"original_status": status.value},
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ from kiwoom_async._domain.states import ON_THE_BOOK, Delivery, Event
 from kiwoom_async._domain.vocabulary import OrderStatus
 from kiwoom_async._execution.findings import came_too_late, finding_of
 from kiwoom_async._execution.flights import Flight, Stage
+from kiwoom_async._execution.originals import Originals
 from kiwoom_async._execution.settlements import Settlements
 from kiwoom_async._execution.tasks import OwnTasks, complete
 from kiwoom_async._journal.journal import Journal
@@ -28,7 +29,7 @@ from kiwoom_async._transport.mark import DeliveryMark, SendAborted
 from kiwoom_async._transport.tokens import Token
 from kiwoom_async._wire.outcomes import Outcome, classify
 from kiwoom_async._wire.requests import Call, encode_order
-from kiwoom_async.errors import JournalError
+from kiwoom_async.errors import JournalError, NotSent, QueryFailed, Refused
 
 _LOG: Final = logging.getLogger("kiwoom_async")
 
@@ -70,7 +71,7 @@ class Sender:
         together: Journal, gateway, clock and the others.
         waits_for_twins: An identical order of unknown outcome forbids a new one.
         on_unknown: Called when there is something to resolve.
-        look_up: Fetches the state of the original order of a cancel that came too late; None if it cannot tell.
+        originals: Looks at the original order of a cancel that came too late.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class Sender:
         *,
         waits_for_twins: bool,
         on_unknown: Callable[[], None],
-        look_up: Callable[[Attempt], Awaitable[OrderStatus | None]],
+        originals: Originals,
     ) -> None:
         self._journal = together.journal
         self._gateway = together.gateway
@@ -89,7 +90,7 @@ class Sender:
         self._tasks = together.tasks
         self._waits_for_twins = waits_for_twins
         self._on_unknown = on_unknown
-        self._look_up = look_up
+        self._originals = originals
 
     def reject_token(self, token: Token) -> None:
         """Note that Kiwoom refused a token."""
@@ -116,15 +117,23 @@ class Sender:
             replaces: Closes that attempt in the same transaction.
 
         Raises:
-            NotSent: No slot or no token before the deadline.
+            NotSent: No slot or no token before the deadline, or a number of another day.
             JournalError: There is no durable record.
         """
         call = encode_order(request)
         content = call.to_bytes()
         token = await self._gateway.make_ready(call, deadline)
         self._ambient.reached(Checkpoint.BEFORE_COMMIT)
+        plan = self._plan(flight.intent, request, follows)
+        if not request.may_be_sent_on(plan.day):
+            raise NotSent(
+                f"Order {flight.intent.client_order_id!r} was not sent: the number {request.original} means its "
+                f"original on {request.original_day} only, and may be somebody else's order on {plan.day}.",
+                api_id=call.api_id,
+                client_order_id=flight.intent.client_order_id,
+            )
         flight.stage, flight.mark = Stage.COMMITTING, DeliveryMark()
-        permission = await self._commit(flight, self._plan(flight.intent, request, follows), replaces)
+        permission = await self._commit(flight, plan, replaces)
         if isinstance(permission, Dispatched):
             flight.last = permission.attempt
             return Ready(permission.attempt, call, content, token)
@@ -227,9 +236,14 @@ class Sender:
     async def _find_status(self, attempt: Attempt) -> OrderStatus | None:
         """Look what left nothing to cancel, for as long as the ledger may still show the time before (A5)."""
         until = self._ambient.monotonic() + self._timing.visibility_bound
-        while (status := await self._look_up(attempt)) is None and self._ambient.monotonic() < until:
+        while True:
+            with suppress(QueryFailed, Refused):
+                state = await self._originals.fetch_state(attempt)
+                if state.status is not None:
+                    return state.status
+            if self._ambient.monotonic() >= until:
+                return None
             await anyio.sleep(self._timing.reconcile_interval)
-        return status
 
     def _interrupted(self, mark: DeliveryMark) -> Finding:
         if mark.may_have_left:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Final
+from weakref import WeakValueDictionary
 
 import anyio
 
@@ -40,7 +41,8 @@ class Settlements:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self._bells: dict[str, anyio.Event] = {}
+        # Whoever waits holds the bell; one that nobody waits for goes by itself.
+        self._bells: WeakValueDictionary[str, anyio.Event] = WeakValueDictionary()
 
     def ring(self, client_order_id: str) -> None:
         """Tell that the journal has news of an order."""
@@ -58,7 +60,6 @@ class Settlements:
             record = await self._journal.find(client_order_id)
             answer = None if record is None else answer_of(record)
             if answer is not None:
-                self._bells.pop(client_order_id, None)
                 return answer
             with anyio.move_on_after(POLL_INTERVAL):
                 await bell.wait()

@@ -7,6 +7,8 @@ import logging
 from collections.abc import Coroutine
 from typing import Any, Final, TypeVar
 
+import anyio
+
 _T = TypeVar("_T")
 _LOG: Final = logging.getLogger("kiwoom_async")
 
@@ -45,13 +47,15 @@ class OwnTasks:
 async def complete(work: Coroutine[Any, Any, _T]) -> tuple[_T, asyncio.CancelledError | None]:
     """See a piece of work to its end even if this task is cancelled meanwhile; give its result and the cancellation.
 
-    For commits only, which are short and bounded. The caller must raise the cancellation once it has used the result.
+    For work that is short and bounded. The caller must raise the cancellation once it has used the result.
     """
     task = asyncio.ensure_future(work)
     cancellation: asyncio.CancelledError | None = None
     while not task.done():
         try:
-            await asyncio.shield(task)
+            # The scope keeps anyio from cancelling anew at every turn of the loop; asyncio cancels through it.
+            with anyio.CancelScope(shield=True):
+                await asyncio.shield(task)
         except asyncio.CancelledError as error:
             if task.cancelled():
                 raise

@@ -81,6 +81,9 @@ class HistoryEntry:
     evidence: Mapping[str, Any]
 
 
+MAY_BE_SENT_AGAIN: Final = "may_be_sent_again"
+"""Key in the evidence of a refusal that was about the token, not about the order."""
+
 _CAME_TO_NOTHING: Final = frozenset({Delivery.REFUSED, Delivery.NOT_ACCEPTED})
 
 
@@ -123,6 +126,14 @@ class OrderRecord:
     def last(self) -> Attempt:
         """Give the latest attempt."""
         return self.attempts[-1]
+
+    @property
+    def may_be_sent(self) -> bool:
+        """Tell whether a caller may send it: no attempt has left, or the last one was turned away for its token."""
+        if self.answered_by is not None:
+            return False
+        is_unsent = self.decisive.state in {Delivery.NOT_SENT, Delivery.PREPARED}
+        return is_unsent or (self.decisive.state is Delivery.REFUSED and bool(self.evidence.get(MAY_BE_SENT_AGAIN)))
 
     @property
     def decisive(self) -> Attempt:

@@ -15,7 +15,7 @@ from attrs import evolve, frozen
 
 from kiwoom_async._domain.intents import Attempt, Intent, OrderRequest
 from kiwoom_async._domain.reports import LedgerOrder
-from kiwoom_async._domain.states import AGREEING, ON_THE_BOOK, UNRESOLVED, Delivery, Event, advance
+from kiwoom_async._domain.states import AGREEING, ON_THE_BOOK, SETTLED, UNRESOLVED, Delivery, Event, advance
 from kiwoom_async._domain.vocabulary import Desk
 from kiwoom_async._journal.queries import read_open, read_record
 from kiwoom_async._journal.records import (
@@ -93,7 +93,7 @@ def dispatch(connection: apsw.Connection, plan: DispatchPlan) -> Permission:
     record = read_record(connection, intent.client_order_id)
     if record is not None:
         _require_same(record.intent, intent)
-        if not _may_send_again(record.decisive, plan):
+        if not _may_send_again(record, plan):
             return Known(record)
     twin = _open_twin(connection, plan) if plan.waits_for_twins else None
     if twin is not None:
@@ -128,8 +128,9 @@ def _require_same(stored: Intent, asked: Intent) -> None:
         raise ClientOrderIdConflict(asked.client_order_id, differences)
 
 
-def _may_send_again(decisive: Attempt, plan: DispatchPlan) -> bool:
-    if decisive.state in {Delivery.NOT_SENT, Delivery.PREPARED}:
+def _may_send_again(record: OrderRecord, plan: DispatchPlan) -> bool:
+    decisive = record.decisive
+    if record.may_be_sent:
         return True
     if plan.follows != decisive.number:
         return False
@@ -183,8 +184,10 @@ def replace(
 
     If anything was learnt meanwhile, an acceptance above all, the evidence does not fit any more and nothing is sent.
     """
+    before = _read_attempt(connection, attempt.client_order_id, attempt.number)
     conclusion = conclude(connection, attempt.client_order_id, attempt.number, finding, at)
-    if conclusion.attempt.state not in _MAY_BE_FOLLOWED:
+    # Only news close an attempt here: one that was settled before has given its answer already.
+    if before.state in SETTLED or conclusion.attempt.state not in _MAY_BE_FOLLOWED:
         record = read_record(connection, attempt.client_order_id)
         assert record is not None, "it was just concluded"  # noqa: S101
         return Known(record)
@@ -463,6 +466,7 @@ class LedgerNews:
         own: Rows of orders that are claimed.
         foreign: Rows of orders that are proven to be others'.
         highest: The highest order number seen.
+        channels: Texts that our acknowledged orders carry.
     """
 
     account: str
@@ -471,6 +475,7 @@ class LedgerNews:
     own: tuple[LedgerOrder, ...]
     foreign: tuple[LedgerOrder, ...]
     highest: int
+    channels: frozenset[str] = frozenset()
 
 
 def note_ledger(connection: apsw.Connection, news: LedgerNews, at: datetime) -> None:
@@ -478,8 +483,8 @@ def note_ledger(connection: apsw.Connection, news: LedgerNews, at: datetime) -> 
     place = (news.account, news.desk.ledger.value, news.day.isoformat())
     for row in news.own:
         _keep_report(connection, place, row)
-        if row.channel:
-            connection.execute("INSERT OR IGNORE INTO channels VALUES (?, ?, ?)", (*place[:2], row.channel))
+    for channel in news.channels:
+        connection.execute("INSERT OR IGNORE INTO channels VALUES (?, ?, ?)", (*place[:2], channel))
     for row in news.foreign:
         connection.execute(
             "INSERT OR IGNORE INTO foreign_orders VALUES (?, ?, ?, ?, ?, ?)",

@@ -5,18 +5,20 @@ A query may be asked again with a new token. An order never is: what it met is r
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Final
 
+from kiwoom_async._domain.ambient import Ambient
 from kiwoom_async._domain.budgets import RequestClass
+from kiwoom_async._domain.clock_watch import ClockWatch
 from kiwoom_async._domain.settings import Timing
 from kiwoom_async._transport.limiter import Limiter, SlotDenied
 from kiwoom_async._transport.mark import DeliveryMark, Guard
 from kiwoom_async._transport.session import RestSession
 from kiwoom_async._transport.tokens import Token, TokenKeeper
-from kiwoom_async._wire.answers import Cursor, Page, read_answer, read_page
+from kiwoom_async._wire.answers import Cursor, Page, read_answer, read_date, read_page
 from kiwoom_async._wire.codes import CodeMeaning
-from kiwoom_async._wire.exchange import Breakdown, Exchange
+from kiwoom_async._wire.exchange import Answer, Breakdown, Exchange
 from kiwoom_async._wire.requests import Call
 from kiwoom_async.errors import NotSent, QueryFailed
 
@@ -32,6 +34,7 @@ class Gateway:
         tokens: Keeps the token valid.
         limiter: Keeps within the rate limits.
         timing: How long to wait for connections and answers.
+        ambient: The wall clock, to be held against the broker's.
         idempotency_header: Name of the header that carries the client order id. None: no such header. Kiwoom does
             not read it; proxies and logs may.
     """
@@ -42,6 +45,7 @@ class Gateway:
         tokens: TokenKeeper,
         limiter: Limiter,
         timing: Timing,
+        ambient: Ambient,
         *,
         idempotency_header: str | None,
     ) -> None:
@@ -49,6 +53,8 @@ class Gateway:
         self._tokens = tokens
         self._limiter = limiter
         self._timing = timing
+        self._ambient = ambient
+        self.clock_watch = ClockWatch()
         self._idempotency_header = idempotency_header
 
     async def make_ready(self, call: Call, deadline: float | None) -> Token:
@@ -93,8 +99,20 @@ class Gateway:
         }
         if self._idempotency_header is not None:
             headers[self._idempotency_header] = client_order_id
-        return await self._session.post(
-            call.path,
+        return await self._post(call.path, headers, content, guard=guard, mark=mark)
+
+    async def _post(
+        self,
+        path: str,
+        headers: Mapping[str, str],
+        content: bytes,
+        *,
+        guard: Guard | None = None,
+        mark: DeliveryMark | None = None,
+    ) -> Exchange:
+        sent = self._ambient.now()
+        exchange = await self._session.post(
+            path,
             headers=headers,
             content=content,
             connect_timeout=self._timing.connect_timeout,
@@ -102,6 +120,9 @@ class Gateway:
             guard=guard,
             mark=mark,
         )
+        if isinstance(exchange, Answer) and (date := read_date(exchange)) is not None:
+            self.clock_watch.observe(date, sent, self._ambient.now())
+        return exchange
 
     def reject_token(self, token: Token) -> None:
         """Note that Kiwoom refused a token; the next request gets a new one."""
@@ -119,12 +140,12 @@ class Gateway:
         token, exchange = await self._ask(call, cursor)
         if not isinstance(exchange, Breakdown):
             if read_answer(exchange, call.api_id).meaning is not CodeMeaning.TOKEN_REFUSED:
-                return read_page(exchange, call.api_id)
+                return read_page(exchange, call.api_id, is_first=cursor is None)
             self._tokens.reject(token)
             _, exchange = await self._ask(call, cursor)
         if isinstance(exchange, Breakdown):
             raise QueryFailed(call.api_id, f"{exchange.kind.value}: {exchange.detail}")
-        return read_page(exchange, call.api_id)
+        return read_page(exchange, call.api_id, is_first=cursor is None)
 
     async def _ask(self, call: Call, cursor: Cursor | None) -> tuple[Token, Exchange]:
         try:
@@ -132,19 +153,13 @@ class Gateway:
         except NotSent as error:
             raise QueryFailed(call.api_id, "there is no token to ask with") from error
         await self._limiter.slot(call.api_id, RequestClass.QUERIES)
-        exchange = await self._session.post(
-            call.path,
-            headers={
-                "api-id": call.api_id,
-                "authorization": token.authorization,
-                "cont-yn": "N" if cursor is None else "Y",
-                "next-key": "" if cursor is None else cursor.next_key,
-            },
-            content=call.to_bytes(),
-            connect_timeout=self._timing.connect_timeout,
-            response_timeout=self._timing.response_timeout,
-        )
-        return token, exchange
+        headers = {
+            "api-id": call.api_id,
+            "authorization": token.authorization,
+            "cont-yn": "N" if cursor is None else "Y",
+            "next-key": "" if cursor is None else cursor.next_key,
+        }
+        return token, await self._post(call.path, headers, call.to_bytes())
 
     async def fetch_pages(self, call: Call) -> AsyncIterator[Page]:
         """Ask a query to its last page.

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from attrs import frozen
 
+from kiwoom_async._domain.settings import KST
 from kiwoom_async._wire.codes import CODE_MEANINGS, CodeMeaning
 from kiwoom_async._wire.exchange import Answer
 from kiwoom_async.errors import AuthenticationError, InvalidRequest, QueryFailed, RateLimited
@@ -84,6 +87,14 @@ def _extract_code(return_code: str, message: str) -> str:
     return return_code
 
 
+def read_date(answer: Answer) -> datetime | None:
+    """Read the moment the broker's host wrote an answer, whole seconds; None where it does not tell."""
+    try:
+        return parsedate_to_datetime(answer.headers["date"]).astimezone(KST)
+    except (KeyError, ValueError, OverflowError):
+        return None
+
+
 @frozen
 class Cursor:
     """Where the next page starts: `next-key`."""
@@ -104,8 +115,13 @@ class Page:
     cursor: Cursor | None
 
 
-def read_page(answer: Answer, api_id: str) -> Page:
+def read_page(answer: Answer, api_id: str, *, is_first: bool = True) -> Page:
     """Read a query's answer.
+
+    Args:
+        answer: The answer.
+        api_id: The TR.
+        is_first: It answers the first request of a query. "There is nothing" is no answer to a later one.
 
     Raises:
         QueryFailed: Anything that is not a complete, successful answer. Never means that there is nothing.
@@ -118,14 +134,18 @@ def read_page(answer: Answer, api_id: str) -> Page:
         return Page(reading.body, _read_cursor(answer, api_id))
     if not reading.is_intact:
         raise QueryFailed(api_id, reading.flaw)
-    if reading.meaning is CodeMeaning.EMPTY_LIST and reading.status == 200:
+    if reading.meaning is CodeMeaning.EMPTY_LIST and reading.status == 200 and is_first:
         return Page({}, None)
     raise _query_error(reading, api_id)
 
 
 def _read_cursor(answer: Answer, api_id: str) -> Cursor | None:
-    if answer.headers.get("cont-yn", "").strip().upper() != "Y":
+    announced = answer.headers.get("cont-yn", "").strip().upper()
+    # The header is optional, and Y where there is more [O]; anything else than that and N is not understood.
+    if announced in {"", "N"}:
         return None
+    if announced != "Y":
+        raise QueryFailed(api_id, f"cont-yn {announced[:8]!r} is neither Y nor N")
     next_key = answer.headers.get("next-key", "").strip()
     if not next_key:
         raise QueryFailed(api_id, "more pages are announced (cont-yn Y) but next-key is empty")

@@ -54,7 +54,8 @@ class Unclear:
     """The order may be on the book.
 
     Attributes:
-        is_answered: Kiwoom itself answered, so the request is not on its way any more.
+        is_answered: Kiwoom's gateway turned it away at its door, so the request is not on its way any more. It may
+            have let it in all the same.
     """
 
     reason: str
@@ -127,9 +128,9 @@ def _is_refusal(reading: Reading) -> bool:
 _RULES: Final[tuple[tuple[Callable[[Reading], bool], Callable[[Reading], Outcome]], ...]] = (
     (lambda r: not r.is_intact, _unclear("{flaw}", is_answered=False)),
     (lambda r: r.is_success and _has_number(r), _accept),
-    (lambda r: r.is_success, _unclear("success without an order number", is_answered=True)),
+    (lambda r: r.is_success, _unclear("success without an order number", is_answered=False)),
     (lambda r: r.status >= 500, _unclear("HTTP {status}", is_answered=False)),
-    (_has_number, _unclear("return_code {return_code} together with an order number", is_answered=True)),
+    (_has_number, _unclear("return_code {return_code} together with an order number", is_answered=False)),
     (_is_refusal, _refuse),
     (
         lambda r: r.meaning is CodeMeaning.RATE_LIMIT,
@@ -137,6 +138,6 @@ _RULES: Final[tuple[tuple[Callable[[Reading], bool], Callable[[Reading], Outcome
     ),
     (
         lambda _: True,
-        _unclear("HTTP {status}, return_code {return_code}, code {code} proves nothing", is_answered=True),
+        _unclear("HTTP {status}, return_code {return_code}, code {code} proves nothing", is_answered=False),
     ),
 )

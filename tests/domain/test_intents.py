@@ -43,8 +43,8 @@ def test_every_field_is_part_of_a_request(name: str) -> None:
 
 
 def test_no_field_is_forgotten() -> None:
-    """A field that is added is compared."""
-    assert {*OTHER, "target"} == {name for name in BUY.__slots__ if not name.startswith("__")}  # type: ignore[attr-defined]
+    """A field that is added is compared; the day of a number is not, so that an id keeps its answer on the next."""
+    assert {*OTHER, "target", "original_day"} == {name for name in BUY.__slots__ if not name.startswith("__")}  # type: ignore[attr-defined]
 
 
 def test_same_request_is_the_same() -> None:
@@ -78,21 +78,23 @@ def test_only_a_full_cancel_is_repeatable(request_: OrderRequest, is_repeatable:
 def test_obligation_is_aimed_at_a_number() -> None:
     """The request that goes on the wire names the number, and is otherwise what was decided."""
     waiting = evolve(BUY, action=Action.CANCEL, quantity=None, target="order-0")
-    aimed = waiting.aimed_at("0000101")
+    aimed = waiting.aimed_at("0000101", date(2026, 11, 9))
     assert aimed.original == "0000101"
-    assert evolve(aimed, original=None, target="order-0") == waiting
+    assert evolve(aimed, original=None, original_day=None) == waiting
+    assert aimed.may_be_sent_on(date(2026, 11, 9))
+    assert not aimed.may_be_sent_on(date(2026, 11, 10))
 
 
 def test_request_for_an_order_of_ours_is_the_same_before_and_after_its_number() -> None:
     """An obligation repeated once the number is known is the same request; one for another order is not."""
     waiting = evolve(BUY, action=Action.CANCEL, quantity=None, target="order-0")
     other = evolve(waiting, target="order-1")
-    assert waiting.differences(waiting.aimed_at("0000101")) == {}
-    assert waiting.aimed_at("0000101").differences(waiting) == {}
+    assert waiting.differences(waiting.aimed_at("0000101", date(2026, 11, 9))) == {}
+    assert waiting.aimed_at("0000101", date(2026, 11, 9)).differences(waiting) == {}
     assert waiting.differences(other) == {"target": ("order-0", "order-1")}
     assert waiting.fingerprint != other.fingerprint
     assert waiting.is_obligation
-    assert not waiting.aimed_at("0000101").is_obligation
+    assert not waiting.aimed_at("0000101", date(2026, 11, 9)).is_obligation
     assert not BUY.is_obligation
 
 

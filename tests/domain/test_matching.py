@@ -491,7 +491,8 @@ def test_credit_order_stands_among_the_stocks() -> None:
     ("own", "text", "expected"),
     [
         (set(), OWN, Relation.LIKELY),
-        (set(), OTHER, Relation.LIKELY),
+        (set(), OTHER, Relation.POSSIBLE),
+        ({OTHER}, OTHER, Relation.LIKELY),
         ({OWN}, OWN, Relation.LIKELY),
         ({OWN}, f" {OWN} ", Relation.LIKELY),
         ({OWN}, OTHER, Relation.POSSIBLE),

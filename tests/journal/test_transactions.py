@@ -203,7 +203,7 @@ async def test_obligation_is_sent_as_the_same_attempt(journal: Journal) -> None:
     cancel = evolve(intent("cancel-1"), request=waiting.request)
     assert isinstance(await journal.prepare(cancel, waiting), Dispatched)
     assert isinstance(await journal.prepare(cancel, waiting), Known)
-    aimed = waiting.request.aimed_at("0000101")
+    aimed = waiting.request.aimed_at("0000101", DAY)
     attempt = permitted(await journal.dispatch(evolve(plan("cancel-1"), intent=cancel, request=aimed)))
     assert (attempt.number, attempt.request) == (1, aimed)
     record = await journal.find("cancel-1")
@@ -437,9 +437,10 @@ def news(*own: LedgerOrder, **changes: Any) -> LedgerNews:
 
 
 async def test_report_of_an_order_is_kept(journal: Journal) -> None:
-    """Status, fills, price and remainder of a claimed order follow the ledger, and so does its channel."""
+    """Status, fills, price and remainder of a claimed order follow the ledger; the channel it teaches is kept."""
     await journal.conclude(await dispatched(journal), acknowledged())
-    await journal.note_ledger(news(row(filled=4, leaves=6, average_fill_price=Decimal("69950.5"))))
+    report = row(filled=4, leaves=6, average_fill_price=Decimal("69950.5"))
+    await journal.note_ledger(news(report, channels=frozenset({"REST API"})))
     claim = await journal.claim_of(Desk.STOCK, DAY, "0000101")
     assert claim is not None
     assert claim.status is OrderStatus.PARTIALLY_FILLED

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from kiwoom_async import (
+    AuthenticationError,
     Environment,
     KiwoomClient,
     Limits,
@@ -202,13 +203,17 @@ async def test_401_token_expired_never_auto_replays_post_unless_proven(tmp_path:
 
 
 async def test_token_that_dies_twice_is_not_tried_again(tmp_path: Path) -> None:
-    """A new token that is refused as well ends the order: two requests, nothing on the book, no third."""
+    """A new token that is refused as well ends the call: two requests, nothing on the book, no third by itself.
+
+    The id is not used up by trouble with a token: called again, it is sent.
+    """
     async with broker_of(Fault(FaultKind.TOKEN_DIES, times=2)) as broker, client_of(broker, tmp_path) as client:
-        for _ in range(2):
-            with pytest.raises(Exception, match="8005"):
-                await buy(client)
+        with pytest.raises(AuthenticationError, match="8005"):
+            await buy(client)
         assert len(orders_received(broker, KEY)) == 2
-        assert broker.orders == ()
+        assert not broker.orders
+        order = await buy(client)
+        assert [row.broker_order_id for row in broker.orders] == [order.broker_order_id]
 
 
 async def test_redirect_never_replays_post(tmp_path: Path) -> None:
