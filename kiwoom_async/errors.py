@@ -130,7 +130,7 @@ class OrderRefused(Refused):
 
 
 class AuthenticationError(Refused):
-    """The app key, the secret or the token was refused."""
+    """The app key, the secret or the token was refused. An order that met this is not on the book."""
 
 
 class RateLimited(Refused):

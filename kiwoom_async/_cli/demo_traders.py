@@ -41,6 +41,8 @@ _VERDICTS: Final[tuple[tuple[type[Exception], Verdict], ...]] = (
     (OutcomeUnknown, Verdict.UNKNOWN),
     (TimeoutError, Verdict.UNKNOWN),
     (NotSent, Verdict.NOT_SENT),
+    # Like NotSent: no order, and the same id may be used again.
+    (AuthenticationError, Verdict.NOT_SENT),
     (OrderNotAccepted, Verdict.NOT_ACCEPTED),
     (Refused, Verdict.REFUSED),
 )
