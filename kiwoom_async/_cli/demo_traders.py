@@ -25,7 +25,7 @@ from kiwoom_async._domain.orders import Order
 from kiwoom_async._domain.vocabulary import Action, Desk
 from kiwoom_async._order_call import OrderCall
 from kiwoom_async._wire.requests import encode_order
-from kiwoom_async.errors import KiwoomError, NotSent, OrderNotAccepted, OutcomeUnknown, Refused
+from kiwoom_async.errors import AuthenticationError, KiwoomError, NotSent, OrderNotAccepted, OutcomeUnknown, Refused
 
 RESEND_WITHIN: Final = 30.0
 PATIENCE: Final = 20.0
