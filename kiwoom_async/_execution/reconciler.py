@@ -71,6 +71,7 @@ class Reconciler:
         self._lease = f"reconciler of {journal.account}"
         self._idle_passes = 0
         self._next_watch = 0.0
+        self._raised: frozenset[str] = frozenset()
         self._marked_day: date | None = None
 
     # ------------------------------------------------------------------ when
@@ -230,6 +231,10 @@ class Reconciler:
                 _LOG.info("a look at the %s ledger failed: %s", desk.value, error)
                 found.why.update((attempt.key, f"the last look failed: {error}") for attempt in of_desk(desk, wanted))
         self._resolver.forget_settled(wanted)
+        for alarm in found.alarms:
+            if alarm not in self._raised:
+                _LOG.error("%s", alarm)
+        self._raised = frozenset(found.alarms)
         return found
 
     async def _declare_lost(self, attempt: Attempt) -> None:
