@@ -7,8 +7,13 @@ place through which every request must pass to get a connection, so the guard an
 
 from __future__ import annotations
 
+import asyncio
+import socket
 import ssl
+import struct
+import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from contextvars import ContextVar
 from functools import lru_cache
 from types import TracebackType
@@ -35,6 +40,15 @@ KEEPALIVE_SECONDS: Final = 15.0
 20 s, AWS load balancers 60 s, nginx 75 s; Kiwoom's is not known). A request that meets the server's close on
 its way has an unknown outcome, so we close first; a server with a shorter timeout is mostly seen closing
 before the next use."""
+
+UNACKNOWLEDGED_SECONDS: Final = 8.0
+"""How long the kernel keeps trying to deliver bytes that nobody acknowledges, where it lets itself be told (Linux's
+TCP_USER_TIMEOUT). Source: our choice; below the default `acceptance_bound` of 10 s by more than a usual retransmission
+interval, so that an order is out of the kernel before its absence can be proven, even if its process is frozen or has
+left a copy of the socket in a fork."""
+
+_RESET_ON_CLOSE: Final = struct.pack("HH" if sys.platform == "win32" else "ii", 1, 0)
+"""`struct linger`, on, for no time: closing drops what is not sent and resets the connection."""
 
 _ERRORS: Final[tuple[tuple[type[BaseException], type[httpx.RequestError]], ...]] = (
     # The first match wins, so that leaves stand before their bases. A test enumerates aiohttp's whole tree.
@@ -87,13 +101,41 @@ _RawHeaders: TypeAlias = tuple[tuple[bytes, bytes], ...]
 
 
 class _Passage:
-    """The mark and the guard of the request that runs in this context."""
+    """The mark and the guard of the request that runs in this context, and the connection it was handed to."""
 
-    __slots__ = ("guard", "mark")
+    __slots__ = ("guard", "mark", "transport")
 
     def __init__(self, mark: DeliveryMark, guard: Guard | None) -> None:
         self.mark = mark
         self.guard = guard
+        self.transport: asyncio.Transport | None = None
+
+    def abandon(self) -> None:
+        """Drop the bytes that wait to be sent, if aiohttp closes the connection.
+
+        It closes politely: asyncio would first write out its own buffer, and TLS would wait up to half a minute for
+        the farewell of the other side, with the socket open and the kernel repeating the order. One that aiohttp has
+        kept may carry another's request already.
+        """
+        if self.transport is not None and self.transport.is_closing():
+            self.transport.abort()
+
+
+def _make_socket(address: aiohttp.AddrInfoType) -> socket.socket:
+    """Make a socket whose end, also by the death of the process, is the end of every byte in it (decision 8)."""
+    family, kind, protocol, _, _ = address
+    made = socket.socket(family, kind, protocol)
+    try:
+        # Where this is refused there is no connection, and nothing is sent.
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+    except BaseException:
+        made.close()
+        raise
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        # The second line of defence: a kernel that knows the name only is no reason not to trade.
+        with suppress(OSError):
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(UNACKNOWLEDGED_SECONDS * 1000))
+    return made
 
 
 _PASSAGE: ContextVar[_Passage] = ContextVar("kiwoom_async.passage")
@@ -125,6 +167,7 @@ class _GuardedConnector(aiohttp.TCPConnector):
         try:
             if passage.guard is not None:
                 passage.guard()
+            passage.transport = connection.transport
             passage.mark.hand_over()
         except BaseException:
             connection.close()
@@ -256,14 +299,21 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             ) as answer:
                 return answer.status, answer.raw_headers, await answer.read()
         except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
+            passage.abandon()
             raise translate(error) from error
+        except BaseException:
+            passage.abandon()
+            raise
         finally:
             _PASSAGE.reset(previous)
 
     def _open(self) -> aiohttp.ClientSession:
         self._session = aiohttp.ClientSession(
             connector=_GuardedConnector(
-                limit=self._pool_limit, keepalive_timeout=self._keepalive_seconds, ssl=self._ssl
+                limit=self._pool_limit,
+                keepalive_timeout=self._keepalive_seconds,
+                ssl=self._ssl,
+                socket_factory=_make_socket,
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
             # httpx undoes the content encoding, by the header that is passed on; hence only what it always

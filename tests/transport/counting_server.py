@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 import struct
 from collections.abc import Awaitable, Callable
 from types import TracebackType
@@ -65,9 +66,11 @@ class CountingServer:
     Args:
         replies: One per request in the order of arrival; the last one repeats.
         on_connect: Replaces the whole talk on a connection, for everything that is not HTTP.
+        tls: Speak TLS.
     """
 
-    def __init__(self, *replies: Reply, on_connect: Reply | None = None) -> None:
+    def __init__(self, *replies: Reply, on_connect: Reply | None = None, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self._replies = replies or (answering(http("200 OK")),)
         self._on_connect = on_connect
         self._tasks: set[asyncio.Task[None]] = set()
@@ -80,11 +83,11 @@ class CountingServer:
     @property
     def url(self) -> str:
         """The root of the server."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http{'' if self._tls is None else 's'}://127.0.0.1:{self.port}"
 
     async def __aenter__(self) -> Self:
         """Listen on a free port."""
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self._tls)
         # Small, so that a large request is still on its way when a script breaks the connection.
         self._server.sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         self.port = self._server.sockets[0].getsockname()[1]
