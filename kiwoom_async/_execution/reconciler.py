@@ -231,6 +231,9 @@ class Reconciler:
                 _LOG.info("a look at the %s ledger failed: %s", desk.value, error)
                 found.why.update((attempt.key, f"the last look failed: {error}") for attempt in of_desk(desk, wanted))
         self._resolver.forget_settled(wanted)
+        difference = self._reader.proven_clock_difference
+        if difference > self._timing.clock_skew:
+            found.alarms.append(f"our clock is off the broker's by {difference:.0f} s or more: set the clock")
         for alarm in found.alarms:
             if alarm not in self._raised:
                 _LOG.error("%s", alarm)

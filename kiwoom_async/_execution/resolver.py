@@ -127,9 +127,6 @@ class Resolver:
         if missing := view.unlisted_own_orders():
             found.alarms.append(f"the ledger does not list our order {missing[0]}; nothing is concluded from it")
             raise QueryFailed("ledger", f"it does not list our order {missing[0]}: it is stale or incomplete")
-        difference = self._reader.proven_clock_difference
-        if difference > self._rules.timing.clock_skew:
-            found.alarms.append(f"our clock is off the broker's by {difference:.0f} s or more: set the clock")
         matching = await self._match(view)
         found.alarms += [f"{alarm.kind.value}: {len(alarm.orders)} orders" for alarm in matching.alarms]
         await self._bind(matching, view, found)
