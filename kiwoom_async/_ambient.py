@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 import time
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -17,12 +20,26 @@ _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
 def _read_boot_id() -> str:
-    try:
+    """Name this run of the operating system: every process in it alike, and no two runs alike."""
+    with suppress(OSError):
         return _BOOT_ID.read_text(encoding="ascii").strip()
-    except OSError:
-        # Elsewhere the moment of the start, in steps of a minute, tells two boots apart: the difference of both
-        # clocks moves by the drift only, and a wrong "another boot" merely makes a proof wait longer.
-        return f"booted-{round((time.time() - time.monotonic()) / 60)}"
+    if sys.platform == "darwin":
+        with suppress(OSError, AttributeError):
+            return _read_sysctl(b"kern.bootsessionuuid")
+    # Elsewhere, on Windows above all, the moment of the start, in steps of a minute. It moves a little when the wall
+    # clock is set, and two processes of one run can then differ. That errs on the safe side: neither proves anything
+    # about the other's attempts, nor touches them while the other lives. A coarser step would be worse, for it could
+    # take two runs for one, and an order of the earlier run for a witness in this one.
+    return f"booted-{round((time.time() - time.monotonic()) / 60)}"
+
+
+def _read_sysctl(name: bytes) -> str:
+    # Not kern.boottime: it moves when the wall clock is set, and macOS's other clock stands still in sleep.
+    text = ctypes.create_string_buffer(64)
+    size = ctypes.c_size_t(len(text))
+    if ctypes.CDLL(None).sysctlbyname(name, text, ctypes.byref(size), None, ctypes.c_size_t(0)) or not text.value:
+        raise OSError
+    return text.value.decode("ascii")
 
 
 @frozen

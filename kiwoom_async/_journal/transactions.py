@@ -417,6 +417,9 @@ def adopt_orphans(connection: apsw.Connection, account: str, heir: str, dead: It
 
     A sender is gone if its lock was free (`dead`) or if it has signed off. What it had dispatched is UNKNOWN now, what
     it had prepared is the heir's. Stamps of an earlier boot mean nothing in this one, so such attempts end now.
+
+    Where two living processes name the boot differently, an attempt whose stamps are one's is left alone by the other;
+    otherwise each would end it anew in turn, and no proof would ever come.
     """
     gone = set(dead)
     living = {runner for (runner,) in connection.execute("SELECT runner FROM runners")} - gone
@@ -436,12 +439,15 @@ _OWNER_ENDED: Final = "the sending process ended"
 
 
 def _inherit(attempt: Attempt, *, is_orphan: bool, heir: str, stamp: OwnerEnded) -> Attempt | None:
-    """Give an orphan as it is from now on; None for an attempt that is in good hands."""
+    """Give an orphan as it is from now on; None for an attempt that is in good hands.
+
+    Whoever stamps an attempt becomes its runner: the stamps hold as long as that one lives.
+    """
+    if not is_orphan:
+        return None
     if attempt.state is Delivery.PREPARED:
-        return evolve(attempt, runner=heir) if is_orphan else None
+        return evolve(attempt, runner=heir)
     if attempt.state is Delivery.DISPATCHED:
-        if not is_orphan:
-            return None
         is_same_boot = attempt.boot_id == stamp.boot_id
         # The lock may have been freed by something else than death; the first byte could leave until `write_until`.
         ended = max(stamp.now, attempt.write_until) if is_same_boot else stamp.now
@@ -449,12 +455,13 @@ def _inherit(attempt: Attempt, *, is_orphan: bool, heir: str, stamp: OwnerEnded)
             attempt,
             state=advance(attempt.state, Event.LOST),
             reason=_OWNER_ENDED,
+            runner=heir,
             boot_id=stamp.boot_id,
             ended=ended,
             ended_at=stamp.at + timedelta(seconds=ended - stamp.now),
         )
     if attempt.boot_id != stamp.boot_id:
-        return evolve(attempt, boot_id=stamp.boot_id, ended=stamp.now, ended_at=stamp.at)
+        return evolve(attempt, runner=heir, boot_id=stamp.boot_id, ended=stamp.now, ended_at=stamp.at)
     return None
 
 

@@ -516,6 +516,30 @@ async def test_rows_of_another_boot_are_restamped(tmp_path: Path) -> None:
             assert (attempt.state, attempt.boot_id, attempt.ended) == (Delivery.UNKNOWN, "boot-2", 7.0)
 
 
+async def test_living_processes_that_name_the_boot_differently_leave_each_others_attempts_alone(
+    tmp_path: Path,
+) -> None:
+    """Only the attempts of one that is gone are stamped anew, once; they are the heir's then."""
+    path = tmp_path / "orders.db"
+    elsewhere = FixedAmbient("boot-2", 7.0)
+    async with Journal(path, elsewhere, ACCOUNT) as second:
+        async with Journal(path, AMBIENT, ACCOUNT) as first:
+            for name in ("order-1", "order-2"):
+                await first.conclude(await dispatched(first, name, waits_for_twins=False), LOST)
+            await dispatched(first, "order-3", waits_for_twins=False)
+            before = await first.open_attempts()
+            assert (await second.adopt_orphans(), await first.adopt_orphans()) == (0, 0)
+            assert await second.open_attempts() == before
+        assert await second.adopt_orphans() == 3
+        elsewhere.seconds = 9.0
+        async with Journal(path, FixedAmbient("boot-3", 5.0), ACCOUNT) as third:
+            for _ in range(2):
+                assert (await second.adopt_orphans(), await third.adopt_orphans()) == (0, 0)
+            for attempt in await third.open_attempts():
+                assert (attempt.state, attempt.ended) == (Delivery.UNKNOWN, 7.0)
+                assert (attempt.boot_id, attempt.runner) == ("boot-2", second.runner)
+
+
 async def test_orphans_of_another_account_stay_its_own(tmp_path: Path) -> None:
     """A client adopts for its account only; the other account's next client still finds its own."""
     path = tmp_path / "orders.db"
