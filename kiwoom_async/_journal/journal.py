@@ -114,7 +114,7 @@ class Journal:
         except BaseException:
             writer.close()
             self._lock.release()
-            self._lock_path(self.runner).unlink(missing_ok=True)
+            self._remove_lock(self.runner)
             raise
         self._writer = CommittingWorker("kiwoom-journal-writer", writer, self.path)
         self._reader = Worker("kiwoom-journal-reader", reader, self.path)
@@ -136,10 +136,16 @@ class Journal:
                 finally:
                     connection.close()
         self._lock.release()
-        self._lock_path(self.runner).unlink(missing_ok=True)
+        self._remove_lock(self.runner)
 
     def _lock_path(self, runner: str) -> Path:
         return self.path.with_name(f"{self.path.name}.{runner}.lock")
+
+    def _remove_lock(self, runner: str) -> None:
+        # Windows refuses while anybody, a virus scanner for instance, has the file open. The lock counts, not the file:
+        # one that stays is a few bytes of litter, and an error here would hide what was done.
+        with suppress(OSError):
+            self._lock_path(runner).unlink(missing_ok=True)
 
     async def _write(self, operation: Callable[[apsw.Connection], _T]) -> _T:
         assert self._writer is not None, "the journal is open"  # noqa: S101
@@ -182,7 +188,7 @@ class Journal:
             lambda connection: transactions.adopt_orphans(connection, self.account, self.runner, dead, stamp)
         )
         for runner in dead:
-            self._lock_path(runner).unlink(missing_ok=True)
+            self._remove_lock(runner)
         return adopted
 
     def _find_dead(self) -> tuple[str, ...]:

@@ -62,9 +62,16 @@ _NETWORK_FILE_SYSTEMS: Final = frozenset(
         "ocfs2",
         "virtiofs",
     }
+    | {
+        "fakeowner",
+        "vboxsf",
+        "fuse.grpcfuse",
+        "fuse.osxfs",
+    }
 )
 """Types in the mount table on which SQLite's shared-memory log cannot be trusted. Source: SQLite's page on WAL,
-"all processes must be on the same host"."""
+"all processes must be on the same host". The last four are folders that Docker Desktop and VirtualBox share with their
+guests."""
 
 
 class Access:
@@ -151,7 +158,11 @@ _OCTAL: Final = re.compile(r"\\([0-7]{3})")
 
 
 def network_file_system(folder: Path, mounts: Path = Path("/proc/self/mounts")) -> str | None:
-    """Name the network file system a folder lies on; None for a local one, or where the system does not tell."""
+    """Name the network file system a folder lies on; None for a local one, or where the system does not tell.
+
+    Linux alone tells. On macOS and Windows there is no such table, so that a network drive is not recognized there: to
+    keep the journal on a local disk is the user's part.
+    """
     try:
         table = mounts.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
         place = folder.resolve()

@@ -186,6 +186,22 @@ async def test_file_is_marked_and_versioned(tmp_path: Path) -> None:
     connection.close()
 
 
+async def test_lock_file_that_cannot_be_removed_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows refuses to remove a file that somebody has open: closing and taking over go on, the lock is free."""
+
+    def refuse(path: Path, *, missing_ok: bool = False) -> None:
+        raise PermissionError(13, "in use", str(path))
+
+    path = tmp_path / "orders.db"
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", refuse)
+        async with Journal(path, AMBIENT, ACCOUNT) as first:
+            await dispatched(first)
+        async with Journal(path, AMBIENT, ACCOUNT) as second:
+            assert await second.adopt_orphans() == 1
+        assert not second._is_alive(first.runner)
+
+
 MOUNTS = """\
 /dev/vda / ext4 rw 0 0
 server:/home /mnt/share nfs4 rw 0 0
@@ -193,6 +209,10 @@ server:/home /mnt/share nfs4 rw 0 0
 //nas/a /mnt/with\\040blank cifs rw 0 0
 server:/k /mnt/공유 nfs rw 0 0
 drvfs /mnt/c 9p rw 0 0
+grpcfuse /mnt/docker fuse.grpcfuse rw 0 0
+osxfs /mnt/older fuse.osxfs rw 0 0
+/run/host_mark /mnt/mark fakeowner rw 0 0
+shared /mnt/vm vboxsf rw 0 0
 systemd-1 /auto autofs rw 0 0
 server:/auto /auto nfs4 rw 0 0
 tmpfs /mnt/sharetmp tmpfs rw 0 0
@@ -210,6 +230,10 @@ tmpfs /mnt/sharetmp tmpfs rw 0 0
         ("/mnt/with blank/x", "cifs"),
         ("/mnt/공유/거래", "nfs"),
         ("/mnt/c/Users", "9p"),
+        ("/mnt/docker", "fuse.grpcfuse"),
+        ("/mnt/older", "fuse.osxfs"),
+        ("/mnt/mark", "fakeowner"),
+        ("/mnt/vm", "vboxsf"),
         ("/auto/bot", "nfs4"),
     ],
 )
