@@ -294,7 +294,7 @@ def _parse(exchange: Exchange, credentials: Credentials) -> dict[str, Any] | _Fa
 def _object_in(answer: Answer) -> dict[str, Any] | None:
     try:
         content = json.loads(answer.content)
-    except ValueError:
+    except (ValueError, RecursionError):  # the latter for brackets without end
         return None
     return content if isinstance(content, dict) else None
 

@@ -193,6 +193,7 @@ async def test_refused_issue_tells_the_code(clock: Clock, code: str, return_code
     [
         httpx.Response(502, text="<html>secret-token</html>"),
         httpx.Response(200, text="secret-token"),
+        httpx.Response(200, text='{"secret-token":' + "[" * 100_000),
         httpx.Response(200, json=["secret-token"]),
         httpx.Response(200, json={"return_code": 0, "expires_dt": "20261103090000"}),
         httpx.Response(200, json={"return_code": 0, "token": "secret-token", "expires_dt": "soon"}),
