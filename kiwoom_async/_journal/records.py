@@ -44,8 +44,11 @@ def from_plain(plain: Any, kind: type[_T]) -> _T:
 
 
 def to_json(record: Any) -> str:
-    """Write a record as JSON."""
-    return json.dumps(to_plain(record), ensure_ascii=False, separators=(",", ":"))
+    """Write a record as JSON.
+
+    In ASCII: a server may send half of a surrogate pair, which JSON can say and SQLite's UTF-8 cannot.
+    """
+    return json.dumps(to_plain(record), separators=(",", ":"))
 
 
 def from_json(text: str, kind: type[_T]) -> _T:

@@ -398,7 +398,8 @@ def _append(
             at.isoformat(),
             "noted" if event is None else event.value,
             attempt.state.value,
-            json.dumps(evidence, ensure_ascii=False, default=to_json),
+            # In ASCII, for the reason given at `to_json`.
+            json.dumps(evidence, default=to_json),
         ),
     )
 

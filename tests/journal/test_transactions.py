@@ -19,7 +19,7 @@ from kiwoom_async._domain.states import AGREEING, TRANSITIONS, Delivery, Event
 from kiwoom_async._domain.vocabulary import Action, Desk, OrderStatus, OrderType, ResolvedBy, Route, Side
 from kiwoom_async._journal import transactions
 from kiwoom_async._journal.journal import Journal
-from kiwoom_async._journal.records import Finding
+from kiwoom_async._journal.records import Finding, from_json, to_json
 from kiwoom_async._journal.transactions import Dispatched, Known, LedgerNews, TwinOpen
 from kiwoom_async.errors import ClientOrderIdConflict, IllegalTransition, JournalError
 from tests.journal.builders import (
@@ -502,6 +502,18 @@ async def test_orphans_of_a_runner_that_signed_off_are_unknown(tmp_path: Path) -
         assert attempt.ended_at == NOON + timedelta(seconds=5)
         assert (waiting.state, waiting.runner) == (Delivery.PREPARED, second.runner)
         assert await second.adopt_orphans() == 0
+
+
+async def test_half_a_surrogate_pair_is_kept_as_it_came(journal: Journal) -> None:
+    r"""JSON may say "\\ud83d" alone, and SQLite's UTF-8 cannot hold it; an answer is never lost for that."""
+    message = json.loads('"거부 \\ud83d"')
+    finding = evolve(REFUSED, evidence={"message": message})
+    await journal.conclude(await dispatched(journal), finding)
+    record = await journal.find("order-1")
+    assert record is not None
+    assert record.evidence["message"] == message
+    assert (await journal.history("order-1"))[-1].evidence["message"] == message
+    assert from_json(to_json([message]).encode().decode(), list[str]) == [message]
 
 
 async def test_rows_of_another_boot_are_restamped(tmp_path: Path) -> None:
