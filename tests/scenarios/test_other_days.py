@@ -1,0 +1,259 @@
+"""An order number means one order on one day: modifies and cancels are sent on that day or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import date, time, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import evolve
+
+from kiwoom_async import (
+    Desk,
+    KiwoomClient,
+    NotSent,
+    Order,
+    OrderNotAccepted,
+    OrderStatus,
+    OutcomeUnknown,
+    ValidationError,
+)
+from kiwoom_async._domain.ambient import Checkpoint
+from kiwoom_async._domain.reports import Snapshot
+from kiwoom_async._domain.vocabulary import Action, OrderType, Route, Side
+from kiwoom_async._execution.ledger_reader import LedgerReader
+from kiwoom_async._execution.originals import Originals, OriginalState
+from kiwoom_async.errors import QueryFailed
+from kiwoom_async.simulator import BookOrder, Fault, FaultKind, Simulator
+from kiwoom_async.simulator.orders import OrderRequest
+from tests.scenarios.trading import (
+    SYMBOL,
+    Hands,
+    broker_of,
+    client_of,
+    eventually,
+    on_book,
+    orders_received,
+    resolved,
+)
+
+BUY, MODIFY, CANCEL = "kt10000", "kt10002", "kt10003"
+BLIND = Fault(FaultKind.QUERY_DROP, times=100_000)
+
+
+def give_number(broker: Simulator, number: str | None) -> BookOrder:
+    """Let a person's order of today get a number that was ours on another day."""
+    request = OrderRequest(
+        Action.NEW,
+        Desk.STOCK,
+        SYMBOL,
+        Side.BUY,
+        quantity=7,
+        price=69_000,
+        order_type=OrderType.LIMIT,
+        route=Route.KRX,
+        stop_price=None,
+        channel="영웅문4",
+        is_foreign=True,
+    )
+    return broker._service.exchange.place(request, broker._service.now(), number)
+
+
+def next_day(broker: Simulator) -> None:
+    """Let both clocks arrive at the next day."""
+    assert isinstance(broker.ambient, Hands)
+    broker.ambient.next_day()
+
+
+def is_untouched(broker: Simulator, other: BookOrder) -> bool:
+    """Tell whether the other person's order is as it was."""
+    now = [row for row in broker.all_orders if (row.day, row.broker_order_id) == (other.day, other.broker_order_id)]
+    return now == [other]
+
+
+async def buy(client: KiwoomClient, key: str = "buy") -> Order:
+    """Place an order that rests in the book."""
+    return await client.stock.buy(SYMBOL, 10, price=70_000, client_order_id=key)
+
+
+class OneSymbolFails:
+    """A ledger reader whose looks at one symbol, those at an original, fail for a while."""
+
+    def __init__(self, failures: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.left = failures
+        self.failed = 0
+        self._read = LedgerReader._read_ledger
+
+        async def read(*arguments: Any) -> Snapshot:
+            return await self.read(*arguments)
+
+        monkeypatch.setattr(LedgerReader, "_read_ledger", read)
+
+    async def read(self, reader: LedgerReader, desk: Desk, day: date, since: int, symbol: str) -> Snapshot:
+        """Read, or fail."""
+        if symbol and self.left:
+            self.left -= 1
+            self.failed += 1
+            raise QueryFailed("kt00007", "HTTP 502")
+        return await self._read(reader, desk, day, since, symbol)
+
+
+async def test_failed_look_at_the_original_sends_no_cancel_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look that failed does not say that the original is open; only one that shows it open repeats the cancel."""
+    async with broker_of() as broker, client_of(broker, tmp_path) as client:
+        order = await buy(client)
+        looks = OneSymbolFails(100_000, monkeypatch)
+        broker.set_faults([Fault(FaultKind.DROP_BEFORE_ACCEPTANCE, api_ids=CANCEL)])
+        with pytest.raises(OutcomeUnknown):
+            await client.stock.cancel(order, client_order_id="cancel", deadline=0.1)
+        await eventually(lambda: looks.failed >= 3)
+        assert broker.count(CANCEL) == 1
+        looks.left = 0
+        canceled = await client.stock.cancel(order, client_order_id="cancel")
+        assert canceled.status is OrderStatus.CANCELED
+        assert broker.count(CANCEL) == 2
+        assert len(on_book(broker, "cancel")) == 1
+
+
+@pytest.mark.parametrize("shows", ["nothing, the look fails", "an open order"])
+async def test_cancel_is_not_sent_again_on_another_day(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shows: str
+) -> None:
+    """Whatever a look at yesterday's original shows, today its number is somebody else's."""
+    async with broker_of() as broker:
+        async with client_of(broker, tmp_path) as client:
+            order = await buy(client)
+            broker.set_faults([Fault(FaultKind.DROP_BEFORE_ACCEPTANCE, api_ids=CANCEL), BLIND])
+            with pytest.raises(OutcomeUnknown):
+                await client.stock.cancel(order, client_order_id="cancel", deadline=0.1)
+        next_day(broker)
+        broker.set_faults(None)
+        other = give_number(broker, order.broker_order_id)
+        looked: list[int] = []
+        if shows == "an open order":
+
+            async def show_open(_: Originals, __: object) -> OriginalState:
+                looked.append(1)
+                return OriginalState.OPEN
+
+            monkeypatch.setattr(Originals, "fetch_state", show_open)
+            fails = OneSymbolFails(0, monkeypatch)
+        else:
+            fails = OneSymbolFails(3, monkeypatch)
+        async with client_of(broker, tmp_path) as client:
+            await eventually(lambda: len(looked) >= 3 or fails.failed == 3)
+            await client.reconcile()
+            if not looked:
+                await resolved(client)
+        assert broker.count(CANCEL) == 1
+        assert is_untouched(broker, other)
+
+
+async def test_cancel_that_is_owed_is_not_sent_on_another_day(tmp_path: Path) -> None:
+    """A durable cancel whose target is found on the next day is called off: nothing is left to cancel by then."""
+    async with broker_of(Fault(FaultKind.DROP_AFTER_ACCEPTANCE, api_ids=BUY), BLIND) as broker:
+        async with client_of(broker, tmp_path) as client:
+            with pytest.raises(OutcomeUnknown):
+                await client.stock.buy(SYMBOL, 10, price=70_000, client_order_id="buy", deadline=0.1)
+            unknown = await client.orders.get("buy")
+            assert unknown is not None
+            with pytest.raises(OutcomeUnknown):
+                await client.stock.cancel(unknown, client_order_id="cancel", deadline=0.1)
+        (bought,) = broker.orders
+        next_day(broker)
+        broker.set_faults(None)
+        other = give_number(broker, bought.broker_order_id)
+        async with client_of(broker, tmp_path) as client:
+            found = await buy(client)
+            assert (found.broker_order_id, found.day) == (bought.broker_order_id, bought.day)
+            await resolved(client)
+            with pytest.raises(NotSent):
+                await client.stock.cancel(unknown, client_order_id="cancel")
+        assert broker.count(CANCEL) == 0
+        assert is_untouched(broker, other)
+
+
+@pytest.mark.parametrize("verb", ["cancel", "modify"])
+async def test_order_of_yesterday_is_neither_modified_nor_canceled(tmp_path: Path, verb: str) -> None:
+    """An `Order` that a bot has kept over night is refused by name, under a new id and under a given one."""
+    async with broker_of() as broker, client_of(broker, tmp_path) as client:
+        order = await buy(client)
+        next_day(broker)
+        other = give_number(broker, order.broker_order_id)
+        changes = {"price": 71_000} if verb == "modify" else {}
+        for key in (None, "again"):
+            with pytest.raises(ValidationError, match="an order of today"):
+                await getattr(client.stock, verb)(order, client_order_id=key, **changes)
+        assert len(orders_received(broker)) == 1
+        assert is_untouched(broker, other)
+
+
+@pytest.mark.parametrize("is_named_by_number", [False, True])
+@pytest.mark.parametrize("verb", ["cancel", "modify"])
+async def test_midnight_before_the_permission_stops_a_modify_or_cancel(
+    tmp_path: Path, verb: str, *, is_named_by_number: bool
+) -> None:
+    """Called on one day and ready to be sent on the next: it is `NotSent`, and nothing reaches the broker."""
+    async with broker_of() as broker, client_of(broker, tmp_path) as client:
+        order = await buy(client)
+        assert isinstance(broker.ambient, Hands)
+        broker.ambient.actions[Checkpoint.BEFORE_COMMIT] = broker.ambient.next_day
+        changes = {"price": 71_000} if verb == "modify" else {}
+        original: Order | str = order
+        if is_named_by_number:
+            assert order.broker_order_id is not None
+            original, changes = order.broker_order_id, {**changes, "symbol": SYMBOL}  # type: ignore[dict-item]
+        with pytest.raises(NotSent, match="means its original on"):
+            await getattr(client.stock, verb)(original, client_order_id=verb, **changes)
+        assert broker.count(CANCEL) == broker.count(MODIFY) == 0
+
+
+@pytest.mark.parametrize("is_midnight", [False, True])
+async def test_modify_is_not_resent_on_another_day(tmp_path: Path, *, is_midnight: bool) -> None:
+    """A modify proven absent is sent again within its window; not if midnight comes before the permission."""
+    async with broker_of() as broker, client_of(broker, tmp_path) as client:
+        order = await buy(client)
+        assert isinstance(broker.ambient, Hands)
+        if is_midnight:
+            broker.ambient.actions[Checkpoint.DURING_RESEND_DECISION] = broker.ambient.next_day
+        broker.set_faults([Fault(FaultKind.DROP_BEFORE_ACCEPTANCE, api_ids=MODIFY)])
+        call = client.stock.modify(order, price=71_000, client_order_id="modify", resend_within=100_000)
+        task = asyncio.create_task(call)
+        for number in range(1, 200):
+            await client.stock.sell(SYMBOL, number, price=72_000)
+            if (await asyncio.wait([task], timeout=0.05))[0]:
+                break
+        if is_midnight:
+            with pytest.raises(OrderNotAccepted):
+                await task
+        else:
+            assert (await task).attempts == 2
+        assert broker.count(MODIFY) == (1 if is_midnight else 2)
+
+
+async def test_order_names_the_day_its_number_is_valid_on(tmp_path: Path) -> None:
+    """Sent in the evening and listed after midnight, an order has the day of its row, and can be canceled on it."""
+    async with broker_of(Fault(FaultKind.ACCEPT_LATE, seconds=0.3)) as broker:
+        hands = broker.ambient
+        assert isinstance(hands, Hands)
+        hands.offset += timedelta(hours=12)
+        evening = hands.now().date()
+        hours = evolve(broker.environment, opens_at=time(7), closes_at=time(20))
+
+        def pass_midnight() -> None:
+            hands.offset += timedelta(hours=3)
+
+        hands.actions[Checkpoint.AFTER_WRITE_BEFORE_RESPONSE] = pass_midnight
+        async with client_of(broker, tmp_path, environment=hours) as client:
+            order = await buy(client)
+            (row,) = broker.orders
+            assert (order.broker_order_id, order.day) == (row.broker_order_id, row.day)
+            assert order.day == evening + timedelta(days=1)
+            assert await client.orders.get("buy") == order
+            canceled = await client.stock.cancel(order)
+            assert canceled.status is OrderStatus.CANCELED
+            assert broker.count(CANCEL) == 1
