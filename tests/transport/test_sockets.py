@@ -74,13 +74,19 @@ class StallingServer(CountingServer):
             self.end.set_result(("end", received))
 
 
+_TIME_WAIT = 6
+
+
 def ends_at(port: int) -> list[tuple[int, str]]:
-    """Read the kernel's table of sockets: state and send queue of each that talks to a port of this machine."""
+    """Read the kernel's table of sockets: state and send queue of each that talks to a port of this machine.
+
+    Without those that have ended: one may be left of an earlier connection whose client had the port's number.
+    """
     entries = [line.split() for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]]
     return [
         (int(state, 16), queues.split(":")[0])
         for _, _, remote, state, queues, *_ in entries
-        if int(remote.split(":")[1], 16) == port
+        if int(remote.split(":")[1], 16) == port and int(state, 16) != _TIME_WAIT
     ]
 
 
