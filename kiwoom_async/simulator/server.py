@@ -11,6 +11,7 @@ import logging
 import socket
 import struct
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -122,6 +123,7 @@ class SocketServer:
     async def close(self) -> None:
         """Cut every connection and stop; hanging requests do not delay it."""
         self._closing.set()
+        await self._stop_accepting()
         self.cut_connections()
         await asyncio.sleep(0)
         if self._runner is not None:
@@ -150,10 +152,23 @@ class SocketServer:
         self._refusals += 1
         async with self._turn:
             if self._site is not None and not self._closing.is_set():
+                await self._stop_accepting()
                 await self._site.stop()
                 self._site = None
                 self._reserve()
         self.cut_connections()
+
+    async def _stop_accepting(self) -> None:
+        """Take no more connections, and let those that are taken already get their transport.
+
+        asyncio closes a server under connections it is still accepting, and leaves their sockets to the collector.
+        """
+        if self._socket is None or self._socket.fileno() < 0:
+            return
+        with suppress(NotImplementedError):
+            asyncio.get_running_loop().remove_reader(self._socket.fileno())
+        for _ in range(3):
+            await asyncio.sleep(0)
 
     async def accept(self) -> None:
         """Listen again."""
