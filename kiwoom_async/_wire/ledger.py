@@ -136,7 +136,8 @@ def _parse_text(text: object) -> str:
         return ""
     if not isinstance(text, str):
         raise ValueError(f"{text!r} is not a text")  # noqa: TRY004 - cattrs collects ValueErrors with their field
-    return text.strip()
+    # Half a surrogate pair is valid JSON, and no text that a file can hold.
+    return text.strip().encode("utf-8", "backslashreplace").decode()
 
 
 def _digest(value: object) -> str | None:
