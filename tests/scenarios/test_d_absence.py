@@ -108,15 +108,16 @@ async def test_query_error_never_counts_as_absent(tmp_path: Path, kind: FaultKin
         await (assert_claimed if is_accepted else assert_absent)(broker, client)
 
 
-def fill_pages(broker: Simulator) -> None:
-    """Let others place enough orders for several pages."""
+async def fill_pages(broker: Simulator) -> None:
+    """Let others place enough orders for several pages, after the day's first question: they have to be read."""
+    await eventually(lambda: broker.count("kt00007") > 0)
     for number in range(8):
         broker.place_foreign(symbol=SYMBOL, side=Side.SELL, quantity=100 + number, price=71_000)
 
 
 async def assert_void_while(broker: Simulator, client: KiwoomClient, fault: Fault, *, is_accepted: bool) -> None:
     """While pages come like this, nothing is concluded."""
-    fill_pages(broker)
+    await fill_pages(broker)
     broker.set_faults([DROPPED if is_accepted else LOST, evolve(fault, times=100_000)])
     with pytest.raises(OutcomeUnknown):
         await buy(client, deadline=EVERY_BOUND)
@@ -152,7 +153,7 @@ async def test_repeated_next_key_voids(tmp_path: Path, *, is_accepted: bool) -> 
 async def test_row_inserted_while_paging_no_skip_no_dup(tmp_path: Path, *, is_accepted: bool) -> None:
     """Rows that move from page to page while they are read hide no order and double none."""
     async with broker_of(page_size=3) as broker, client_of(broker, tmp_path) as client:
-        fill_pages(broker)
+        await fill_pages(broker)
         broker.set_faults([DROPPED if is_accepted else LOST, Fault(FaultKind.PAGE_SHIFTS, times=12)])
         await (assert_claimed if is_accepted else assert_absent)(broker, client)
         assert broker.faults_injected[FaultKind.PAGE_SHIFTS] > 0
