@@ -27,7 +27,9 @@ from kiwoom_async._order_call import OrderCall
 from kiwoom_async._wire.requests import encode_order
 from kiwoom_async.errors import AuthenticationError, KiwoomError, NotSent, OrderNotAccepted, OutcomeUnknown, Refused
 
-RESEND_WITHIN: Final = 30.0
+RESEND_WITHIN: Final = 8.0
+"""Seconds: long enough for a strong proof where somebody trades on, and no longer, as a quiet account waits for it."""
+
 PATIENCE: Final = 20.0
 """Seconds one patient question waits; then it is asked again."""
 

@@ -55,6 +55,7 @@ class Gateway:
         self._timing = timing
         self._ambient = ambient
         self.clock_watch = ClockWatch()
+        self._announcing: set[str] = set()
         self._idempotency_header = idempotency_header
 
     async def make_ready(self, call: Call, deadline: float | None) -> Token:
@@ -140,12 +141,21 @@ class Gateway:
         token, exchange = await self._ask(call, cursor)
         if not isinstance(exchange, Breakdown):
             if read_answer(exchange, call.api_id).meaning is not CodeMeaning.TOKEN_REFUSED:
-                return read_page(exchange, call.api_id, is_first=cursor is None)
+                return self._read_page(exchange, call, cursor)
             self._tokens.reject(token)
             _, exchange = await self._ask(call, cursor)
         if isinstance(exchange, Breakdown):
             raise QueryFailed(call.api_id, f"{exchange.kind.value}: {exchange.detail}")
-        return read_page(exchange, call.api_id, is_first=cursor is None)
+        return self._read_page(exchange, call, cursor)
+
+    def _read_page(self, answer: Answer, call: Call, cursor: Cursor | None) -> Page:
+        page = read_page(answer, call.api_id, is_first=cursor is None)
+        if "cont-yn" in answer.headers:
+            self._announcing.add(call.api_id)
+        elif call.api_id in self._announcing:
+            # The header is optional, but a TR that had it and has not any more may have lost the news of more pages.
+            raise QueryFailed(call.api_id, "cont-yn is missing, although this TR had it before")
+        return page
 
     async def _ask(self, call: Call, cursor: Cursor | None) -> tuple[Token, Exchange]:
         try:
