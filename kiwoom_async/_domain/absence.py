@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from enum import StrEnum, unique
+from typing import Final
 
 from attrs import frozen
 
@@ -178,6 +179,28 @@ class AbsenceProof:
     def allows_resend(self) -> bool:
         """Tell whether the order may be sent again on this proof. A weak one never authorizes that."""
         return self.strength is Strength.STRONG
+
+
+LOOKS_KEPT: Final = 24
+"""Looks remembered for an attempt. Source: our choice; a proof needs two far enough apart, the others hold what was
+once listed and must stay so."""
+
+
+def thin_out(rounds: Sequence[Round]) -> list[Round]:
+    """Keep looks that are spread over the whole time, however fast they follow each other.
+
+    Dropped are looks between two others that are close to each other. A look with candidates is not dropped between two
+    without any, nor the other way round: the last of them is where a proof may begin.
+    """
+    kept = list(rounds)
+    while len(kept) > LOOKS_KEPT:
+        gaps = {
+            middle: kept[middle + 1].began - kept[middle - 1].began
+            for middle in range(1, len(kept) - 1)
+            if bool(kept[middle - 1].candidates) == bool(kept[middle].candidates) == bool(kept[middle + 1].candidates)
+        }
+        del kept[min(gaps, key=gaps.__getitem__, default=0)]
+    return kept
 
 
 def vanished_rows(first: Round, second: Round) -> tuple[LedgerOrder, ...]:

@@ -319,14 +319,19 @@ class Dispatcher:
         A refused token is followed by one more attempt with a new one, only on an intact answer. Its permission and
         the refusal are one transaction, so that nobody takes the refusal for the answer.
         """
-        outcome, finding = await self._sender.send(flight, ready)
+        outcome, finding = await self._send(flight, ready)
         if isinstance(outcome, Refused) and outcome.meaning is CodeMeaning.TOKEN_REFUSED:
-            self._sender.reject_token(ready.token)
             again = await self._replace_refused(flight, ready.attempt, finding)
             if again is not None:
                 ready = again
-                outcome, finding = await self._sender.send(flight, again)
+                outcome, finding = await self._send(flight, again)
         return await self._land(flight, ready.attempt, outcome, finding)
+
+    async def _send(self, flight: Flight, ready: Ready) -> tuple[Outcome, Finding]:
+        outcome, finding = await self._sender.send(flight, ready)
+        if isinstance(outcome, Refused) and outcome.meaning is CodeMeaning.TOKEN_REFUSED:
+            self._sender.reject_token(ready.token)
+        return outcome, finding
 
     async def _replace_refused(self, flight: Flight, attempt: Attempt, finding: Finding) -> Ready | None:
         try:

@@ -13,7 +13,7 @@ from typing import Any, Final
 import anyio.to_thread
 from attrs import define, evolve, field, frozen
 
-from kiwoom_async._domain.absence import AbsenceProof, Missing, NotYet, Round, prove_absence
+from kiwoom_async._domain.absence import AbsenceProof, Missing, NotYet, Round, prove_absence, thin_out
 from kiwoom_async._domain.ambient import Ambient, Checkpoint, korean_day
 from kiwoom_async._domain.intents import Attempt
 from kiwoom_async._domain.matching import AlarmKind, Matching
@@ -213,10 +213,7 @@ class Resolver:
                 )
 
     def _remember(self, attempt: Attempt, look: Round) -> None:
-        rounds = self._rounds.setdefault(attempt.key, [])
-        rounds.append(look)
-        # The first looks after the bounds and the latest ones are all a proof needs.
-        del rounds[8:-8]
+        self._rounds[attempt.key] = thin_out([*self._rounds.get(attempt.key, ()), look])
 
     async def _judge_absent(
         self, matching: Matching, view: BookView, found: PassFindings, dealt_with: frozenset[str]
@@ -233,7 +230,8 @@ class Resolver:
                 found.why[attempt.key] = f"{attempt.reason}; {verdict.reason.value}"
                 found.next_look += [] if verdict.not_before is None else [verdict.not_before]
                 has_shrunk = has_shrunk or verdict.reason is Missing.STEADY_LEDGER
-                await self._close_day(attempt, view, found)
+                if numbers := ", ".join(self.last_candidates(attempt)):
+                    await self._close_day(attempt, view, found, f"it may be any of the orders {numbers}")
                 continue
             if attempt.key not in matching.absent:
                 continue
@@ -243,6 +241,7 @@ class Resolver:
             flaw = flaws[symbol] or await self._originals.find_unexplained_loss(attempt)
             if flaw:
                 found.why[attempt.key] = flaw
+                await self._close_day(attempt, view, found, flaw)
                 self._rounds.pop(attempt.key, None)
                 continue
             await self._accept_absence(attempt, verdict, found)
@@ -287,14 +286,12 @@ class Resolver:
                 return
         await self._conclude(attempt, _absence_finding(proof), found)
 
-    async def _close_day(self, attempt: Attempt, view: BookView, found: PassFindings) -> None:
+    async def _close_day(self, attempt: Attempt, view: BookView, found: PassFindings, why: str) -> None:
         """List for the operator what the final ledger does not decide."""
-        rounds = self._rounds.get(attempt.key, [])
-        is_over = all(snapshot.is_final for snapshot in view.snapshots) and len(rounds) > 1
-        if is_over and rounds[-1].candidates and attempt.state is not Delivery.UNRESOLVED_AT_CLOSE:
+        is_over = all(snapshot.is_final for snapshot in view.snapshots) and len(self._rounds.get(attempt.key, [])) > 1
+        if is_over and attempt.state is not Delivery.UNRESOLVED_AT_CLOSE:
             self._ambient.reached(Checkpoint.BEFORE_DAY_CLOSE)
-            reason = f"the day is over and it may be any of the orders {', '.join(rounds[-1].candidates)}"
-            await self._conclude(attempt, Finding(Event.DAY_CLOSED, reason=reason), found)
+            await self._conclude(attempt, Finding(Event.DAY_CLOSED, reason=f"the day is over and {why}"), found)
             self._ambient.reached(Checkpoint.AFTER_DAY_CLOSE)
 
     async def _revive(self, matching: Matching, view: BookView, found: PassFindings) -> None:

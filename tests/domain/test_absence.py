@@ -10,6 +10,7 @@ import pytest
 from attrs import evolve
 
 from kiwoom_async._domain.absence import (
+    LOOKS_KEPT,
     AbsenceProof,
     Missing,
     NotYet,
@@ -18,6 +19,7 @@ from kiwoom_async._domain.absence import (
     Witness,
     WitnessKind,
     prove_absence,
+    thin_out,
     vanished_rows,
 )
 from kiwoom_async._domain.intents import Attempt, OrderRequest
@@ -299,6 +301,29 @@ def test_candidate_blocks_a_proof() -> None:
     """While a row may be the attempt, its absence is not proven, whatever other looks showed."""
     seen = evolve(look(1050.0, FRESH), candidates=("0000200",))
     assert prove(look(1045.0), seen) == NotYet(Missing.NO_CANDIDATE)
+
+
+@pytest.mark.parametrize("pause", [0.01, 0.2, 1.0, 30.0])
+def test_looks_that_follow_each_other_fast_come_to_a_proof_as_well(pause: float) -> None:
+    """However often somebody looks, what is remembered spans the margins; and it stays short."""
+    history: list[Round] = []
+    began = 1000.0
+    while not isinstance(prove(*history), AbsenceProof):
+        assert began < DEAD + 6 * TIMING.visibility_bound + 3 * pause
+        history = thin_out([*history, look(began)])
+        assert len(history) <= LOOKS_KEPT
+        began += pause
+
+
+def test_last_look_with_a_candidate_is_remembered() -> None:
+    """Looks before it are not taken for looks after it."""
+    sight = evolve(look(1040.0), candidates=("0000012",))
+    history: list[Round] = []
+    for number in range(200):
+        history = thin_out([*history, sight if number == 100 else look(1000.0 + number)])
+    assert sight in history
+    assert history[0] == look(1000.0)
+    assert history[-1] == look(1199.0)
 
 
 def test_looks_are_counted_anew_after_a_candidate() -> None:

@@ -214,6 +214,8 @@ async def test_token_that_dies_twice_is_not_tried_again(tmp_path: Path) -> None:
         assert not broker.orders
         order = await buy(client)
         assert [row.broker_order_id for row in broker.orders] == [order.broker_order_id]
+        # The second token was dropped as the first one: no request was wasted on it.
+        assert len(orders_received(broker, KEY)) == 3
 
 
 async def test_redirect_never_replays_post(tmp_path: Path) -> None:

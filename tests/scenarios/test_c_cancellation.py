@@ -389,7 +389,9 @@ def run_twice(
         done.set()
         thread.join()
         while LEAKED:
-            assert isinstance(LEAKED.pop().exception(), OutcomeUnknown)
+            # On a slow machine the answer may come before the client has stopped waiting for it.
+            error = LEAKED.pop().exception()
+            assert error is None or isinstance(error, OutcomeUnknown)
 
 
 @pytest.mark.parametrize("awaited", [True, False])

@@ -7,10 +7,12 @@ from datetime import date, time, timedelta
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from attrs import evolve
 
 from kiwoom_async import (
+    Delivery,
     Desk,
     KiwoomClient,
     NotSent,
@@ -257,3 +259,26 @@ async def test_order_names_the_day_its_number_is_valid_on(tmp_path: Path) -> Non
             canceled = await client.stock.cancel(order)
             assert canceled.status is OrderStatus.CANCELED
             assert broker.count(CANCEL) == 1
+
+
+async def test_modify_that_the_final_ledger_does_not_explain_is_listed_at_the_close(tmp_path: Path) -> None:
+    """The original expired with the day, so nobody can tell whether the modify took any of it: a person must look."""
+    async with broker_of() as broker, client_of(broker, tmp_path) as client:
+        order = await buy(client)
+        broker.set_faults([BLIND, Fault(FaultKind.DROP_BEFORE_ACCEPTANCE, api_ids=MODIFY)])
+        with pytest.raises(OutcomeUnknown):
+            await client.stock.modify(order, price=70_100, client_order_id="modify", deadline=0.3)
+        next_day(broker)
+        broker.set_faults(None)
+
+        async def listed() -> bool:
+            found = await client.orders.unresolved()
+            return [entry.state for entry in found] == [Delivery.UNRESOLVED_AT_CLOSE]
+
+        with anyio.fail_after(10):
+            while not await listed():
+                await client.reconcile()
+        assert "the day is over" in (await client.orders.unresolved())[0].why
+        with pytest.raises(OutcomeUnknown):
+            await client.stock.modify(order, price=70_100, client_order_id="modify", deadline=0.1)
+        assert len(orders_received(broker, "modify")) == 1
