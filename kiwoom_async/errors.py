@@ -24,6 +24,7 @@ KiwoomError
    ├─ StreamLoginRefused         .code .message .is_token_refused
    ├─ StreamReplaced             another program logged in with the same app key
    ├─ StreamLost                 .reason
+   ├─ StreamClosed               the client was closed while somebody waited
    └─ UnreadableReport           .fid .text
 ```
 
@@ -288,6 +289,10 @@ class StreamLost(StreamError):
     def __init__(self, reason: str) -> None:
         super().__init__(f"The real-time feed is lost: {reason}. Nothing is concluded from its silence.")
         self.reason = reason
+
+
+class StreamClosed(StreamError):
+    """The client was closed while somebody waited for news of an order. The order goes on at the broker."""
 
 
 class UnreadableReport(StreamError):
