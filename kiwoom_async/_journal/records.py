@@ -14,7 +14,7 @@ from attrs import field, frozen
 from kiwoom_async._domain.intents import Attempt, Intent, OrderRequest
 from kiwoom_async._domain.reports import LedgerOrder
 from kiwoom_async._domain.states import Delivery, Event
-from kiwoom_async._domain.vocabulary import OrderStatus, ResolvedBy
+from kiwoom_async._domain.vocabulary import Desk, OrderStatus, ResolvedBy
 
 _T = TypeVar("_T")
 
@@ -168,6 +168,87 @@ class Finding:
     ended_at: datetime | None = None
     is_answered: bool = False
     row: LedgerOrder | None = None
+
+
+@frozen
+class LedgerNews:
+    """What a look at the ledger taught beyond the attempts it settled.
+
+    Attributes:
+        own: Rows of orders that are claimed.
+        foreign: Rows of orders that are proven to be others'.
+        highest: The highest order number seen.
+        channels: Texts that our acknowledged orders carry.
+        is_final: The day was over when the ledger was read: what is left of our orders has expired.
+    """
+
+    account: str
+    desk: Desk
+    day: date
+    own: tuple[LedgerOrder, ...]
+    foreign: tuple[LedgerOrder, ...]
+    highest: int
+    channels: frozenset[str] = frozenset()
+    is_final: bool = False
+
+
+@frozen
+class ReportNews:
+    """What a batch of the broker's statements has changed in the journal.
+
+    Attributes:
+        events: How many order events were written.
+        unclaimed: A report names a number that nobody has; it is kept until somebody claims it.
+        wants_look: Something happened to an order of ours that only its own row of the ledger can tell.
+        alarms: What cannot be true, in words, where it was not said before.
+        touched: Client order ids with new events.
+    """
+
+    events: int = 0
+    unclaimed: bool = False
+    wants_look: bool = False
+    alarms: tuple[str, ...] = ()
+    touched: tuple[str, ...] = ()
+
+
+@frozen
+class WorkingOrder:
+    """A number of ours that may still be in the book.
+
+    Attributes:
+        desk: Whose ledger lists it.
+    """
+
+    desk: Desk
+    day: date
+    broker_order_id: str
+    symbol: str
+    client_order_id: str
+
+
+@frozen
+class FeedSession:
+    """A certificate: from `since` to `heard` nothing of the feed was missed.
+
+    Attributes:
+        epoch: Rises with every session of the account.
+        runner: The client that held it.
+        boot_id: The run of the operating system in which the monotonic stamps below are valid.
+        since: Monotonic second from which on every report was received.
+        since_at: The same on the wall clock.
+        heard: Monotonic second of the last frame that was noted.
+        is_over: The session was ended, or its client is gone.
+        reason: Why it ended; "" while it goes on.
+    """
+
+    epoch: int
+    runner: str
+    boot_id: str
+    since: float
+    since_at: datetime
+    heard: float
+    is_over: bool
+    reason: str = ""
 
 
 def intent_row(intent: Intent) -> tuple[Any, ...]:

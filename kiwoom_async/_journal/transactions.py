@@ -21,6 +21,7 @@ from kiwoom_async._journal.queries import read_open, read_record
 from kiwoom_async._journal.records import (
     ATTEMPT_COLUMNS,
     Finding,
+    LedgerNews,
     OrderRecord,
     attempt_row,
     intent_row,
@@ -464,26 +465,6 @@ def _inherit(attempt: Attempt, *, is_orphan: bool, heir: str, stamp: OwnerEnded)
     if attempt.boot_id != stamp.boot_id:
         return evolve(attempt, runner=heir, boot_id=stamp.boot_id, ended=stamp.now, ended_at=stamp.at)
     return None
-
-
-@frozen
-class LedgerNews:
-    """What a look at the ledger taught beyond the attempts it settled.
-
-    Attributes:
-        own: Rows of orders that are claimed.
-        foreign: Rows of orders that are proven to be others'.
-        highest: The highest order number seen.
-        channels: Texts that our acknowledged orders carry.
-    """
-
-    account: str
-    desk: Desk
-    day: date
-    own: tuple[LedgerOrder, ...]
-    foreign: tuple[LedgerOrder, ...]
-    highest: int
-    channels: frozenset[str] = frozenset()
 
 
 def note_ledger(connection: apsw.Connection, news: LedgerNews, at: datetime) -> None:
