@@ -256,7 +256,7 @@ class FrameWriter:
         price = (order.filled_amount - before.filled_amount) // quantity
         shown = (quantity, price)
         if self.reporting.cumulative:
-            # Rounded down, unlike the ledger's average. Source: 259,974 of a recorded order with fills at 259,500 on.
+            # Off the tick grid, as recorded (259,833). That it is rounded down is our choice.
             shown = (order.filled_quantity, order.filled_amount // order.filled_quantity)
         return {
             "909": order.execution_id or "",
