@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Final, TypeAlias, TypeVar
@@ -297,11 +298,10 @@ def decode_report(entry: RealEntry, day: date) -> OrderReport:
 
 def _read(values: Mapping[str, Any], fid: str, parse: Callable[[str], _T]) -> _T:
     raw = values.get(fid)
-    try:
+    with suppress(ValueError, KeyError):
         return parse(parse_text(raw))
-    except (ValueError, KeyError):
-        # The cause would quote the field as it came, and a misplaced account number with it.
-        raise UnreadableReport(fid, _show(raw)) from None
+    # Not from the cause, which would quote the field as it came, and a misplaced account number with it.
+    raise UnreadableReport(fid, _show(raw))
 
 
 def _show(raw: object) -> str:
