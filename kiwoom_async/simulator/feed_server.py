@@ -72,7 +72,11 @@ class FeedServer:
             # The connection is gone; a cancelled handler keeps aiohttp from writing an answer to it.
             raise asyncio.CancelledError
         socket = web.WebSocketResponse(
-            timeout=_CLOSE_TIMEOUT, autoping=False, compress=False, max_msg_size=_LARGEST_MESSAGE
+            timeout=_CLOSE_TIMEOUT,
+            autoclose=False,
+            autoping=False,
+            compress=False,
+            max_msg_size=_LARGEST_MESSAGE,
         )
         await socket.prepare(request)
         line = _Line(request, socket)
@@ -82,6 +86,8 @@ class FeedServer:
         writing = asyncio.get_running_loop().create_task(self._write(line, session))
         try:
             await self._read(line, session)
+            if session.is_mute:
+                await self._outlast(line, writing)
         finally:
             self.feed.disconnect(session)
             writing.cancel()
@@ -96,8 +102,18 @@ class FeedServer:
             elif message.type is WSMsgType.PING:
                 if not session.is_mute:
                     await line.socket.pong(message.data)
+            elif message.type is WSMsgType.CLOSE:
+                if not session.is_mute:
+                    await line.socket.close(drain=False)
+                return
             elif message.type not in {WSMsgType.PONG, WSMsgType.BINARY}:
                 return
+
+    @staticmethod
+    async def _outlast(line: _Line, writing: asyncio.Task[None]) -> None:
+        """Let the goodbye on a half-open connection go unanswered, until the client drops it or it is cut."""
+        while line.request.transport is not None and not writing.done():
+            await asyncio.wait({writing}, timeout=_TICK)
 
     async def _write(self, line: _Line, session: Session) -> None:
         """Empty the outbox whenever something is in it, until the connection ends."""

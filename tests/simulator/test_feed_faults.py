@@ -37,9 +37,9 @@ async def heard(broker: Simulator, caller: Caller, listener: FeedListener, count
         (FeedFault(FeedFaultKind.DROP_FRAME, skip=1), [("접수", 1), ("접수", 2)]),
         (FeedFault(FeedFaultKind.DROP_FRAME, times=2), [("접수", 2)]),
         (FeedFault(FeedFaultKind.DROP_FRAME, order_nos="none"), [("접수", 1), ("체결", 1), ("접수", 2)]),
-        (FeedFault(FeedFaultKind.DELAY_FRAME, seconds=0.3), [("체결", 1), ("접수", 2), ("접수", 1)]),
+        (FeedFault(FeedFaultKind.DELAY_FRAME, seconds=0.7), [("체결", 1), ("접수", 2), ("접수", 1)]),
         (FeedFault(FeedFaultKind.REPEAT_FRAME), [("접수", 1), ("접수", 1), ("체결", 1), ("접수", 2)]),
-        (FeedFault(FeedFaultKind.REPEAT_FRAME, 0.3), [("접수", 1), ("체결", 1), ("접수", 2), ("접수", 1)]),
+        (FeedFault(FeedFaultKind.REPEAT_FRAME, 0.7), [("접수", 1), ("체결", 1), ("접수", 2), ("접수", 1)]),
         (FeedFault(FeedFaultKind.REORDER, states="체결"), [("접수", 1), ("접수", 2), ("체결", 1)]),
         (FeedFault(FeedFaultKind.INVERT), [("체결", 1), ("접수", 1), ("접수", 2)]),
     ],
@@ -88,7 +88,7 @@ async def test_close_ends_the_connection_in_good_order() -> None:
 
 async def test_half_open_connection_says_and_hears_nothing() -> None:
     """Not even pings, and no answer to anything; cutting it ends it, and so does a newer login."""
-    habits = FeedHabits(ping_interval=0.02, ping_patience=0.02)
+    habits = FeedHabits(ping_interval=0.02, ping_patience=5.0)
     half_open = FeedFault(FeedFaultKind.HALF_OPEN, times=2)
     async with Simulator(feed=habits, feed_faults=[half_open]) as broker:
         async with listening(broker) as (caller, listener):
@@ -103,6 +103,16 @@ async def test_half_open_connection_says_and_hears_nothing() -> None:
             await caller.buy()
             await newer.login()
             assert await listener.end() == 1006
+
+
+async def test_goodbye_on_a_half_open_connection_goes_unanswered() -> None:
+    """Who closes in good order waits in vain; the simulator forgets the connection once it is dropped."""
+    async with broken_by(FeedFaultKind.HALF_OPEN) as broker:
+        async with listening(broker) as (caller, listener):
+            await caller.buy()
+            await listener.socket.close()
+            assert listener.socket.close_code == 1006
+        await until(lambda: not broker.feed_sessions)
 
 
 async def test_half_open_connection_is_cut_after_its_time() -> None:
