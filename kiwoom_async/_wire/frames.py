@@ -365,7 +365,7 @@ def _read_totals(kind: ReportKind, quantity: int, leaves: int | None, values: Ma
     """Read what is filled so far and what this fill is.
 
     Two measured it that 911 and 910 are the total and its average [M, M]; one program reads 911 as this fill alone [F].
-    Counting wrongly would be worse than asking the ledger, so the amount of all fills (903) has to confirm the total.
+    Counting wrongly would be worse than asking the ledger, so that the report itself has to prove that it is the total.
     """
     total = _read(values, "911", _parse_optional_integer) or 0
     amount = _read(values, "903", _parse_optional_integer)
@@ -377,25 +377,35 @@ def _read_totals(kind: ReportKind, quantity: int, leaves: int | None, values: Ma
             raise UnreadableReport("911", "counts nothing, although something is filled")
         # An acceptance leaves 911 empty [M], and so may others: they tell of no fills, whatever there were.
         return _Totals(0, 0 if amount == 0 else None, None, None)
-    if amount is None or average is None:
-        # Then there is only this: nothing is missing between the total and what is left.
-        is_total = leaves is not None and total + leaves >= quantity
-    else:
-        is_total = _is_total(total, amount, average, single, single_price)
-    if is_total and (single is None or single <= total):
-        return _Totals(total, amount, single, single_price)
-    # This fill alone? Then the rest of the order is the only total. It is too large after a partial cancel, so that it
-    # is believed only where the amount is exactly that of so many at one price.
-    rest = quantity - (quantity if leaves is None else leaves)
-    if single == total < rest and average == single_price is not None and amount == single_price * rest:
-        return _Totals(rest, amount, single, single_price)
-    raise UnreadableReport("911", "the totals do not add up")
+    flaw = _find_flaw(quantity, leaves, total, amount, average, single, single_price)
+    if flaw:
+        raise UnreadableReport("911", flaw)
+    return _Totals(total, amount, single, single_price)
 
 
-def _is_total(total: int, amount: int, average: Decimal, single: int | None, single_price: int | None) -> bool:
-    if single == total:
-        # The first fill: its price is the average, without rounding. A later fill told alone looks the same but for
-        # the amount, and might pass for rounding where shares cost less than they are many.
-        return amount == average * total and single_price in {None, average}
-    # The average is in whole KRW [M], rounded in a way that nobody has told.
-    return abs(amount - average * total) < total
+def _find_flaw(
+    quantity: int,
+    leaves: int | None,
+    total: int,
+    amount: int | None,
+    average: Decimal | None,
+    single: int | None,
+    single_price: int | None,
+) -> str:
+    # The average is in whole KRW [M], rounded in a way that nobody has told. One report may blend several executions
+    # (prices off the tick grid were seen [M]), so that the price of this fill may be rounded as well.
+    if amount is not None and average is not None and abs(amount - average * total) >= total:
+        return "the amount in 903 is not that of so many at the average in 910"
+    if single is not None and single > total:
+        return "counts less than this fill in 915"
+    if single == total and single_price and average and abs(single_price - average) >= 1:
+        return "is one fill, but the average in 910 is not its price in 914"
+    # More cannot be filled than has left the book; and no less than this under either reading.
+    if leaves is not None and total + leaves >= quantity:
+        return ""
+    # What is missing was canceled, or filled before and not counted. It was not filled if this fill is but a part of
+    # the total, or if it alone makes up the amount of all.
+    is_told = amount is not None and average is not None
+    is_part = is_told and single is not None and single < total
+    is_all = amount is not None and average is not None and single == total and amount == average * total
+    return "" if is_part or is_all else "may be the total or this fill alone"

@@ -158,22 +158,31 @@ def test_average_may_be_rounded_either_way(average: str) -> None:
     assert decode(values).filled_quantity == 3
 
 
-def test_a_quantity_of_this_fill_alone_is_not_the_total() -> None:
-    """One program reads 911 so [F]; at one price the amount proves what the total is."""
-    report = decode(fill(leaves=16, amount=300, average=100, total=2, single=2, single_price=100))
-    assert (report.filled_quantity, report.filled_amount) == (3, 300)
-    assert (report.fill_quantity, report.fill_price) == (2, 100)
+def test_blended_fill() -> None:
+    """One report may tell of several executions, with their average in both prices."""
+    report = decode(fill(leaves=16, amount=779500, average=259833, total=3, single=3, single_price=259833))
+    assert (report.filled_quantity, report.filled_amount, report.fill_price) == (3, 779500, 259833)
+
+
+def test_totals_after_a_partial_cancel() -> None:
+    """What was canceled is not filled: this fill is a part of the total, or all there was."""
+    second = decode(fill(leaves=10, amount=779500, average=259833, total=3, single=2, single_price=260000))
+    first = decode(fill(leaves=10, amount=519000, average=259500, total=2, single=2, single_price=259500))
+    assert [one.filled_quantity for one in (first, second)] == [2, 3]
 
 
 @pytest.mark.parametrize(
     "fields",
     [
-        # This fill alone, at a price of its own: the total cannot be proven.
+        # This fill alone, as one program reads it [F]: at the price of the others, and at one of its own.
+        {"leaves": 16, "amount": 300, "average": 100, "total": 2, "single": 2, "single_price": 100},
         {"leaves": 16, "amount": 779500, "average": 260000, "total": 2, "single": 2, "single_price": 260000},
         # The same where shares cost less than they are many, so that it might pass for rounding.
         {"leaves": 8, "amount": 42, "average": 4, "total": 10, "single": 10, "single_price": 4},
-        # A part of the order was canceled: the rest of it is not what is filled.
+        # A part of the order was canceled, or others were filled before.
         {"leaves": 10, "amount": 300, "average": 100, "total": 2, "single": 2, "single_price": 100},
+        {"leaves": 10, "amount": 201, "average": 100, "total": 2, "single": 2, "single_price": 100},
+        {"leaves": 10, "amount": 300, "average": 100, "total": 3, "single": "", "single_price": ""},
         {"leaves": "", "amount": 300, "average": 100, "total": 2, "single": 2, "single_price": 100},
         # This fill is more than all of them, or its price is not the average of one.
         {"leaves": 16, "amount": 300, "average": 100, "total": 3, "single": 4, "single_price": 100},
@@ -204,18 +213,20 @@ def test_totals_without_an_amount() -> None:
         assert (report.filled_quantity, report.filled_amount, report.fill_quantity) == (3, None, None)
 
 
-@given(st.data())
-def test_cumulative_totals_are_always_read_so(data: st.DataObject) -> None:
+FILLS = st.lists(st.tuples(st.integers(1, 500), st.integers(1, 400_000) | st.integers(1, 9)), min_size=1, max_size=6)
+
+
+@given(FILLS, st.booleans(), st.integers(0, 50), st.integers(0, 50))
+def test_cumulative_totals_are_always_read(
+    fills: list[tuple[int, int]], is_rounded_down: bool, canceled: int, left: int
+) -> None:
     """Whatever the fills, the prices, the rounding and the cancels."""
-    fills = data.draw(st.lists(st.tuples(st.integers(1, 500), st.integers(1, 400_000)), min_size=1, max_size=6))
     total, amount = sum(count for count, _ in fills), sum(count * price for count, price in fills)
-    average = amount // total if data.draw(st.booleans()) else -(-amount // total)
-    canceled, left = data.draw(st.integers(0, 50)), data.draw(st.integers(0, 50))
     values = fill(
         quantity=total + canceled + left,
         leaves=left,
         amount=amount,
-        average=average,
+        average=amount // total if is_rounded_down else -(-amount // total),
         total=total,
         single=fills[-1][0],
         single_price=fills[-1][1],
@@ -223,18 +234,18 @@ def test_cumulative_totals_are_always_read_so(data: st.DataObject) -> None:
     assert decode(values).filled_quantity == total
 
 
-@given(st.data())
-def test_a_fill_told_alone_is_never_counted_wrongly(data: st.DataObject) -> None:
-    """Without a cancel the total is right, or there is none."""
-    fills = data.draw(st.lists(st.tuples(st.integers(1, 500), st.integers(1, 400_000)), min_size=2, max_size=6))
+@given(FILLS, st.booleans(), st.integers(0, 50), st.integers(0, 50))
+def test_a_fill_told_alone_is_never_taken_for_the_total(
+    fills: list[tuple[int, int]], is_average: bool, canceled: int, left: int
+) -> None:
+    """Read as the one program does: the count is right, or there is none."""
     total, amount = sum(count for count, _ in fills), sum(count * price for count, price in fills)
-    left = data.draw(st.integers(0, 50))
     count, price = fills[-1]
     values = fill(
-        quantity=total + left,
+        quantity=total + canceled + left,
         leaves=left,
         amount=amount,
-        average=data.draw(st.sampled_from((price, amount // total))),
+        average=amount // total if is_average else price,
         total=count,
         single=count,
         single_price=price,
@@ -264,9 +275,8 @@ def test_amount_of_earlier_fills() -> None:
     """A report that does not count fills tells of none, though it shows their amount; one that counts them does."""
     silent = decode(ACCEPTED | {"913": "취소", "902": "0", "903": "258000"})
     assert (silent.filled_quantity, silent.filled_amount) == (0, None)
-    counting = decode(
-        fill(leaves=0, amount=779500, average=259833, total=3, single="", single_price="") | {"913": "취소"}
-    )
+    values = fill(leaves=0, amount=779500, average=259833, total=3, single=2, single_price=260000)
+    counting = decode(values | {"913": "취소"})
     assert (counting.filled_quantity, counting.filled_amount, counting.leaves_quantity) == (3, 779500, 0)
 
 
