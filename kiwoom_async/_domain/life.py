@@ -333,7 +333,7 @@ def _take_leaves(before: Life, life: Life, sight: Sight) -> Step:
         left = evolve(left, ending=OrderStatus.CANCELED)
     gone = _count_gone(before, left)
     # An order of unknown size that has gone is news without a number.
-    is_news = gone or is_moved or (is_gone and before.quantity is before.leaves_quantity is before.ending is None)
+    is_news = gone or is_moved or (is_gone and _is_unknown(before))
     if not is_news and not is_gone:
         return Step(left)
     kind = OrderEventKind.MODIFIED if is_moved else OrderEventKind.CANCELED
@@ -346,6 +346,10 @@ def _take_leaves(before: Life, life: Life, sight: Sight) -> Step:
         replaced_by=sight.replaced_by if is_moved else None,
     )
     return _step(life, LifeEvent.GONE if is_gone else LifeEvent.REDUCED, left, *((news,) if is_news else ()))
+
+
+def _is_unknown(life: Life) -> bool:
+    return life.quantity is None and life.leaves_quantity is None and life.ending is None
 
 
 def _stamp_leaves(life: Life, sight: Sight) -> Life:
