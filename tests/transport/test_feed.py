@@ -573,8 +573,7 @@ async def test_closing_does_not_wait_for_the_server() -> None:
         assert transport is not None
         transport.pause_reading()
         # More to echo than the buffers take.
-        for _ in range(12):
-            await session.send(json.dumps({"trnm": "PING", "n": "x" * 1024 * 1024}))
+        await session.send(json.dumps({"trnm": "PING", "n": "x" * 12 * 1024 * 1024}))
         silent.set()
         await asyncio.Event().wait()
 
