@@ -97,7 +97,8 @@ async def _lose_one(journal: Path, case: Case, size: int) -> tuple[int, float]:
     async with Simulator(seed=size) as broker:
         for _ in range(size if case.own == 0 else 0):
             broker.place_foreign(symbol=_FOREIGN_SYMBOL, side="buy", quantity=1)
-        client = KiwoomClient(credentials(), environment=broker.environment, journal=journal, timing=TIMING)
+        # Without the feed: what is measured is how the ledger is asked.
+        client = KiwoomClient(credentials(), environment=broker.environment, journal=journal, timing=TIMING, feed=False)
         async with client:
             return await _lose_at(broker, client, case, size)
 

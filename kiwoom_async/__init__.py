@@ -5,6 +5,9 @@ The public names are these; everything under a name with an underscore is privat
 
 from kiwoom_async._client import KiwoomClient
 from kiwoom_async._domain.absence import AbsenceProof
+from kiwoom_async._domain.day_close import DayClose
+from kiwoom_async._domain.events import OrderEvent, OrderEventKind
+from kiwoom_async._domain.feed_status import FeedState, FeedStatus
 from kiwoom_async._domain.orders import Order
 from kiwoom_async._domain.reconciliation import ForeignOrder, ReconciliationReport, UnresolvedOrder
 from kiwoom_async._domain.settings import Credentials, Environment, Limits, Timing
@@ -24,6 +27,7 @@ from kiwoom_async.errors import (
     OutcomeUnknown,
     QueryFailed,
     RateLimited,
+    StreamError,
     ValidationError,
 )
 
@@ -34,9 +38,12 @@ __all__ = [
     "ClientOrderIdConflict",
     "ConfigurationError",
     "Credentials",
+    "DayClose",
     "Delivery",
     "Desk",
     "Environment",
+    "FeedState",
+    "FeedStatus",
     "ForeignOrder",
     "JournalError",
     "KiwoomClient",
@@ -44,6 +51,8 @@ __all__ = [
     "Limits",
     "NotSent",
     "Order",
+    "OrderEvent",
+    "OrderEventKind",
     "OrderNotAccepted",
     "OrderRefused",
     "OrderStatus",
@@ -55,6 +64,7 @@ __all__ = [
     "ResolvedBy",
     "Route",
     "Side",
+    "StreamError",
     "Timing",
     "TwinPolicy",
     "UnresolvedOrder",

@@ -12,16 +12,21 @@ import httpx
 from kiwoom_async._ambient import SystemAmbient
 from kiwoom_async._desks import ClosedDesk, Counter, OrderDesk
 from kiwoom_async._domain.ambient import Ambient
+from kiwoom_async._domain.feed_status import FeedState, FeedStatus
 from kiwoom_async._domain.intents import Intent
 from kiwoom_async._domain.orders import Order
 from kiwoom_async._domain.reconciliation import ReconciliationReport
 from kiwoom_async._domain.settings import Credentials, Environment, Limits, Timing
 from kiwoom_async._domain.validation import choose
 from kiwoom_async._domain.vocabulary import Desk
+from kiwoom_async._execution.day_closer import DayCloser
 from kiwoom_async._execution.dispatcher import Dispatcher, TwinPolicy
+from kiwoom_async._execution.event_log import EventLog
+from kiwoom_async._execution.feed_keeper import FeedKeeper
+from kiwoom_async._execution.follower import Follower
 from kiwoom_async._execution.ledger_reader import LedgerReader
 from kiwoom_async._execution.originals import Originals
-from kiwoom_async._execution.reconciler import Reconciler
+from kiwoom_async._execution.reconciler import FeedWatch, Reconciler
 from kiwoom_async._execution.resolver import Resolver, Rules
 from kiwoom_async._execution.sender import Collaborators, Sender
 from kiwoom_async._execution.settlements import Bell, Settlements
@@ -58,6 +63,8 @@ class KiwoomClient:
             gives no proof that nothing was sent, so more outcomes are unknown.
         account: Name under which the journal keeps this account. None: derived from the environment and the app key.
             Give the old name when an app key is renewed.
+        feed: Follow orders by the real-time feed (주문체결). None: yes, unless you inject a `transport` or the
+            environment has no websocket. Without it the ledger is asked while somebody waits for orders or events.
         ambient: Clock and randomness; for simulations.
 
     Raises:
@@ -85,6 +92,7 @@ class KiwoomClient:
         idempotency_header: str | None = "Idempotency-Key",
         transport: httpx.AsyncBaseTransport | None = None,
         account: str | None = None,
+        feed: bool | None = None,
         ambient: Ambient | None = None,
     ) -> None:
         _require_type("credentials", credentials, Credentials)
@@ -99,6 +107,7 @@ class KiwoomClient:
         self._twins = choose("twins", TwinPolicy, twins)
         self._idempotency_header = idempotency_header
         self._transport = transport
+        self._websocket_url = _choose_feed(feed, environment, transport)
         self._ambient: Ambient = ambient or SystemAmbient()
         self._account = account or environment.account_key(credentials)
         self._journal = Journal(journal, self._ambient, self._account)
@@ -127,6 +136,7 @@ class KiwoomClient:
             tokens = TokenKeeper(session, self._credentials, self._ambient, self._timing)
             stack.push_async_callback(tokens.aclose)
             self._build(
+                tokens,
                 Gateway(
                     session,
                     tokens,
@@ -134,44 +144,65 @@ class KiwoomClient:
                     self._timing,
                     self._ambient,
                     idempotency_header=self._idempotency_header,
-                )
+                ),
             )
             await tokens.get()
             await self._journal.adopt_orphans()
             stack.push_async_callback(self._tasks.cancel)
+            stack.callback(self._events.close)
             self._tasks.start(self._reconciler.run(), "kiwoom reconciler")
+            self._tasks.start(self._reconciler.follow_feed(), "kiwoom feed matching")
+            self._tasks.start(self._keeper.ask_the_ledger(), "kiwoom ledger polling")
+            self._tasks.start(self._keeper.run(), "kiwoom feed")
             self._stack = stack.pop_all()
         return self
 
-    def _build(self, gateway: Gateway) -> None:
-        reader = LedgerReader(gateway, self._ambient, self._timing)
-        settlements, bell = Settlements(self._journal), Bell()
-        originals = Originals(self._journal, reader)
-        together = Collaborators(self._journal, gateway, self._ambient, self._timing, settlements, self._tasks)
+    def _build(self, tokens: TokenKeeper, gateway: Gateway) -> None:
+        journal, ambient, timing = self._journal, self._ambient, self._timing
+        self._events = EventLog(journal)
+        reader, settlements = LedgerReader(gateway, ambient, timing), Settlements(journal, self._events.ring)
+        bell, feed_bell = Bell(), Bell()
+        follower = Follower(journal, reader, self._events, feed_bell.ring, ambient)
+        self._keeper = FeedKeeper(self._websocket_url, tokens, journal, follower, self._events, ambient, timing)
+
+        def on_unknown() -> None:
+            bell.ring()
+            feed_bell.ring()
+
+        originals = Originals(journal, reader)
+        together = Collaborators(journal, gateway, ambient, timing, settlements, self._tasks)
         sender = Sender(
             together,
             waits_for_twins=self._twins is not TwinPolicy.ALLOW,
-            on_unknown=bell.ring,
+            on_unknown=on_unknown,
             originals=originals,
         )
-        self._dispatcher = Dispatcher(together, sender, twins=self._twins, on_unknown=bell.ring)
+        self._dispatcher = Dispatcher(together, sender, twins=self._twins, on_unknown=on_unknown)
         resolver = Resolver(
-            self._journal,
+            journal,
             reader,
             originals,
             self._dispatcher,
             settlements,
-            self._ambient,
-            Rules(self._timing, self._environment, self._is_exclusive),
+            ambient,
+            Rules(timing, self._environment, self._is_exclusive),
+            lambda: self._keeper.continuity,
         )
-        self._reconciler = Reconciler(
-            self._journal, reader, resolver, self._dispatcher, bell, self._ambient, self._timing
-        )
-        counter = Counter(self._ambient, self._environment, self._account, self._place)
+        closer = DayCloser(journal, reader, self._events, ambient, self._environment, timing)
+        watch = FeedWatch(feed_bell, lambda: self._keeper.status.state is FeedState.LIVE)
+        self._reconciler = Reconciler(journal, reader, resolver, self._dispatcher, closer, watch, bell, ambient, timing)
+        counter = Counter(ambient, self._environment, self._account, self._place)
         self.stock = OrderDesk(Desk.STOCK, counter)
         self.gold = OrderDesk(Desk.GOLD, counter)
         self.credit = ClosedDesk("credit")  # type: ignore[assignment]
-        self.orders = Orders(self._journal, reader, self._reconciler, settlements, self._ambient)
+        self.orders = Orders(journal, reader, self._reconciler, settlements, self._events, ambient)
+
+    @property
+    def feed(self) -> FeedStatus:
+        """Say how this client hears of its orders at this moment, and what went wrong if something did."""
+        if self._stack is None:
+            return FeedStatus(FeedState.OFF, text="the client is not open")
+        return self._keeper.status
 
     async def _place(
         self, intent: Intent, deadline: float | None, is_fresh: bool, objection: ValidationError | None
@@ -211,3 +242,11 @@ def _require_type(name: str, value: object, kind: Any) -> None:
     if not isinstance(value, kind):
         wanted = getattr(kind, "__name__", str(kind).replace("kiwoom_async._domain.settings.", ""))
         raise ConfigurationError(f"KiwoomClient({name}=…) must be of the type {wanted}.")
+
+
+def _choose_feed(feed: bool | None, environment: Environment, transport: httpx.AsyncBaseTransport | None) -> str | None:
+    if feed and environment.websocket_url is None:
+        raise ConfigurationError("feed=True needs an environment with a websocket_url; this one has none.")
+    # Who puts a transport of his own in place of the network does not want another way to it.
+    is_wanted = transport is None if feed is None else feed
+    return environment.websocket_url if is_wanted else None

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 from kiwoom_async._domain.ambient import Ambient, korean_day
+from kiwoom_async._domain.events import OrderEvent
+from kiwoom_async._domain.life import FINISHED
 from kiwoom_async._domain.orders import Order
 from kiwoom_async._domain.reconciliation import UnresolvedOrder
 from kiwoom_async._domain.states import UNRESOLVED, Event
 from kiwoom_async._domain.validation import check_order_number
 from kiwoom_async._domain.vocabulary import Desk, ResolvedBy
 from kiwoom_async._execution.answers import describe
+from kiwoom_async._execution.event_log import EventLog
 from kiwoom_async._execution.ledger_reader import LedgerReader
 from kiwoom_async._execution.reconciler import Reconciler
 from kiwoom_async._execution.settlements import Settlements
 from kiwoom_async._journal.journal import Journal
 from kiwoom_async._journal.records import Finding, HistoryEntry, OrderRecord
-from kiwoom_async.errors import JournalError, ValidationError
+from kiwoom_async.errors import JournalError, KiwoomError, StreamClosed, ValidationError
 
 
 class Orders:
@@ -26,12 +31,14 @@ class Orders:
         reader: LedgerReader,
         reconciler: Reconciler,
         settlements: Settlements,
+        events: EventLog,
         ambient: Ambient,
     ) -> None:
         self._journal = journal
         self._reader = reader
         self._reconciler = reconciler
         self._settlements = settlements
+        self._events = events
         self._ambient = ambient
 
     async def get(self, client_order_id: str) -> Order | None:
@@ -46,6 +53,59 @@ class Orders:
         """Read an order of this account; other accounts' orders in the same file are none of its business."""
         record = await self._journal.find(client_order_id)
         return record if record is not None and record.intent.account == self._journal.account else None
+
+    def events(self, *, since: int | None = None) -> AsyncIterator[OrderEvent]:
+        """Iterate over what happens to the orders of this journal, from all processes, and go on as it happens.
+
+        The journal is the queue: every listener reads on from its own place, a batch at a time, so a slow one delays
+        nobody, holds no memory and loses nothing, however late it is.
+
+        Args:
+            since: The `sequence` of the last event you have dealt with; 0 for all that ever happened. Keep it with your
+                own state: a restarted strategy catches up. None: what is written from this call on.
+
+        Delivery: Each event is durable before it is given. Given in the order of the journal; a fill may be known
+            before the order's own acceptance, but is given after it.
+
+        Cancellation: Safe; go on with `since`. Ends when the client is closed.
+        """
+        if since is not None and (type(since) is not int or since < 0):
+            raise ValidationError("since", since, "None, 0, or the sequence of an event")
+        return self._events.read(since, self._ambient.now())
+
+    async def wait_filled(self, order: Order | str) -> Order:
+        """Wait until nothing is left of an order in the book, and give it as it is then.
+
+        Args:
+            order: The order, or its client order id. One of unknown outcome is waited for, too.
+
+        Returns:
+            The order; look at its `status`: FILLED, or what else ended it (CANCELED, REFUSED, EXPIRED), perhaps after a
+            part was filled. An order that was modified ends as CANCELED: it lives on under the modify's own id.
+
+        Raises:
+            KiwoomError: It is no order: the error that placing it raised, or would have.
+            ValidationError: The journal has never heard of it.
+
+        Delivery: With the feed, as soon as it reports; without it, the ledger is asked every `Timing.poll_interval`.
+
+        Cancellation: Ends the waiting and nothing else; use `asyncio.timeout`.
+        """
+        client_order_id = order if isinstance(order, str) else order.client_order_id
+        if await self.get(client_order_id) is None:
+            raise ValidationError("order", client_order_id, "an order of this journal, or its client order id")
+        outcome = await self._settlements.wait(client_order_id)
+        if isinstance(outcome, KiwoomError):
+            raise outcome
+
+        async def look() -> Order | None:
+            found = await self.get(client_order_id)
+            return found if found is not None and found.status in FINISHED else None
+
+        finished = await self._events.until(look)
+        if finished is None:
+            raise StreamClosed("The client was closed while an order was waited for; it goes on at the broker.")
+        return finished
 
     async def open(self) -> tuple[Order, ...]:
         """Ask the broker which orders are still in the book, and give those that are ours.

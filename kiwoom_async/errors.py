@@ -20,7 +20,12 @@ KiwoomError
 ├─ JournalError
 │  ├─ JournalLocked  JournalCorrupt  JournalReadOnly  JournalTooNew  JournalOnNetwork
 │  └─ IllegalTransition
-└─ StreamError                   login refused, gap, closed
+└─ StreamError                   the real-time feed
+   ├─ StreamLoginRefused         .code .message .is_token_refused
+   ├─ StreamReplaced             another program logged in with the same app key
+   ├─ StreamLost                 .reason
+   ├─ StreamClosed               the client was closed while somebody waited
+   └─ UnreadableReport           .fid .text
 ```
 
 Leaves are raised, bases are for ``except``. Data is in attributes, never only in the text; tokens, keys and account
@@ -240,3 +245,65 @@ class IllegalTransition(JournalError):
 
 class StreamError(KiwoomError):
     """The real-time feed refused the login, was closed or has a gap."""
+
+
+class StreamLoginRefused(StreamError):
+    """Kiwoom refused the login to the real-time feed. Orders do not need it.
+
+    Attributes:
+        code: Kiwoom's code, for example 805004.
+        message: Kiwoom's own text.
+        is_token_refused: It was the token that was refused; a new one may help.
+    """
+
+    def __init__(self, code: int, message: str, *, is_token_refused: bool = False) -> None:
+        super().__init__(
+            f"Kiwoom refused the login to the real-time feed ({code}): {message}. "
+            "Events are missing until it works; the ledger still tells what became of each order."
+        )
+        self.code = code
+        self.message = message
+        self.is_token_refused = is_token_refused
+
+
+class StreamReplaced(StreamError):
+    """Kiwoom ended this feed because another program logged in with the same app key.
+
+    Two programs that both log in again at once end each other's feed for ever: let one of them use another app key.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Kiwoom ended the real-time feed: another program has logged in with the same app key. "
+            "Close that program, or give it an app key of its own."
+        )
+
+
+class StreamLost(StreamError):
+    """The real-time feed ended or could not be opened. What happened since then only the ledger tells.
+
+    Attributes:
+        reason: What was seen, in a few words.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The real-time feed is lost: {reason}. Nothing is concluded from its silence.")
+        self.reason = reason
+
+
+class StreamClosed(StreamError):
+    """The client was closed while somebody waited for news of an order. The order goes on at the broker."""
+
+
+class UnreadableReport(StreamError):
+    """A report of the real-time feed cannot be read, or contradicts itself; it counts for nothing. Ask the ledger.
+
+    Attributes:
+        fid: Kiwoom's number of the field.
+        text: What the field says, long runs of digits hidden, or what is wrong with it.
+    """
+
+    def __init__(self, fid: str, text: str) -> None:
+        super().__init__(f"A report of the real-time feed is not readable: field {fid}: {text}. It counts for nothing.")
+        self.fid = fid
+        self.text = text

@@ -6,6 +6,7 @@ from datetime import date, datetime
 
 from attrs import frozen
 
+from kiwoom_async._domain.day_close import DayClose
 from kiwoom_async._domain.reports import LedgerOrder
 from kiwoom_async._domain.states import Delivery
 
@@ -58,6 +59,7 @@ class ReconciliationReport:
         foreign: Orders of others seen in this pass.
         alarms: Broken assumptions, in words; an empty tuple is what you want.
         queries: Requests to the broker that it took.
+        closed: Days whose books were closed in this pass.
     """
 
     resolved: tuple[str, ...] = ()
@@ -65,3 +67,4 @@ class ReconciliationReport:
     foreign: tuple[ForeignOrder, ...] = ()
     alarms: tuple[str, ...] = ()
     queries: int = 0
+    closed: tuple[DayClose, ...] = ()

@@ -1,9 +1,10 @@
-"""What the broker says: rows of the day's ledger, and whole snapshots of it."""
+"""What the broker says: rows of the day's ledger, whole snapshots of it, and reports of the real-time feed."""
 
 from __future__ import annotations
 
 from datetime import date, datetime
 from decimal import Decimal
+from enum import StrEnum, unique
 
 from attrs import frozen
 
@@ -108,3 +109,69 @@ class Snapshot:
     finished: float
     is_final: bool
     queries: int
+
+
+@unique
+class ReportKind(StrEnum):
+    """What a report of the feed says happened to its order number (주문상태)."""
+
+    ACCEPTED = "accepted"
+    """접수: it is at the exchange."""
+    FILLED = "filled"
+    """체결: a part of it or all."""
+    CONFIRMED = "confirmed"
+    """확인: a modify or cancel has taken effect."""
+    CANCELED = "canceled"
+    """취소: what was left has gone."""
+    REFUSED = "refused"
+    """거부: it was refused, possibly after it had been accepted."""
+
+
+@frozen
+class OrderReport:
+    """One statement of the real-time feed about one order number of the account, whoever placed it.
+
+    The feed has no sequence number: reports can be missed, repeated and out of order. What it counts is cumulative, so
+    that each report says all there was up to it.
+
+    Attributes:
+        day: Of the order number: the Korean day on which the report came.
+        desk: Stock or gold, by the form of the symbol.
+        action: What the number stands for: an order, a modify or a cancel.
+        quantity: Of the order.
+        price: KRW; None where the report shows none (or zero, as for market orders).
+        order_types: The types its text can stand for; all of them where the text is not known.
+        route: None where the report does not tell.
+        original: Number of the order that a modify or cancel names; None for an original order.
+        leaves_quantity: What is left in the book; None where the report does not tell.
+        filled_quantity: All fills of this number so far; 0 where it tells of none.
+        filled_amount: KRW of all those fills; None where the report does not tell.
+        fill_quantity, fill_price, execution_id: The single fill that this report is about; None for other reports.
+        at: The broker's clock, whole seconds; None where the report does not tell.
+        reason: Why it was refused; "" for all others.
+        terminal: The broker's text for where the order came from (단말); "" where there is none.
+        account_digest: Names the account, without its number; None where the report does not show it.
+    """
+
+    kind: ReportKind
+    day: date
+    desk: Desk
+    broker_order_id: str
+    action: Action
+    symbol: str
+    side: Side
+    quantity: int
+    price: int | None
+    order_types: frozenset[OrderType]
+    route: Route | None
+    original: str | None
+    leaves_quantity: int | None
+    filled_quantity: int
+    filled_amount: int | None
+    fill_quantity: int | None
+    fill_price: int | None
+    execution_id: str | None
+    at: datetime | None
+    reason: str = ""
+    terminal: str = ""
+    account_digest: str | None = None

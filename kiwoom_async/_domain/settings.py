@@ -88,6 +88,8 @@ class Timing:
             well under the query limit.
         watch_interval: Pause between two looks for orders that were proven absent and may turn up after all, until
             their day is over. Source: our choice.
+        poll_interval: Pause between two looks at the ledger for working orders while the real-time feed does not tell
+            of them. Source: our choice.
         drain_timeout: How long closing the client waits for answers that are on their way; later ones are resolved by
             the next start. Source: our choice.
         default_deadline: What `deadline=None` means: how long a caller waits before `OutcomeUnknown`.
@@ -101,6 +103,7 @@ class Timing:
     clock_skew: float = 5.0
     reconcile_interval: float = 1.0
     watch_interval: float = 30.0
+    poll_interval: float = 5.0
     drain_timeout: float = 5.0
     default_deadline: float = 90.0
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import date
+from datetime import date, datetime, timedelta
 from typing import Final
 
 from attrs import evolve, frozen
@@ -12,7 +12,7 @@ from kiwoom_async._domain.absence import Round
 from kiwoom_async._domain.intents import Attempt
 from kiwoom_async._domain.matching import Matching, match
 from kiwoom_async._domain.relations import ChannelKnowledge, Claimant
-from kiwoom_async._domain.reports import LedgerOrder, OpenOrder, Snapshot
+from kiwoom_async._domain.reports import LedgerOrder, OpenOrder, OrderReport, ReportKind, Snapshot
 from kiwoom_async._domain.settings import Environment, Timing
 from kiwoom_async._domain.states import ON_THE_BOOK
 from kiwoom_async._domain.vocabulary import Action, Desk, ResolvedBy
@@ -34,6 +34,8 @@ class BookView:
         claims: (day, number) of our orders, with their attempts.
         owed: Client order ids that a durable cancel waits for: which of two twins is on the book matters to it.
         ancestors: Attempt key to the earlier numbers of the chain it modifies or cancels.
+        reported: What the feed has reported of numbers that nobody of us has.
+        looked_at: On the wall clock, before the first snapshot.
     """
 
     desk: Desk
@@ -48,6 +50,8 @@ class BookView:
     environment: Environment
     boot_id: str
     is_exclusive: bool
+    reported: tuple[OrderReport, ...] = ()
+    looked_at: datetime | None = None
 
     @property
     def rows(self) -> tuple[LedgerOrder, ...]:
@@ -139,6 +143,25 @@ class BookView:
                 and attempt.ended < latest
             ]
         return tuple(missing)
+
+    def unlisted_reports(self) -> tuple[str, ...]:
+        """List orders that the feed has told of and a fresh, complete ledger would show, but this one does not (A7)."""
+        if self.looked_at is None:
+            return ()
+        listed = {(row.day, row.broker_order_id) for row in self.rows}
+        since = {snapshot.day: snapshot.since for snapshot in self.snapshots}
+        latest = self.looked_at - timedelta(seconds=self.timing.visibility_bound + self.timing.clock_skew + 1)
+        return tuple(
+            report.broker_order_id
+            for report in self.reported
+            if report.day in since
+            and report.kind is ReportKind.ACCEPTED
+            and report.action is Action.NEW
+            and report.at is not None
+            and report.at < latest
+            and int(report.broker_order_id) > since[report.day]
+            and (report.day, report.broker_order_id) not in {*listed, *self.claims}
+        )
 
     def unlisted_open_orders(self, open_orders: Iterable[OpenOrder]) -> tuple[str, ...]:
         """List open orders that the ledger of their day should show and does not (A6).

@@ -6,12 +6,14 @@ from datetime import date, timedelta
 from typing import Final
 
 from kiwoom_async._domain.ambient import Ambient, korean_day
+from kiwoom_async._domain.executions import ExecutedOrder
 from kiwoom_async._domain.reports import LedgerOrder, OpenOrder, Snapshot
 from kiwoom_async._domain.settings import Timing
 from kiwoom_async._domain.vocabulary import Desk
 from kiwoom_async._transport.gateway import Gateway
+from kiwoom_async._wire.executions import decode_executions
 from kiwoom_async._wire.ledger import decode_ledger, decode_open_orders
-from kiwoom_async._wire.requests import Call, ledger_call, open_orders_call
+from kiwoom_async._wire.requests import Call, executions_call, ledger_call, open_orders_call
 from kiwoom_async.errors import QueryFailed
 
 LOOKS_AT_A_MOVING_LEDGER: Final = 3
@@ -115,6 +117,19 @@ class LedgerReader:
                 self._require_same_account(call, row)
                 found[row.broker_order_id] = row
         return tuple(found.values())
+
+    async def fetch_executions(self, day: date) -> tuple[ExecutedOrder, ...]:
+        """Read what today's stock orders have filled, complete.
+
+        Raises:
+            QueryFailed: A page failed.
+        """
+        call = executions_call()
+        found: list[ExecutedOrder] = []
+        async for page in self._gateway.fetch_pages(call):
+            self.queries += 1
+            found += decode_executions(call.api_id, Desk.STOCK, day, page.body)
+        return tuple(found)
 
     def _require_same_account(self, call: Call, row: OpenOrder) -> None:
         self._account = self._account or row.account_digest

@@ -6,11 +6,12 @@ Nothing here ever sends an order because a query failed or a timer ran out.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Final
 
 import anyio
+from attrs import frozen
 
 from kiwoom_async._domain.ambient import Ambient, korean_day
 from kiwoom_async._domain.intents import Attempt
@@ -18,6 +19,7 @@ from kiwoom_async._domain.reconciliation import ReconciliationReport, Unresolved
 from kiwoom_async._domain.settings import Timing
 from kiwoom_async._domain.states import UNRESOLVED, Delivery, Event
 from kiwoom_async._domain.vocabulary import Desk
+from kiwoom_async._execution.day_closer import DayCloser
 from kiwoom_async._execution.dispatcher import Dispatcher
 from kiwoom_async._execution.ledger_reader import LedgerReader
 from kiwoom_async._execution.resolver import PassFindings, Resolver, of_desk
@@ -47,15 +49,30 @@ OVERDUE_GRACE: Final = 1.0
 """Seconds past its own time limits after which another process's send counts as lost. Source: our choice."""
 
 
+@frozen
+class FeedWatch:
+    """What the reconciler has to know of the feed.
+
+    Attributes:
+        bell: Rings when a report names a number that nobody has.
+        is_live: Tells whether this process hears everything at this moment.
+    """
+
+    bell: Bell
+    is_live: Callable[[], bool]
+
+
 class Reconciler:
     """Resolve what is unresolved, in the background and on demand."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what a pass works with, made in one place
         self,
         journal: Journal,
         reader: LedgerReader,
         resolver: Resolver,
         dispatcher: Dispatcher,
+        closer: DayCloser,
+        feed: FeedWatch,
         bell: Bell,
         ambient: Ambient,
         timing: Timing,
@@ -64,6 +81,8 @@ class Reconciler:
         self._reader = reader
         self._resolver = resolver
         self._dispatcher = dispatcher
+        self._closer = closer
+        self._feed = feed
         self._bell = bell
         self._ambient = ambient
         self._timing = timing
@@ -75,6 +94,27 @@ class Reconciler:
         self._marked_day: date | None = None
 
     # ------------------------------------------------------------------ when
+
+    async def follow_feed(self) -> None:
+        """Resolve from the feed whenever it reports a number nobody has, for as long as the client lives."""
+        while True:
+            self._feed.bell.muffle()
+            try:
+                await self._resolve_from_feed()
+            except KiwoomError as error:
+                _LOG.warning("reports of the feed are matched later: %s", error)
+                await anyio.sleep(self._timing.reconcile_interval)
+            except Exception:  # noqa: BLE001 - as in `run`
+                _LOG.exception("matching reports of the feed met a fault of the library")
+                await anyio.sleep(self._timing.reconcile_interval)
+            await self._feed.bell.wait()
+
+    async def _resolve_from_feed(self) -> None:
+        async with self._pass:
+            found = PassFindings()
+            await self._resolver.resolve_from_feed(found)
+        for alarm in found.alarms:
+            _LOG.error("%s", alarm)
 
     async def run(self) -> None:
         """Reconcile for as long as the client lives: at once when woken, and in growing steps while nothing changes."""
@@ -102,8 +142,11 @@ class Reconciler:
         attempts = await self._journal.open_attempts()
         is_watch_due = self._ambient.monotonic() >= self._next_watch
         watched = await self._watched() if is_watch_due else ()
-        if not any(self._needs_work(attempt) for attempt in attempts) and not watched:
+        is_needed = any(self._needs_work(attempt) for attempt in attempts)
+        if not is_needed and not watched and not await self._closer.due(attempts):
             return IDLE_INTERVAL
+        if (pause := self._time_for_the_feed(attempts)) > 0 and not watched:
+            return pause
         found = await self._take_turn()
         if found is None:
             return self._timing.reconcile_interval
@@ -112,6 +155,20 @@ class Reconciler:
         now = self._ambient.monotonic()
         due = [moment - now for moment in found.next_look if moment > now]
         return max(0.0, min([slow, *due]))
+
+    def _time_for_the_feed(self, attempts: Sequence[Attempt]) -> float:
+        """Give how long the feed may still spare us the ledger: it tells within a round trip what it will ever tell."""
+        ended = [
+            attempt.ended
+            for attempt in attempts
+            if self._needs_work(attempt)
+            and attempt.state in UNRESOLVED
+            and attempt.boot_id == self._ambient.boot_id
+            and attempt.ended is not None
+        ]
+        if not self._feed.is_live() or len(ended) < sum(map(self._needs_work, attempts)):
+            return 0.0
+        return max(ended, default=0.0) + self._timing.reconcile_interval - self._ambient.monotonic()
 
     async def _learn_mark(self) -> None:
         """Learn a high-water mark once a day, so that no look has to read the whole day."""
@@ -184,6 +241,7 @@ class Reconciler:
             foreign=tuple(found.foreign),
             alarms=tuple(found.alarms),
             queries=queries,
+            closed=tuple(found.closed),
         )
 
     async def list_unresolved(self, why: Mapping[str, str] | None = None) -> tuple[UnresolvedOrder, ...]:
@@ -211,6 +269,7 @@ class Reconciler:
 
     async def _do_pass(self) -> PassFindings:
         found = PassFindings()
+        await self._resolver.resolve_from_feed(found)
         attempts = await self._journal.open_attempts()
         for attempt in attempts:
             if self._is_overdue(attempt):
@@ -231,6 +290,7 @@ class Reconciler:
                 _LOG.info("a look at the %s ledger failed: %s", desk.value, error)
                 found.why.update((attempt.key, f"the last look failed: {error}") for attempt in of_desk(desk, wanted))
         self._resolver.forget_settled(wanted)
+        found.closed += await self._closer.close_all(await self._journal.open_attempts())
         difference = self._reader.proven_clock_difference
         if difference > self._timing.clock_skew:
             found.alarms.append(f"our clock is off the broker's by {difference:.0f} s or more: set the clock")

@@ -6,7 +6,7 @@ What may be concluded is decided by the pure `_domain.matching` and `_domain.abs
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 from typing import Any, Final
 
@@ -15,6 +15,8 @@ from attrs import define, evolve, field, frozen
 
 from kiwoom_async._domain.absence import AbsenceProof, Missing, NotYet, Round, prove_absence, thin_out
 from kiwoom_async._domain.ambient import Ambient, Checkpoint, korean_day
+from kiwoom_async._domain.day_close import DayClose
+from kiwoom_async._domain.feed_status import Continuity
 from kiwoom_async._domain.intents import Attempt
 from kiwoom_async._domain.matching import AlarmKind, Matching
 from kiwoom_async._domain.reconciliation import ForeignOrder
@@ -24,6 +26,7 @@ from kiwoom_async._domain.states import UNRESOLVED, Delivery, Event
 from kiwoom_async._domain.vocabulary import Desk, OrderStatus, ResolvedBy
 from kiwoom_async._execution.book_view import BookView
 from kiwoom_async._execution.dispatcher import Dispatcher
+from kiwoom_async._execution.feed_view import snapshots_of, terminal_channel, what_the_feed_certifies
 from kiwoom_async._execution.ledger_reader import LedgerReader
 from kiwoom_async._execution.originals import Originals, OriginalState
 from kiwoom_async._execution.settlements import Settlements
@@ -48,6 +51,7 @@ class PassFindings:
 
     resolved: list[str] = field(factory=list)
     foreign: list[ForeignOrder] = field(factory=list)
+    closed: list[DayClose] = field(factory=list)
     alarms: list[str] = field(factory=list)
     why: dict[str, str] = field(factory=dict)
     next_look: list[float] = field(factory=list)
@@ -78,6 +82,7 @@ class Resolver:
         settlements: Settlements,
         ambient: Ambient,
         rules: Rules,
+        own_continuity: Callable[[], Continuity | None],
     ) -> None:
         self._journal = journal
         self._reader = reader
@@ -88,6 +93,7 @@ class Resolver:
         self._rules = rules
         self._environment = rules.environment
         self._is_exclusive = rules.is_exclusive
+        self._own_continuity = own_continuity
         self._rounds: dict[str, list[Round]] = {}
 
     @property
@@ -124,17 +130,36 @@ class Resolver:
         """
         self._ambient.reached(Checkpoint.BEFORE_LEDGER_QUERY)
         view = await self._take_view(desk, wanted, watched)
+        if missing := view.unlisted_reports():
+            found.alarms.append(f"the ledger does not list order {missing[0]}, which the feed has reported")
+            raise QueryFailed(
+                "ledger", f"it does not list order {missing[0]}, which the feed has reported: it is stale"
+            )
         if missing := view.unlisted_own_orders():
             found.alarms.append(f"the ledger does not list our order {missing[0]}; nothing is concluded from it")
             raise QueryFailed("ledger", f"it does not list our order {missing[0]}: it is stale or incomplete")
         matching = await self._match(view)
         found.alarms += [f"{alarm.kind.value}: {len(alarm.orders)} orders" for alarm in matching.alarms]
-        await self._bind(matching, view, found)
+        await self._bind(matching, view, found, ResolvedBy.LEDGER)
         await self._note_candidates(matching, view)
         dealt_with = await self._settle_cancels(matching, view, found)
         await self._judge_absent(matching, view, found, dealt_with)
         await self._revive(matching, view, found)
         await self._note_ledger(matching, view, found)
+
+    async def resolve_from_feed(self, found: PassFindings) -> None:
+        """Give unresolved attempts the numbers that the feed has reported, where no other possibility is left.
+
+        Asks the journal only. Nothing is concluded from what the feed did not report.
+        """
+        unresolved = [attempt for attempt in await self._journal.open_attempts() if attempt.state in UNRESOLVED]
+        for desk in dict.fromkeys(attempt.request.desk.ledger for attempt in unresolved):
+            snapshots = snapshots_of(desk, await self._journal.kept_reports(desk))
+            if not snapshots:
+                continue
+            channels = frozenset(map(terminal_channel, await self._journal.terminals(desk)))
+            view = await self._make_view(desk, snapshots, channels)
+            await self._bind(await self._match(view), view, found, ResolvedBy.EVENT)
 
     async def _match(self, view: BookView) -> Matching:
         if len(view.attempts) * len(view.unclaimed_rows) < MATCHED_AT_ONCE:
@@ -142,7 +167,9 @@ class Resolver:
         return await anyio.to_thread.run_sync(view.match_open)
 
     async def _take_view(self, desk: Desk, wanted: Sequence[Attempt], watched: Sequence[Attempt]) -> BookView:
-        today = korean_day(self._ambient.now())
+        looked_at = self._ambient.now()
+        today = korean_day(looked_at)
+        reported = await self._journal.kept_reports(desk)
         since: dict[date, int] = {}
         for attempt in [*wanted, *watched]:
             for day in attempt.days(self._timing, self._environment):
@@ -152,20 +179,28 @@ class Resolver:
         snapshots: list[Snapshot] = []
         for day, number in sorted(since.items()):
             snapshots.append(await self._reader.fetch_snapshot(desk, day, number))
+        return evolve(
+            await self._make_view(desk, tuple(snapshots), await self._journal.channels(desk)),
+            watched=tuple(watched),
+            reported=reported,
+            looked_at=looked_at,
+        )
+
+    async def _make_view(self, desk: Desk, snapshots: Sequence[Snapshot], channels: frozenset[str]) -> BookView:
         # Only now: whatever the snapshots list, the journal has known for longer.
         attempts = of_desk(desk, await self._journal.open_attempts())
         claims = {}
-        for day, number in since.items():
-            for broker_order_id, claimed in (await self._journal.claims(desk, day, number)).items():
-                claims[day, broker_order_id] = claimed
+        for snapshot in snapshots:
+            for broker_order_id, claimed in (await self._journal.claims(desk, snapshot.day, snapshot.since)).items():
+                claims[snapshot.day, broker_order_id] = claimed
         sent = tuple(attempt for attempt in attempts if attempt.state is not Delivery.PREPARED)
         return BookView(
             desk=desk,
             snapshots=tuple(snapshots),
             attempts=sent,
-            watched=tuple(watched),
+            watched=(),
             claims=claims,
-            channels=await self._journal.channels(desk),
+            channels=channels,
             owed=frozenset(
                 attempt.request.target
                 for attempt in attempts
@@ -180,12 +215,12 @@ class Resolver:
 
     # ------------------------------------------------------------------ conclusions
 
-    async def _bind(self, matching: Matching, view: BookView, found: PassFindings) -> None:
+    async def _bind(self, matching: Matching, view: BookView, found: PassFindings, by: ResolvedBy) -> None:
         for attempt in view.attempts:
             row = matching.bindings.get(attempt.key)
             if row is not None:
                 self._ambient.reached(Checkpoint.BEFORE_CLAIM_COMMIT)
-                await self._conclude(attempt, _claim_finding(row, Event.ACKNOWLEDGED), found)
+                await self._conclude(attempt, _claim_finding(row, by), found)
                 self._ambient.reached(Checkpoint.AFTER_CLAIM_COMMIT)
 
     async def _conclude(self, attempt: Attempt, finding: Finding, found: PassFindings) -> None:
@@ -220,12 +255,13 @@ class Resolver:
     ) -> None:
         flaws: dict[str, str] = {}
         has_shrunk = False
+        feed = await self._certify_feed()
         for attempt in view.attempts:
             if attempt.state not in UNRESOLVED or attempt.key in {*matching.bindings, *dealt_with}:
                 continue
             if attempt.key not in matching.candidates:
                 self._remember(attempt, view.look())
-            verdict = self._prove(attempt, view)
+            verdict = self._prove(attempt, view, feed)
             if isinstance(verdict, NotYet):
                 found.why[attempt.key] = f"{attempt.reason}; {verdict.reason.value}"
                 found.next_look += [] if verdict.not_before is None else [verdict.not_before]
@@ -248,7 +284,7 @@ class Resolver:
         if has_shrunk:
             found.alarms.append(f"{AlarmKind.LEDGER_SHRANK.value}: {Missing.STEADY_LEDGER.value}")
 
-    def _prove(self, attempt: Attempt, view: BookView) -> AbsenceProof | NotYet:
+    def _prove(self, attempt: Attempt, view: BookView, feed: Continuity | None) -> AbsenceProof | NotYet:
         return prove_absence(
             attempt,
             self._rounds.get(attempt.key, []),
@@ -258,6 +294,7 @@ class Resolver:
             timing=self._timing,
             environment=self._environment,
             own_dispatches=view.own_dispatches,
+            feed=what_the_feed_certifies(attempt, attempt.dead_after(self._timing), feed),
         )
 
     async def _check_open_orders(self, view: BookView, symbol: str) -> str:
@@ -303,7 +340,7 @@ class Resolver:
             row = late.bindings.get(attempt.key)
             if row is None:
                 continue
-            await self._conclude(attempt, _claim_finding(row, Event.ACKNOWLEDGED), found)
+            await self._conclude(attempt, _claim_finding(row, ResolvedBy.LEDGER), found)
             found.alarms.append(
                 f"order {attempt.client_order_id} was proven absent and is on the book as {row.broker_order_id}: "
                 "a bound in Timing is too tight"
@@ -344,10 +381,18 @@ class Resolver:
             return False
         return attempt.ended is not None and await self._dispatcher.repeat(record.intent, attempt)
 
+    async def _certify_feed(self) -> Continuity | None:
+        """Give the certificate of the feed, whichever process holds it; None where nobody has had one."""
+        own = self._own_continuity()
+        if own is not None:
+            return own
+        session = await self._journal.feed_session()
+        return None if session is None else Continuity(session.boot_id, session.since, session.heard)
+
     async def _note_ledger(self, matching: Matching, view: BookView, found: PassFindings) -> None:
         found.foreign += [ForeignOrder.of(row) for row in matching.foreign]
         for snapshot in view.snapshots:
-            await self._journal.note_ledger(
+            news = await self._journal.note_ledger(
                 LedgerNews(
                     account=self._journal.account,
                     desk=view.desk,
@@ -356,8 +401,12 @@ class Resolver:
                     foreign=tuple(row for row in matching.foreign if row.day == snapshot.day),
                     highest=max((row.number for row in snapshot.rows), default=0),
                     channels=view.own_channels,
+                    is_final=snapshot.is_final,
                 )
             )
+            found.alarms += news.alarms
+            if news.events:
+                self._settlements.ring_events()
 
 
 def of_desk(desk: Desk, attempts: Iterable[Attempt]) -> tuple[Attempt, ...]:
@@ -365,17 +414,21 @@ def of_desk(desk: Desk, attempts: Iterable[Attempt]) -> tuple[Attempt, ...]:
     return tuple(attempt for attempt in attempts if attempt.request.desk.ledger is desk)
 
 
-def _claim_finding(row: LedgerOrder, event: Event) -> Finding:
+_FOUND: Final = {ResolvedBy.LEDGER: "found on the broker's ledger", ResolvedBy.EVENT: "reported by the real-time feed"}
+
+
+def _claim_finding(row: LedgerOrder, by: ResolvedBy) -> Finding:
     seen: dict[str, Any] = to_plain(row)
     seen.pop("order_types", None)
     return Finding(
-        event,
-        reason="found on the broker's ledger",
+        Event.ACKNOWLEDGED,
+        reason=_FOUND[by],
         broker_order_id=row.broker_order_id,
         claim_day=row.day,
-        resolved_by=ResolvedBy.LEDGER,
+        resolved_by=by,
         evidence={"row": seen},
-        row=row,
+        # What the feed has told of the number is kept beside the claim already.
+        row=row if by is ResolvedBy.LEDGER else None,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 from weakref import WeakValueDictionary
 
@@ -37,15 +38,22 @@ class Bell:
 
 
 class Settlements:
-    """Wake whoever waits for an order when something is learnt about it."""
+    """Wake whoever waits for an order when something is learnt about it.
 
-    def __init__(self, journal: Journal) -> None:
+    Args:
+        journal: Holds the answers.
+        ring_events: Wakes whoever listens to events.
+    """
+
+    def __init__(self, journal: Journal, ring_events: Callable[[], None]) -> None:
         self._journal = journal
+        self.ring_events = ring_events
         # Whoever waits holds the bell; one that nobody waits for goes by itself.
         self._bells: WeakValueDictionary[str, anyio.Event] = WeakValueDictionary()
 
     def ring(self, client_order_id: str) -> None:
         """Tell that the journal has news of an order."""
+        self.ring_events()
         bell = self._bells.pop(client_order_id, None)
         if bell is not None:
             bell.set()

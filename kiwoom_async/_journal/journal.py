@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Final, Self, TypeVar
 
@@ -15,17 +15,29 @@ import apsw
 from filelock import FileLock, Timeout
 
 from kiwoom_async._domain.ambient import Ambient, new_identifier
+from kiwoom_async._domain.day_close import DayClose
+from kiwoom_async._domain.events import OrderEvent
+from kiwoom_async._domain.executions import ExecutedOrder
 from kiwoom_async._domain.intents import Attempt, Intent
+from kiwoom_async._domain.reports import OrderReport
 from kiwoom_async._domain.vocabulary import Desk
-from kiwoom_async._journal import queries, transactions
-from kiwoom_async._journal.records import Claim, Finding, HistoryEntry, OrderRecord
+from kiwoom_async._journal import days, lives, queries, transactions
+from kiwoom_async._journal.records import (
+    Claim,
+    FeedSession,
+    Finding,
+    HistoryEntry,
+    LedgerNews,
+    OrderRecord,
+    ReportNews,
+    WorkingOrder,
+)
 from kiwoom_async._journal.store import Access, mapped_errors, open_reader, open_writer, prepare_file
 from kiwoom_async._journal.transactions import (
     Conclusion,
     Dispatched,
     DispatchPlan,
     Known,
-    LedgerNews,
     OwnerEnded,
     Permission,
 )
@@ -210,10 +222,48 @@ class Journal:
         lock.release()
         return False
 
-    async def note_ledger(self, news: LedgerNews) -> None:
+    async def note_reports(self, reports: Sequence[OrderReport]) -> ReportNews:
+        """Write down reports of the feed, in one transaction: each changes its order or is kept until somebody has it.
+
+        The same reports again change nothing.
+        """
+        at = self._ambient.now()
+        return await self._write(lambda connection: lives.note_reports(connection, self.account, reports, at))
+
+    async def note_ledger(self, news: LedgerNews) -> ReportNews:
         """Keep what a look at the ledger taught about claimed and foreign orders."""
         at = self._ambient.now()
-        await self._write(lambda connection: transactions.note_ledger(connection, news, at))
+        return await self._write(lambda connection: lives.note_ledger(connection, news, at))
+
+    async def note_executions(self, executed: Sequence[ExecutedOrder]) -> ReportNews:
+        """Keep what a look at the executions taught about claimed orders."""
+        at = self._ambient.now()
+        return await self._write(lambda connection: lives.note_executions(connection, self.account, executed, at))
+
+    async def close_day(self, close: DayClose) -> None:
+        """Close the books of a day; the first close counts."""
+        await self._write(lambda connection: days.close_day(connection, self.account, close))
+
+    async def begin_feed(self, since: float, since_at: datetime) -> int:
+        """Certify that this client listens to the feed from a moment on; give the epoch."""
+        return await self._write(
+            lambda connection: days.begin_feed(
+                connection,
+                self.account,
+                runner=self.runner,
+                boot_id=self._ambient.boot_id,
+                since=since,
+                since_at=since_at,
+            )
+        )
+
+    async def note_feed(self, epoch: int, heard: float) -> None:
+        """Certify that nothing was missed until the moment of the last frame."""
+        await self._write(lambda connection: days.note_feed(connection, self.account, epoch, heard))
+
+    async def end_feed(self, epoch: int, heard: float, reason: str) -> None:
+        """End a certificate at the moment of the last frame."""
+        await self._write(lambda connection: days.end_feed(connection, self.account, epoch, heard, reason))
 
     async def take_lease(self, name: str, seconds: float) -> int | None:
         """Take or renew a lease; give its epoch, or None while another living process holds it."""
@@ -257,6 +307,42 @@ class Journal:
     async def channels(self, desk: Desk) -> frozenset[str]:
         """Read how the ledger names the channel of our own orders."""
         return await self._read(lambda connection: queries.read_channels(connection, self.account, desk))
+
+    async def terminals(self, desk: Desk) -> frozenset[str]:
+        """Read how the feed names the terminal of our own orders whose number came by an answer."""
+        return await self._read(lambda connection: queries.read_terminals(connection, self.account, desk))
+
+    async def kept_reports(self, desk: Desk) -> tuple[OrderReport, ...]:
+        """Read what the feed reported of numbers that nobody has, oldest first."""
+        return await self._read(lambda connection: queries.read_kept_reports(connection, self.account, desk))
+
+    async def working_orders(self) -> tuple[WorkingOrder, ...]:
+        """Read our numbers that may still be in the book, of any day; cancels have none."""
+        return await self._read(lambda connection: queries.read_working(connection, self.account))
+
+    async def order_events(self, since: int, *, limit: int) -> tuple[OrderEvent, ...]:
+        """Read what happened to the account's orders after a sequence number, oldest first."""
+        return await self._read(lambda connection: queries.read_order_events(connection, self.account, since, limit))
+
+    async def last_event(self, *, before: datetime | None = None) -> int:
+        """Read the sequence number of the account's latest event; 0 if there is none.
+
+        Args:
+            before: Only of those recorded before this moment, on our clock; None: of all.
+        """
+        return await self._read(lambda connection: queries.read_last_event(connection, self.account, before))
+
+    async def days_to_close(self, before: date) -> tuple[tuple[Desk, date], ...]:
+        """Read the ledger days before one on which something of ours went out, and whose books are not closed."""
+        return await self._read(lambda connection: days.read_days_to_close(connection, self.account, before))
+
+    async def day_close(self, desk: Desk, day: date) -> DayClose | None:
+        """Read what the close of a day found; None while it is open."""
+        return await self._read(lambda connection: days.read_day_close(connection, self.account, desk, day))
+
+    async def feed_session(self) -> FeedSession | None:
+        """Read the latest certificate of the feed; None if nobody has ever listened."""
+        return await self._read(lambda connection: days.read_feed_session(connection, self.account))
 
     async def history(self, client_order_id: str) -> tuple[HistoryEntry, ...]:
         """Read everything that happened to an id, oldest first."""

@@ -8,7 +8,10 @@ from datetime import date, datetime
 
 import apsw
 
+from kiwoom_async._domain.events import OrderEvent
 from kiwoom_async._domain.intents import Attempt
+from kiwoom_async._domain.reports import OrderReport
+from kiwoom_async._domain.settings import KST
 from kiwoom_async._domain.states import Delivery
 from kiwoom_async._domain.vocabulary import Desk
 from kiwoom_async._journal.records import (
@@ -17,9 +20,12 @@ from kiwoom_async._journal.records import (
     Claim,
     HistoryEntry,
     OrderRecord,
+    WorkingOrder,
     decisive_attempt,
+    from_json,
     read_attempt,
     read_claim,
+    read_event,
     read_intent,
 )
 
@@ -54,6 +60,15 @@ def read_record(connection: apsw.Connection, client_order_id: str) -> OrderRecor
         (client_order_id, answered_by or decisive_attempt(attempts).number),
     ).get
     return OrderRecord(read_intent(row), attempts, claims, json.loads(evidence) if evidence else {}, answered_by)
+
+
+def read_attempt_of(connection: apsw.Connection, client_order_id: str, number: int) -> Attempt | None:
+    """Read one send of an id; None if there was none."""
+    row = connection.execute(
+        f"SELECT {ATTEMPT_COLUMNS} FROM attempts WHERE client_order_id = ? AND number = ?",  # noqa: S608
+        (client_order_id, number),
+    ).fetchone()
+    return None if row is None else read_attempt(row)
 
 
 def read_open(connection: apsw.Connection, account: str) -> tuple[Attempt, ...]:
@@ -107,6 +122,56 @@ def read_channels(connection: apsw.Connection, account: str, desk: Desk) -> froz
         "SELECT channel FROM channels WHERE account = ? AND ledger = ?", (account, desk.ledger.value)
     )
     return frozenset(channel for (channel,) in rows)
+
+
+def read_terminals(connection: apsw.Connection, account: str, desk: Desk) -> frozenset[str]:
+    """Read how the feed names the terminal of our own orders."""
+    rows = connection.execute(
+        "SELECT terminal FROM terminals WHERE account = ? AND ledger = ?", (account, desk.ledger.value)
+    )
+    return frozenset(terminal for (terminal,) in rows)
+
+
+def read_kept_reports(connection: apsw.Connection, account: str, desk: Desk) -> tuple[OrderReport, ...]:
+    """Read what the feed has reported of numbers that nobody has, oldest first."""
+    rows = connection.execute(
+        "SELECT report FROM kept_reports WHERE account = ? AND ledger = ? ORDER BY day, n",
+        (account, desk.ledger.value),
+    )
+    return tuple(from_json(text, OrderReport) for (text,) in rows)
+
+
+def read_working(connection: apsw.Connection, account: str) -> tuple[WorkingOrder, ...]:
+    """Read our numbers that may still be in the book; the cost grows with their number, not with the history."""
+    rows = connection.execute(
+        "SELECT c.ledger, c.day, c.broker_order_id, json_extract(a.request, '$.symbol'), c.client_order_id "
+        "FROM claims c INDEXED BY claims_open "
+        "JOIN attempts a ON a.client_order_id = c.client_order_id AND a.number = c.attempt "
+        "WHERE c.account = ? AND c.action <> 'cancel' "
+        "AND (c.status IS NULL OR c.status IN ('working', 'partially_filled'))",
+        (account,),
+    )
+    orders = (WorkingOrder(Desk(row[0]), date.fromisoformat(row[1]), *row[2:]) for row in rows)
+    return tuple(sorted(orders, key=lambda order: (order.day, order.desk, order.broker_order_id)))
+
+
+def read_order_events(connection: apsw.Connection, account: str, since: int, limit: int) -> tuple[OrderEvent, ...]:
+    """Read what happened to the account's orders after a sequence number, oldest first."""
+    rows = connection.execute(
+        "SELECT sequence, event FROM order_events WHERE account = ? AND sequence > ? ORDER BY sequence LIMIT ?",
+        (account, since, limit),
+    )
+    return tuple(map(read_event, rows))
+
+
+def read_last_event(connection: apsw.Connection, account: str, before: datetime | None) -> int:
+    """Read the sequence number of the account's latest event, or of the latest that was recorded before a moment."""
+    # Newest first, so that it ends after the few that are newer than the moment.
+    found: int | None = connection.execute(
+        "SELECT sequence FROM order_events WHERE account = ? AND recorded_at < ? ORDER BY sequence DESC LIMIT 1",
+        (account, "~" if before is None else before.astimezone(KST).isoformat()),
+    ).get
+    return found or 0
 
 
 def read_claim_of(connection: apsw.Connection, account: str, desk: Desk, day: date, number: str) -> Claim | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Final, TypeVar
@@ -11,16 +12,19 @@ from typing import Any, Final, TypeVar
 import cattrs
 from attrs import field, frozen
 
+from kiwoom_async._domain.events import OrderEvent
 from kiwoom_async._domain.intents import Attempt, Intent, OrderRequest
+from kiwoom_async._domain.life import Life
 from kiwoom_async._domain.reports import LedgerOrder
 from kiwoom_async._domain.states import Delivery, Event
-from kiwoom_async._domain.vocabulary import OrderStatus, ResolvedBy
+from kiwoom_async._domain.vocabulary import Action, Desk, OrderStatus, ResolvedBy
 
 _T = TypeVar("_T")
 
 
 def _make_converter() -> cattrs.Converter:
-    converter = cattrs.Converter(omit_if_default=True)
+    # Sorted, so that the same record is the same text.
+    converter = cattrs.Converter(omit_if_default=True, unstruct_collection_overrides={AbstractSet: sorted})
     converter.register_unstructure_hook(datetime, datetime.isoformat)
     converter.register_structure_hook(datetime, lambda text, _: datetime.fromisoformat(text))
     converter.register_unstructure_hook(date, date.isoformat)
@@ -170,6 +174,87 @@ class Finding:
     row: LedgerOrder | None = None
 
 
+@frozen
+class LedgerNews:
+    """What a look at the ledger taught beyond the attempts it settled.
+
+    Attributes:
+        own: Rows of orders that are claimed.
+        foreign: Rows of orders that are proven to be others'.
+        highest: The highest order number seen.
+        channels: Texts that our acknowledged orders carry.
+        is_final: The day was over when the ledger was read: what is left of our orders has expired.
+    """
+
+    account: str
+    desk: Desk
+    day: date
+    own: tuple[LedgerOrder, ...]
+    foreign: tuple[LedgerOrder, ...]
+    highest: int
+    channels: frozenset[str] = frozenset()
+    is_final: bool = False
+
+
+@frozen
+class ReportNews:
+    """What a batch of the broker's statements has changed in the journal.
+
+    Attributes:
+        events: How many order events were written.
+        unclaimed: A report names a number that nobody has; it is kept until somebody claims it.
+        wants_look: Something happened to an order of ours that only its own row of the ledger can tell.
+        alarms: What cannot be true, in words, where it was not said before.
+        touched: Client order ids with new events.
+    """
+
+    events: int = 0
+    unclaimed: bool = False
+    wants_look: bool = False
+    alarms: tuple[str, ...] = ()
+    touched: tuple[str, ...] = ()
+
+
+@frozen
+class WorkingOrder:
+    """A number of ours that may still be in the book.
+
+    Attributes:
+        desk: Whose ledger lists it.
+    """
+
+    desk: Desk
+    day: date
+    broker_order_id: str
+    symbol: str
+    client_order_id: str
+
+
+@frozen
+class FeedSession:
+    """A certificate: from `since` to `heard` nothing of the feed was missed.
+
+    Attributes:
+        epoch: Rises with every session of the account.
+        runner: The client that held it.
+        boot_id: The run of the operating system in which the monotonic stamps below are valid.
+        since: Monotonic second from which on every report was received.
+        since_at: The same on the wall clock.
+        heard: Monotonic second of the last frame that was noted.
+        is_over: The session was ended, or its client is gone.
+        reason: Why it ended; "" while it goes on.
+    """
+
+    epoch: int
+    runner: str
+    boot_id: str
+    since: float
+    since_at: datetime
+    heard: float
+    is_over: bool
+    reason: str = ""
+
+
 def intent_row(intent: Intent) -> tuple[Any, ...]:
     """Give the columns of an intent, in the order of the schema."""
     return (
@@ -270,3 +355,61 @@ def read_claim(row: tuple[Any, ...]) -> Claim:
         average_fill_price=None if row[7] is None else Decimal(row[7]),
         leaves_quantity=row[8],
     )
+
+
+LIFE_COLUMNS: Final = (
+    "action, quantity, status, filled_quantity, average_fill_price, filled_amount, leaves_quantity, filled_at, "
+    "leaves_at, replaced_by"
+)
+
+_ENDINGS: Final = frozenset({OrderStatus.CANCELED, OrderStatus.REFUSED, OrderStatus.EXPIRED})
+
+
+def life_row(life: Life) -> tuple[Any, ...]:
+    """Give the columns of a life, in the order of `LIFE_COLUMNS`."""
+    average = life.average_fill_price
+    return (
+        life.action.value,
+        life.quantity,
+        None if life.status is None else life.status.value,
+        life.filled_quantity,
+        None if average is None else str(average),
+        str(life.filled_amount) if life.is_exact else None,
+        life.leaves_quantity,
+        None if life.filled_at is None else life.filled_at.isoformat(),
+        None if life.leaves_at is None else life.leaves_at.isoformat(),
+        life.replaced_by,
+    )
+
+
+def read_life(row: tuple[Any, ...]) -> Life:
+    """Read the columns of a life."""
+    status = None if row[2] is None else OrderStatus(row[2])
+    amount = None if row[5] is None else Decimal(row[5])
+    if amount is None and row[4] is not None:
+        amount = Decimal(row[4]) * row[3]
+    return Life(
+        action=Action(row[0]),
+        quantity=row[1],
+        filled_quantity=row[3],
+        filled_amount=amount,
+        is_exact=row[5] is not None,
+        leaves_quantity=row[6],
+        ending=status if status in _ENDINGS else None,
+        filled_at=None if row[7] is None else datetime.fromisoformat(row[7]),
+        leaves_at=None if row[8] is None else datetime.fromisoformat(row[8]),
+        replaced_by=row[9],
+        is_seen=status is not None,
+    )
+
+
+def event_row(account: str, event: OrderEvent) -> tuple[Any, ...]:
+    """Give the columns of an order event that the file has not numbered yet."""
+    plain = to_plain(event)
+    del plain["sequence"]
+    return account, event.client_order_id, event.recorded_at.isoformat(), to_json(plain)
+
+
+def read_event(row: tuple[Any, ...]) -> OrderEvent:
+    """Read an order event from its sequence number and its JSON."""
+    return from_plain({"sequence": row[0], **json.loads(row[1])}, OrderEvent)

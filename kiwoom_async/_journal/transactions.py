@@ -11,23 +11,45 @@ from datetime import date, datetime, timedelta
 from typing import Any, Final, TypeAlias
 
 import apsw
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from kiwoom_async._domain.intents import Attempt, Intent, OrderRequest
-from kiwoom_async._domain.reports import LedgerOrder
 from kiwoom_async._domain.states import AGREEING, ON_THE_BOOK, SETTLED, UNRESOLVED, Delivery, Event, advance
-from kiwoom_async._domain.vocabulary import Desk
-from kiwoom_async._journal.queries import read_open, read_record
+from kiwoom_async._domain.vocabulary import ResolvedBy
+from kiwoom_async._journal.claims import Place, claim_holder, insert_claim, place_of, raise_high_water, read_high_water
+from kiwoom_async._journal.days import open_day
+from kiwoom_async._journal.lives import Hearing
+from kiwoom_async._journal.queries import read_attempt_of, read_open, read_record
 from kiwoom_async._journal.records import (
     ATTEMPT_COLUMNS,
     Finding,
+    LedgerNews,
     OrderRecord,
+    ReportNews,
     attempt_row,
     intent_row,
     read_attempt,
     to_json,
 )
 from kiwoom_async.errors import ClientOrderIdConflict, IllegalTransition
+
+__all__ = [
+    "Conclusion",
+    "DispatchPlan",
+    "Dispatched",
+    "Known",
+    "LedgerNews",
+    "OwnerEnded",
+    "Permission",
+    "TwinOpen",
+    "adopt_orphans",
+    "conclude",
+    "dispatch",
+    "prepare",
+    "release_lease",
+    "replace",
+    "take_lease",
+]
 
 _INSERT_ATTEMPT: Final = (
     f"INSERT INTO attempts ({ATTEMPT_COLUMNS}) VALUES ({', '.join('?' * len(ATTEMPT_COLUMNS.split(',')))})"  # noqa: S608
@@ -100,6 +122,8 @@ def dispatch(connection: apsw.Connection, plan: DispatchPlan) -> Permission:
         return TwinOpen(twin)
     if record is None:
         connection.execute("INSERT INTO intents VALUES (?, ?, ?, ?, ?, ?, ?)", intent_row(intent))
+    place = place_of(intent.account, plan.request.desk, plan.day)
+    open_day(connection, place)
     number = 1 if record is None else record.last.number + (record.last.state is not Delivery.PREPARED)
     attempt = Attempt(
         client_order_id=intent.client_order_id,
@@ -108,7 +132,7 @@ def dispatch(connection: apsw.Connection, plan: DispatchPlan) -> Permission:
         request=plan.request,
         state=Delivery.DISPATCHED,
         day=plan.day,
-        mark=_high_water(connection, intent.account, plan.request.desk, plan.day),
+        mark=read_high_water(connection, place),
         runner=plan.runner,
         boot_id=plan.boot_id,
         dispatched_at=plan.dispatched_at,
@@ -149,22 +173,6 @@ def _open_twin(connection: apsw.Connection, plan: DispatchPlan) -> str | None:
     return None if row is None else str(row[0])
 
 
-def _high_water(connection: apsw.Connection, account: str, desk: Desk, day: date) -> int:
-    found = connection.execute(
-        "SELECT number FROM high_water WHERE account = ? AND ledger = ? AND day = ?",
-        (account, desk.ledger.value, day.isoformat()),
-    ).get
-    return found or 0
-
-
-def raise_high_water(connection: apsw.Connection, account: str, desk: Desk, day: date, number: int) -> None:
-    """Note an order number that is known to exist."""
-    connection.execute(
-        "INSERT INTO high_water VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET number = max(number, excluded.number)",
-        (account, desk.ledger.value, day.isoformat(), number),
-    )
-
-
 def prepare(connection: apsw.Connection, intent: Intent, attempt: Attempt) -> Known | Dispatched:
     """Record an obligation: something to be sent once its target's number is known."""
     record = read_record(connection, intent.client_order_id)
@@ -201,10 +209,12 @@ class Conclusion:
     Attributes:
         attempt: As it is now.
         contradiction: Set where the finding contradicts definite evidence; the state did not move.
+        news: What the broker had told of its number before.
     """
 
     attempt: Attempt
     contradiction: str | None = None
+    news: ReportNews = field(factory=ReportNews)
 
 
 def conclude(
@@ -217,7 +227,9 @@ def conclude(
     """
     attempt = _read_attempt(connection, client_order_id, number)
     event = _fitting_event(connection, attempt, finding.event)
-    holder = _claim_holder(connection, attempt, finding)
+    holder = None
+    if finding.broker_order_id is not None:
+        holder = claim_holder(connection, _place(attempt, finding), finding.broker_order_id, attempt)
     if (attempt.state, event) in AGREEING and holder is None:
         return _agree(connection, attempt, finding, at)
     if holder is not None:
@@ -244,9 +256,8 @@ def conclude(
         broker_order_id=finding.broker_order_id or attempt.broker_order_id,
         resolved_by=finding.resolved_by or attempt.resolved_by,
     )
-    if finding.broker_order_id is not None:
-        _claim(connection, moved, finding, at)
     _store(connection, moved)
+    news = ReportNews() if finding.broker_order_id is None else _claim(connection, moved, finding, at)
     _append(
         connection,
         moved,
@@ -256,7 +267,7 @@ def conclude(
     )
     if moved.state in ON_THE_BOOK:
         _mark_duplicate(connection, moved, at)
-    return Conclusion(moved)
+    return Conclusion(moved, news=news)
 
 
 def _mark_duplicate(connection: apsw.Connection, accepted: Attempt, at: datetime) -> None:
@@ -288,11 +299,12 @@ def _fitting_event(connection: apsw.Connection, attempt: Attempt, event: Event) 
 
 
 def _agree(connection: apsw.Connection, attempt: Attempt, finding: Finding, at: datetime) -> Conclusion:
+    news = ReportNews()
     if finding.broker_order_id is not None and attempt.state in ON_THE_BOOK and attempt.broker_order_id is None:
         # A cancel that was known by its effect alone gets its number.
         attempt = evolve(attempt, broker_order_id=finding.broker_order_id)
-        _claim(connection, attempt, finding, at)
         _store(connection, attempt)
+        news = _claim(connection, attempt, finding, at)
     if finding.broker_order_id not in {None, attempt.broker_order_id}:
         return _contradict(connection, attempt, finding, at, _two_numbers(attempt, finding))
     if attempt.ended is None or (finding.ended is not None and finding.ended < attempt.ended):
@@ -300,7 +312,7 @@ def _agree(connection: apsw.Connection, attempt: Attempt, finding: Finding, at: 
         attempt = evolve(attempt, ended=finding.ended, ended_at=finding.ended_at or attempt.ended_at)
         _store(connection, attempt)
     _append(connection, attempt, None, at, {"confirms": finding.event.value, **finding.evidence})
-    return Conclusion(attempt)
+    return Conclusion(attempt, news=news)
 
 
 def _contradict(connection: apsw.Connection, attempt: Attempt, finding: Finding, at: datetime, text: str) -> Conclusion:
@@ -309,75 +321,30 @@ def _contradict(connection: apsw.Connection, attempt: Attempt, finding: Finding,
     return Conclusion(attempt, contradiction=text)
 
 
-def _claim_holder(connection: apsw.Connection, attempt: Attempt, finding: Finding) -> str | None:
-    if finding.broker_order_id is None:
-        return None
-    row = connection.execute(
-        "SELECT client_order_id, attempt FROM claims "
-        "WHERE account = ? AND ledger = ? AND day = ? AND broker_order_id = ?",
-        (
-            attempt.account,
-            attempt.request.desk.ledger.value,
-            (finding.claim_day or attempt.day).isoformat(),
-            finding.broker_order_id,
-        ),
-    ).fetchone()
-    if row is None or row == (attempt.client_order_id, attempt.number):
-        return None
-    return f"{row[0]!r}"
-
-
-def _claim(connection: apsw.Connection, attempt: Attempt, finding: Finding, at: datetime) -> None:
-    day = finding.claim_day or attempt.day
-    desk = attempt.request.desk
-    connection.execute(
-        "INSERT INTO claims (account, ledger, day, broker_order_id, client_order_id, attempt, claimed_at) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (account, ledger, day, broker_order_id) DO NOTHING",
-        (
-            attempt.account,
-            desk.ledger.value,
-            day.isoformat(),
-            finding.broker_order_id,
-            attempt.client_order_id,
-            attempt.number,
-            at.isoformat(),
-        ),
-    )
-    connection.execute(
-        "DELETE FROM foreign_orders WHERE account = ? AND ledger = ? AND day = ? AND broker_order_id = ?",
-        (attempt.account, desk.ledger.value, day.isoformat(), finding.broker_order_id),
-    )
-    assert finding.broker_order_id is not None  # noqa: S101
+def _claim(connection: apsw.Connection, attempt: Attempt, finding: Finding, at: datetime) -> ReportNews:
+    """Give an attempt its number, and tell what the broker has said of that number so far."""
+    number = finding.broker_order_id
+    assert number is not None  # noqa: S101
+    place = _place(attempt, finding)
+    hearing = Hearing(connection, at)
+    open_day(connection, place)
+    raise_high_water(connection, place, int(number))
+    if insert_claim(connection, place, number, attempt, at):
+        hearing.begin(place, number, finding.resolved_by or attempt.resolved_by or ResolvedBy.RESPONSE)
     if finding.row is not None:
-        _keep_report(connection, (attempt.account, desk.ledger.value, day.isoformat()), finding.row)
-    raise_high_water(connection, attempt.account, desk, day, int(finding.broker_order_id))
+        hearing.take_row(place, finding.row, frozenset())
+    return hearing.news
 
 
-def _keep_report(connection: apsw.Connection, place: tuple[str, str, str], row: LedgerOrder) -> None:
-    # Fills only grow: a row with fewer than are known comes from a view that lags.
-    connection.execute(
-        "UPDATE claims SET status = ?, filled_quantity = ?, average_fill_price = ?, leaves_quantity = ? "
-        "WHERE account = ? AND ledger = ? AND day = ? AND broker_order_id = ? AND filled_quantity <= ?",
-        (
-            row.status.value,
-            row.filled_quantity,
-            None if row.average_fill_price is None else str(row.average_fill_price),
-            row.leaves_quantity,
-            *place,
-            row.broker_order_id,
-            row.filled_quantity,
-        ),
-    )
+def _place(attempt: Attempt, finding: Finding) -> Place:
+    return place_of(attempt.account, attempt.request.desk, finding.claim_day or attempt.day)
 
 
 def _read_attempt(connection: apsw.Connection, client_order_id: str, number: int) -> Attempt:
-    row = connection.execute(
-        f"SELECT {ATTEMPT_COLUMNS} FROM attempts WHERE client_order_id = ? AND number = ?",  # noqa: S608
-        (client_order_id, number),
-    ).fetchone()
-    if row is None:
+    attempt = read_attempt_of(connection, client_order_id, number)
+    if attempt is None:
         raise IllegalTransition(f"The journal has no attempt {number} of order {client_order_id!r}.")
-    return read_attempt(row)
+    return attempt
 
 
 def _store(connection: apsw.Connection, attempt: Attempt) -> None:
@@ -464,42 +431,6 @@ def _inherit(attempt: Attempt, *, is_orphan: bool, heir: str, stamp: OwnerEnded)
     if attempt.boot_id != stamp.boot_id:
         return evolve(attempt, runner=heir, boot_id=stamp.boot_id, ended=stamp.now, ended_at=stamp.at)
     return None
-
-
-@frozen
-class LedgerNews:
-    """What a look at the ledger taught beyond the attempts it settled.
-
-    Attributes:
-        own: Rows of orders that are claimed.
-        foreign: Rows of orders that are proven to be others'.
-        highest: The highest order number seen.
-        channels: Texts that our acknowledged orders carry.
-    """
-
-    account: str
-    desk: Desk
-    day: date
-    own: tuple[LedgerOrder, ...]
-    foreign: tuple[LedgerOrder, ...]
-    highest: int
-    channels: frozenset[str] = frozenset()
-
-
-def note_ledger(connection: apsw.Connection, news: LedgerNews, at: datetime) -> None:
-    """Keep the last report of our orders, their channel, and whose the others are."""
-    place = (news.account, news.desk.ledger.value, news.day.isoformat())
-    for row in news.own:
-        _keep_report(connection, place, row)
-    for channel in news.channels:
-        connection.execute("INSERT OR IGNORE INTO channels VALUES (?, ?, ?)", (*place[:2], channel))
-    for row in news.foreign:
-        connection.execute(
-            "INSERT OR IGNORE INTO foreign_orders VALUES (?, ?, ?, ?, ?, ?)",
-            (*place, row.broker_order_id, row.channel, at.isoformat()),
-        )
-    if news.highest:
-        raise_high_water(connection, news.account, news.desk, news.day, news.highest)
 
 
 def take_lease(

@@ -32,6 +32,8 @@ Symbol = NewType("Symbol", str)
 Clock = NewType("Clock", time)
 """`HH:mm:ss` or `HHmmss`, Korean time."""
 
+Price = NewType("Price", Decimal)
+"""A price with or without an up or down mark before it and digits behind the point."""
 AccountDigest = NewType("AccountDigest", str)
 """An account number, made unreadable as soon as it is read."""
 
@@ -91,23 +93,36 @@ class _GoldOpenRow:
 
 
 _INTEGER: Final = re.compile(r"\+?[0-9]{1,18}")
+_PRICE: Final = re.compile(r"[+-]?([0-9]{1,18}(?:\.[0-9]{1,9})?)")
 _CLOCK: Final = re.compile(r"([0-9]{2}):([0-9]{2}):([0-9]{2})|([0-9]{2})([0-9]{2})([0-9]{2})")
 
 
-def _parse_integer(text: object) -> int:
-    # Nothing that an order's row counts can be below zero.
+def parse_integer(text: object) -> int:
+    """Read a whole number; nothing that an order's row counts can be below zero."""
     if not isinstance(text, str) or not _INTEGER.fullmatch(text.strip()):
         raise ValueError(f"{text!r} is not a whole number")
     return int(text.strip())
 
 
-def _parse_number(text: object) -> str | None:
-    value = _parse_integer(text) if text not in ("", None) else 0
+def parse_price(text: object) -> Decimal | None:
+    """Read a price; None for an empty one. A sign before it marks up or down and is no part of it [O]."""
+    if text is None or (isinstance(text, str) and not text.strip()):
+        return None
+    found = _PRICE.fullmatch(text.strip()) if isinstance(text, str) else None
+    if found is None:
+        raise ValueError(f"{text!r} is not a price")
+    return Decimal(found[1])
+
+
+def parse_number(text: object) -> str | None:
+    """Read an order number; None for an empty one and for zeros, which both mean that there is none."""
+    value = parse_integer(text) if text not in ("", None) else 0
     return f"{value:07d}" if value else None
 
 
-def _require_number(text: object) -> str:
-    number = _parse_number(text)
+def require_number(text: object) -> str:
+    """Read an order number that must be there."""
+    number = parse_number(text)
     if number is None:
         raise ValueError(f"{text!r} is not an order number")
     return number
@@ -121,7 +136,8 @@ def parse_symbol(text: object) -> str:
     return symbol[1:] if len(symbol) == 7 and symbol[0] in "AJQ" else symbol
 
 
-def _parse_clock(text: object) -> time | None:
+def parse_clock(text: object) -> time | None:
+    """Read a time of day, `HH:mm:ss` or `HHmmss`; None for an empty one."""
     if text in ("", None):
         return None
     found = _CLOCK.fullmatch(text.strip()) if isinstance(text, str) else None
@@ -131,7 +147,8 @@ def _parse_clock(text: object) -> time | None:
     return time(hour, minute, second)
 
 
-def _parse_text(text: object) -> str:
+def parse_text(text: object) -> str:
+    """Strip a text; an absent one is empty."""
     if text is None:
         return ""
     if not isinstance(text, str):
@@ -140,22 +157,23 @@ def _parse_text(text: object) -> str:
     return text.strip().encode("utf-8", "backslashreplace").decode()
 
 
-def _digest(value: object) -> str | None:
-    # Whatever it is made of: it is only compared, and may be in no error text.
+def make_digest(value: object) -> str | None:
+    """Make an account number unreadable, whatever it is made of: it is only compared, and may be in no error text."""
     return None if value in ("", None) else hashlib.sha256(str(value).encode()).hexdigest()[:16]
 
 
 def _make_converter() -> cattrs.Converter:
     converter = cattrs.Converter(detailed_validation=True)
     hooks: dict[Any, Callable[[Any, Any], Any]] = {
-        Padded: lambda text, _: _parse_integer(text),
-        OptionalPadded | None: lambda text, _: None if text in ("", None) else _parse_integer(text),
-        Number: lambda text, _: _require_number(text),
-        Number | None: lambda text, _: _parse_number(text),
+        Padded: lambda text, _: parse_integer(text),
+        OptionalPadded | None: lambda text, _: None if text in ("", None) else parse_integer(text),
+        Number: lambda text, _: require_number(text),
+        Number | None: lambda text, _: parse_number(text),
         Symbol: lambda text, _: parse_symbol(text),
-        Clock | None: lambda text, _: _parse_clock(text),
-        AccountDigest | None: lambda text, _: _digest(text),
-        str: lambda text, _: _parse_text(text),
+        Clock | None: lambda text, _: parse_clock(text),
+        Price | None: lambda text, _: parse_price(text),
+        AccountDigest | None: lambda text, _: make_digest(text),
+        str: lambda text, _: parse_text(text),
     }
     for kind, hook in hooks.items():
         converter.register_structure_hook(kind, hook)
@@ -165,7 +183,12 @@ def _make_converter() -> cattrs.Converter:
 _CONVERTER: Final = _make_converter()
 
 
-def _structure_rows(api_id: str, body: Mapping[str, Any], key: str, kind: type[_Row]) -> list[_Row]:
+def structure_rows(api_id: str, body: Mapping[str, Any], key: str, kind: type[_Row]) -> list[_Row]:
+    """Read the rows of a page's list.
+
+    Raises:
+        QueryFailed: There is no such list, or a field is missing or unreadable; the text names it.
+    """
     raw = body.get(key)
     if raw is None and not body:
         return []  # the broker said by its code that the list is empty
@@ -197,7 +220,7 @@ def decode_ledger(api_id: str, desk: Desk, day: date, body: Mapping[str, Any]) -
     Raises:
         QueryFailed: A field is missing or unreadable; the text names it.
     """
-    rows = _structure_rows(api_id, body, _LEDGER_KEY, _StockLedgerRow)
+    rows = structure_rows(api_id, body, _LEDGER_KEY, _StockLedgerRow)
     return tuple(_to_ledger_order(api_id, desk, day, row) for row in rows)
 
 
@@ -209,13 +232,13 @@ def _to_ledger_order(api_id: str, desk: Desk, day: date, row: _StockLedgerRow) -
         day=day,
         desk=desk,
         broker_order_id=row.ord_no,
-        action=_parse_action(row.ori_ord, row.mdfy_cncl, row.io_tp_nm),
+        action=parse_action(row.ori_ord, row.mdfy_cncl, row.io_tp_nm),
         symbol=row.stk_cd,
-        side=_parse_side(api_id, row.io_tp_nm),
+        side=_require_side(api_id, row.io_tp_nm),
         quantity=row.ord_qty,
         price=row.ord_uv or None,
         order_types=parse_order_types(row.trde_tp),
-        route=_ROUTES.get(row.dmst_stex_tp.upper()),
+        route=ROUTES.get(row.dmst_stex_tp.upper()),
         stop_price=row.cond_uv or None,
         original=row.ori_ord,
         channel=row.comm_ord_tp,
@@ -239,21 +262,21 @@ def decode_open_orders(api_id: str, desk: Desk, body: Mapping[str, Any]) -> tupl
                 desk=desk,
                 broker_order_id=row.ord_no,
                 symbol=row.stk_cd,
-                side=_parse_side(api_id, row.io_tp_nm),
+                side=_require_side(api_id, row.io_tp_nm),
                 quantity=row.ord_qty,
                 price=row.ord_uv or None,
                 leaves_quantity=row.ord_remnq or _compute_leaves(api_id, row),
                 filled_quantity=row.cntr_qty,
                 original=row.orig_ord_no,
             )
-            for row in _structure_rows(api_id, body, "acnt_ord_oso_prst", _GoldOpenRow)
+            for row in structure_rows(api_id, body, "acnt_ord_oso_prst", _GoldOpenRow)
         )
     return tuple(
         OpenOrder(
             desk=desk,
             broker_order_id=row.ord_no,
             symbol=row.stk_cd,
-            side=_parse_side(api_id, row.io_tp_nm),
+            side=_require_side(api_id, row.io_tp_nm),
             quantity=row.ord_qty,
             price=row.ord_pric or None,
             leaves_quantity=row.oso_qty,
@@ -261,7 +284,7 @@ def decode_open_orders(api_id: str, desk: Desk, body: Mapping[str, Any]) -> tupl
             original=row.orig_ord_no,
             account_digest=row.acnt_no,
         )
-        for row in _structure_rows(api_id, body, "oso", _StockOpenRow)
+        for row in structure_rows(api_id, body, "oso", _StockOpenRow)
     )
 
 
@@ -273,19 +296,32 @@ def _compute_leaves(api_id: str, row: _GoldOpenRow) -> int:
     return leaves
 
 
-_ROUTES: Final = {"KRX": Route.KRX, "NXT": Route.NXT, "SOR": Route.SOR}
+ROUTES: Final = {"KRX": Route.KRX, "NXT": Route.NXT, "SOR": Route.SOR}
 """Any other text does not tell: history is said to report 1 and 2, and children of a split order `S-KRX` [F]."""
 
 
-def _parse_side(api_id: str, text: str) -> Side:
-    # Containment, never equality: 현금매수, +매수, 융자매수 K and 매수취소 all occur.
+def parse_side(text: str) -> Side | None:
+    """Find the side in a kind of order; None where it names neither, or both.
+
+    Containment, never equality: 현금매수, +매수, 융자매수 K and 매수취소 all occur.
+    """
     if ("매수" in text) == ("매도" in text):
-        raise QueryFailed(api_id, f"io_tp_nm={text!r} names neither 매수 nor 매도")
+        return None
     return Side.BUY if "매수" in text else Side.SELL
 
 
-def _parse_action(original: str | None, change: str, kind: str) -> Action:
-    # An original order that was canceled may carry 취소 in its own row, so the original number decides first.
+def _require_side(api_id: str, text: str) -> Side:
+    side = parse_side(text)
+    if side is None:
+        raise QueryFailed(api_id, f"io_tp_nm={text!r} names neither 매수 nor 매도")
+    return side
+
+
+def parse_action(original: str | None, change: str, kind: str) -> Action:
+    """Tell an order from a modify and a cancel.
+
+    An original order that was canceled may carry 취소 in its own row, so the original number decides first.
+    """
     if original is None:
         return Action.NEW
     if "취소" in change or "취소" in kind:

@@ -131,3 +131,12 @@ def open_orders_call(desk: Desk, day: date, symbol: str = "") -> Call:
         return Call("kt50075", ACCOUNT_PATH, body)
     body = {"all_stk_tp": "1" if symbol else "0", "trde_tp": "0", "stk_cd": symbol, "stex_tp": "0"}
     return Call("ka10075", ACCOUNT_PATH, body)
+
+
+def executions_call(symbol: str = "") -> Call:
+    """Ask for today's orders with fills: every side and venue, and every symbol unless one is named.
+
+    No order number is named: it would be an upper bound, with only what is older than it in the answer [O].
+    """
+    body = {"stk_cd": symbol, "qry_tp": "1" if symbol else "0", "sell_tp": "0", "ord_no": "", "stex_tp": "0"}
+    return Call("ka10076", ACCOUNT_PATH, body)

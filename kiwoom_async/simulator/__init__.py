@@ -1,4 +1,4 @@
-"""A local broker that speaks Kiwoom's REST API: for tests, for trials of a bot, for proving the client.
+"""A local broker that speaks Kiwoom's REST API and its websocket: to test and try bots, and to prove the client.
 
 Its purpose is to be wrong in every way the real broker has been seen to be wrong, on demand and from a seed,
 while its own book (`broker.orders`) tells the truth that a client must find out.
@@ -8,7 +8,9 @@ Its law: it shares nothing with the client but the words of an order. It may imp
 the client's wire.
 
 Read `exchange.py` (pure: books, numbers, fills), then `faults.py`, then `service.py`, which joins them;
-`server.py` and `transport.py` only deliver what the service replies.
+`server.py` and `transport.py` only deliver what the service replies. The real-time feed is built alike: `frames.py`
+says what a change of an order looks like on the wire, `feed_faults.py` what goes wrong, `feed.py` and
+`feed_pusher.py` join them, and `feed_server.py` only delivers.
 
 ```python
 async with Simulator(seed=1, faults=[Fault(FaultKind.DROP_AFTER_ACCEPTANCE)]) as broker:
@@ -23,6 +25,9 @@ from __future__ import annotations
 from kiwoom_async.simulator.broker import Simulator
 from kiwoom_async.simulator.exchange import LimitFill, Liquidity
 from kiwoom_async.simulator.faults import ORDER_FAULTS, QUERY_FAULTS, Fault, FaultKind, FaultPlan
+from kiwoom_async.simulator.feed import FeedHabits
+from kiwoom_async.simulator.feed_faults import FeedFault, FeedFaultKind, FeedFaultPlan
+from kiwoom_async.simulator.frames import Reporting, SymbolForm
 from kiwoom_async.simulator.gate import RateLimitStyle, TokenPolicy
 from kiwoom_async.simulator.orders import BookOrder, Channel, Fill, Flavour, ReceivedRequest
 from kiwoom_async.simulator.queries import EmptyList
@@ -37,6 +42,10 @@ __all__ = [
     "Fault",
     "FaultKind",
     "FaultPlan",
+    "FeedFault",
+    "FeedFaultKind",
+    "FeedFaultPlan",
+    "FeedHabits",
     "Fill",
     "Flavour",
     "Funds",
@@ -45,6 +54,8 @@ __all__ = [
     "Liquidity",
     "RateLimitStyle",
     "ReceivedRequest",
+    "Reporting",
     "Simulator",
+    "SymbolForm",
     "TokenPolicy",
 ]

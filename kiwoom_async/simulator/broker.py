@@ -20,6 +20,11 @@ from kiwoom_async.simulator.catalog import WEBSOCKET_PATH
 from kiwoom_async.simulator.chance import Generator, digits, seeded
 from kiwoom_async.simulator.exchange import Exchange, Liquidity
 from kiwoom_async.simulator.faults import Fault, FaultDirector, FaultKind, FaultPlan
+from kiwoom_async.simulator.feed import Feed, FeedHabits
+from kiwoom_async.simulator.feed_faults import FeedFault, FeedFaultDirector, FeedFaultKind, FeedFaultPlan
+from kiwoom_async.simulator.feed_pusher import Pusher
+from kiwoom_async.simulator.feed_server import FeedServer
+from kiwoom_async.simulator.frames import FrameWriter
 from kiwoom_async.simulator.gate import RateGate, RateLimitStyle, TokenOffice, TokenPolicy
 from kiwoom_async.simulator.orders import BookOrder, Channel, Fill, Flavour, OrderRequest, ReceivedRequest
 from kiwoom_async.simulator.queries import EmptyList
@@ -29,6 +34,11 @@ from kiwoom_async.simulator.service import Habits, Service
 from kiwoom_async.simulator.transport import InProcessTransport
 
 _Lag = float | Callable[[Generator], float]
+
+
+def _drawing(lag: _Lag, random: Generator) -> Callable[[], float]:
+    """Make a function without arguments of a lag."""
+    return (lambda: lag(random)) if callable(lag) else (lambda: lag)
 
 
 def _as_credentials(value: Credentials | Iterable[Credentials] | None) -> tuple[Credentials, ...]:
@@ -63,6 +73,9 @@ class Simulator:
         funds: What the account owns; nothing given: without limit.
         listen: False: no socket, only `transport`.
         observer: Gets one line for each order and each fault.
+        feed: How the real-time feed behaves.
+        feed_faults: What goes wrong on it: a plan, some faults for the next frames, or nothing.
+        feed_lag: Seconds from a change of an order to its frames; a function draws it for each. Their order stays.
     """
 
     seed: int = 1
@@ -87,22 +100,27 @@ class Simulator:
     funds: Funds = field(factory=Funds)
     listen: bool = True
     observer: Callable[[str], None] | None = None
+    feed: FeedHabits = field(factory=FeedHabits)
+    feed_faults: FeedFaultPlan | Iterable[FeedFault] | None = None
+    feed_lag: _Lag = 0.0
     _service: Service = field(init=False)
     _server: SocketServer | None = field(init=False, default=None)
     _late: LateTasks = field(init=False, factory=LateTasks)
     _transport: InProcessTransport = field(init=False)
+    _feed: Feed = field(init=False)
+    _feed_server: FeedServer = field(init=False)
     _is_running: bool = field(init=False, default=False)
 
     def __attrs_post_init__(self) -> None:
         clock = self.ambient or SystemAmbient()
-        random, lag = seeded(self.seed), self.ledger_lag
+        random = seeded(self.seed)
         self._service = Service(
             clock,
             Exchange(
                 korean_day(clock.now()),
                 random,
                 self.liquidity,
-                (lambda: lag(random)) if callable(lag) else (lambda: lag),
+                _drawing(self.ledger_lag, random),
                 dict(self.prices),
             ),
             Rules(self.flavour, self.check_ticks, self.hours, self.funds),
@@ -120,10 +138,25 @@ class Simulator:
             observer=self.observer,
         )
         self._transport = InProcessTransport(self._service, self._late, self._is_refusing)
+        exchange, holdings = self._service.exchange, self.funds.holdings or {}
+        self._feed = Feed(
+            self._service.office,
+            FrameWriter(self.account, exchange, holdings, self.feed.reporting),
+            clock.now,
+            self.flavour,
+            self.feed,
+            Pusher(
+                FeedFaultDirector(FeedFaultPlan.of(self.feed_faults)),
+                _drawing(self.feed_lag, seeded(int(digits(9, self.seed, "feed")))),
+                self.observer,
+            ),
+        )
+        self._feed_server = FeedServer(self._feed, self._service.now)
+        exchange.ledger.listener = self._feed.hear
 
     async def __aenter__(self) -> Self:
         if self.listen:
-            self._server = SocketServer(self._service, self._late, self.host, self.port)
+            self._server = SocketServer(self._service, self._feed_server, self._late, self.host, self.port)
             await self._server.start()
         self._is_running = True
         return self
@@ -160,7 +193,7 @@ class Simulator:
         routes = {Route.KRX.value} if self.flavour is Flavour.MOCK else {route.value for route in Route}
         return Environment(
             rest_url=self.url,
-            websocket_url=f"ws{self.url.removeprefix('http')}{WEBSOCKET_PATH}",
+            websocket_url=f"ws{self.url.removeprefix('http')}{WEBSOCKET_PATH}" if self.listen else None,
             routes=frozenset(routes),
             limits=self.limits or Limits.off(),
         )
@@ -209,6 +242,26 @@ class Simulator:
         return self._service.director.injected
 
     @property
+    def feed_faults_injected(self) -> Counter[FeedFaultKind]:
+        """How often each fault of the feed has hit."""
+        return self._feed.pusher.director.injected
+
+    @property
+    def feed_sessions(self) -> int:
+        """How many sessions are logged in to the feed."""
+        return sum(session.is_logged_in for session in self._feed.sessions)
+
+    @property
+    def feed_logins(self) -> int:
+        """How many logins the feed has accepted."""
+        return self._feed.logins
+
+    @property
+    def feed_frames(self) -> list[dict[str, object]]:
+        """The REAL frames that have left for at least one session, in order; repeated ones as often as they left."""
+        return self._feed.pusher.sent
+
+    @property
     def late_acceptances_dropped(self) -> int:
         """Requests still to be accepted when the simulator was closed; they never reached the book."""
         return 0 if self._is_running else self._late.pending
@@ -229,6 +282,10 @@ class Simulator:
     def set_faults(self, faults: FaultPlan | Iterable[Fault] | None) -> None:
         """Replace what goes wrong from now on."""
         self._service.director.follow(FaultPlan.of(faults))
+
+    def set_feed_faults(self, faults: FeedFaultPlan | Iterable[FeedFault] | None) -> None:
+        """Replace what goes wrong on the feed from now on."""
+        self._feed.pusher.director.follow(FeedFaultPlan.of(faults))
 
     def place_foreign(  # noqa: PLR0913 - the fields of an order
         self,
@@ -289,6 +346,16 @@ class Simulator:
         now = self._service.now()
         return self._service.exchange.fill(order_no, quantity, price, now)
 
+    def refuse(self, order_no: str, reason: str = "주문 거부") -> BookOrder:
+        """Refuse what is left of a working order of today, after it was accepted.
+
+        Args:
+            order_no: Its number.
+            reason: What the feed says; no view shows it.
+        """
+        now = self._service.now()
+        return self._service.exchange.refuse(order_no, reason, now)
+
     def move_price(self, symbol: str, price: int, desk: Desk | str = Desk.STOCK) -> None:
         """Let the market trade a symbol at a price; stop orders that it reaches begin to work."""
         self._service.exchange.move_price(symbol, price, self._service.now(), Desk(desk))
@@ -306,6 +373,28 @@ class Simulator:
     def expire_token(self) -> None:
         """Let the current tokens die: their next use is answered with 8005."""
         self._service.office.revoke_all()
+
+    def cut_feed(self) -> None:
+        """Abort every connection of the feed now."""
+        self._feed.cut()
+
+    def take_over_session(self) -> None:
+        """End every session of the feed, as when another program logs in with the same key."""
+        self._feed.take_over()
+
+    @asynccontextmanager
+    async def refusing_feed(self, status: int | None = 503) -> AsyncIterator[None]:
+        """Refuse websocket handshakes for a while; sessions that are open stay, and REST works.
+
+        Args:
+            status: The HTTP status of the refusal; None: the connection is closed without an answer.
+        """
+        server = self._feed_server
+        server.refusals, server.refusal_status = server.refusals + 1, status
+        try:
+            yield
+        finally:
+            server.refusals -= 1
 
     @asynccontextmanager
     async def refusing_connections(self) -> AsyncIterator[None]:

@@ -198,9 +198,10 @@ class Exchange:
         moved = request.quantity or parent.leaves_quantity
         if not 0 < moved <= parent.leaves_quantity:
             raise ValueError(f"Order {parent.broker_order_id} has {parent.leaves_quantity} left, not {moved}.")
-        self._take_away(parent, moved, now)
         number = self.next_number()
         self._admit(request, now, number, parent.side, moved, parent=parent)
+        self._change(number, now, confirmed_quantity=moved)
+        self._take_away(parent, moved, now, Action.MODIFY)
         book = self._books[parent.symbol]
         if parent.is_armed:
             self._change(number, now, is_armed=True)
@@ -216,16 +217,12 @@ class Exchange:
         if not parent.leaves_quantity:
             raise ValueError(f"Order {parent.broker_order_id} has nothing left.")
         asked = request.quantity or parent.leaves_quantity
-        self._take_away(parent, min(asked, parent.leaves_quantity), now)
+        taken = min(asked, parent.leaves_quantity)
         number = self.next_number()
         self._admit(request, now, number, parent.side, asked, parent=parent)
-        return self._change(
-            number,
-            now,
-            leaves_quantity=0,
-            confirmed_quantity=min(asked, parent.leaves_quantity),
-            status=OrderStatus.CANCELED,
-        )
+        self._change(number, now, leaves_quantity=0, confirmed_quantity=taken, status=OrderStatus.CANCELED)
+        self._take_away(parent, taken, now, Action.CANCEL)
+        return self.get(number)
 
     def carry_out(self, request: OrderRequest, now: Instant) -> BookOrder:
         """Do what a request asks."""
@@ -253,6 +250,18 @@ class Exchange:
         self._execute(number, traded, price or order.working_price or book.last, now)
         self._fire_stops(book, now)
         return self.get(number)
+
+    def refuse(self, number: str, reason: str, now: Instant) -> BookOrder:
+        """Refuse what is left of an order that was accepted.
+
+        Raises:
+            ValueError: There is no such order today, or nothing of it is left.
+        """
+        order = self.get(number)
+        if not order.leaves_quantity:
+            raise ValueError(f"Order {number} has nothing left to refuse.")
+        self._withdraw(order)
+        return self._change(number, now, leaves_quantity=0, is_armed=False, status=OrderStatus.REFUSED, refusal=reason)
 
     def move_price(self, symbol: str, price: int, now: Instant, desk: Desk = Desk.STOCK) -> None:
         """Let the market trade a symbol at a price; stops fire.
@@ -363,7 +372,7 @@ class Exchange:
             accepted_at=now.at,
             filled_quantity=0,
             leaves_quantity=quantity,
-            confirmed_quantity=quantity if is_modify else 0,
+            confirmed_quantity=0,
             status=OrderStatus.WORKING,
             idempotency_key=request.idempotency_key,
             confirmed_at=now.at if parent else None,
@@ -372,17 +381,24 @@ class Exchange:
         self.ledger.add(order, now, self.lag())
         return order
 
-    def _change(self, number: str, now: Instant, **changes: object) -> BookOrder:
-        return self.ledger.change(self.day, number, now, **changes)
+    def _change(self, number: str, now: Instant, *, taken_by: Action | None = None, **changes: object) -> BookOrder:
+        return self.ledger.change(self.day, number, now, taken_by=taken_by, **changes)
 
-    def _take_away(self, order: BookOrder, quantity: int, now: Instant) -> None:
+    def _take_away(self, order: BookOrder, quantity: int, now: Instant, taken_by: Action) -> None:
         """Remove a part of an order that a modify or a cancel has consumed; what stays keeps its turn."""
         left = order.leaves_quantity - quantity
         if left:
-            self._change(order.broker_order_id, now, leaves_quantity=left)
+            self._change(order.broker_order_id, now, taken_by=taken_by, leaves_quantity=left)
             return
         self._withdraw(order)
-        self._change(order.broker_order_id, now, leaves_quantity=0, is_armed=False, status=OrderStatus.CANCELED)
+        self._change(
+            order.broker_order_id,
+            now,
+            taken_by=taken_by,
+            leaves_quantity=0,
+            is_armed=False,
+            status=OrderStatus.CANCELED,
+        )
 
     def _withdraw(self, order: BookOrder) -> None:
         book = self._books[order.symbol]
@@ -476,7 +492,12 @@ class Exchange:
         self._last_execution += 1 + self.random.randrange(LARGEST_GAP)
         execution_id = str(self._last_execution)
         left = order.leaves_quantity - quantity
-        changed = self._change(
+        # Before the change: whoever hears of it finds the market as the trade has left it.
+        self.fills.append(Fill(self.day, number, execution_id, order.symbol, order.side, quantity, price, now.at))
+        self._books[order.symbol].last = price
+        if not left:
+            self._withdraw(order)
+        return self._change(
             number,
             now,
             filled_quantity=order.filled_quantity + quantity,
@@ -487,12 +508,6 @@ class Exchange:
             is_armed=False,
             status=OrderStatus.PARTIALLY_FILLED if left else OrderStatus.FILLED,
         )
-        self.fills.append(Fill(self.day, number, execution_id, order.symbol, order.side, quantity, price, now.at))
-        book = self._books[order.symbol]
-        book.last = price
-        if not left:
-            self._withdraw(order)
-        return changed
 
     def _fire_stops(self, book: _Book, now: Instant) -> None:
         """Send the stop orders whose stop the last price has reached to the book, the oldest first."""

@@ -74,6 +74,11 @@ class TokenOffice:
         token = self._valid.get(text.strip())
         return scheme.lower() == "bearer" and token is not None and token.expires_at > now
 
+    def holder(self, text: str, now: datetime) -> str | None:
+        """Name the app key of a valid token; None if the token is not valid."""
+        token = self._valid.get(text)
+        return token.app_key if token is not None and token.expires_at > now else None
+
     def revoke(self, text: str) -> None:
         """Kill one token."""
         self._valid.pop(text, None)

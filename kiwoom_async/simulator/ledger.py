@@ -6,12 +6,13 @@ accepted, a replica that stopped shows the past. A view is therefore always aske
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date
 from typing import Any
 
-from attrs import define, evolve, field
+from attrs import define, evolve, field, frozen
 
+from kiwoom_async._domain.vocabulary import Action
 from kiwoom_async.simulator.orders import BookOrder, Instant
 
 
@@ -36,12 +37,36 @@ class Entry:
         return None
 
 
+@frozen
+class Change:
+    """One step in the life of an order.
+
+    Attributes:
+        before: None: the order was accepted.
+        taken_by: The kind of the request that took a part of the order away; None: the order changed by itself.
+    """
+
+    before: BookOrder | None
+    after: BookOrder
+    now: Instant
+    taken_by: Action | None = None
+
+
+def _ignore(change: Change) -> None:
+    """Tell nobody."""
+
+
 @define
 class Ledger:
-    """All entries, by day and number, and in the order of acceptance."""
+    """All entries, by day and number, and in the order of acceptance.
+
+    Attributes:
+        listener: Hears of every change, right after it was written down.
+    """
 
     days: dict[date, dict[str, Entry]] = field(factory=dict)
     accepted: list[Entry] = field(factory=list)
+    listener: Callable[[Change], None] = _ignore
 
     def add(self, order: BookOrder, now: Instant, lag: float) -> None:
         """Write a new order down.
@@ -55,12 +80,17 @@ class Ledger:
         entry = Entry([(now.tick, order)], lag)
         entries[order.broker_order_id] = entry
         self.accepted.append(entry)
+        self.listener(Change(None, order, now))
 
-    def change(self, day: date, number: str, now: Instant, **changes: Any) -> BookOrder:
+    def change(
+        self, day: date, number: str, now: Instant, *, taken_by: Action | None = None, **changes: Any
+    ) -> BookOrder:
         """Replace the state of an order; the former ones stay readable."""
         entry = self.days[day][number]
-        changed = evolve(entry.current, **changes)
+        before = entry.current
+        changed = evolve(before, **changes)
         entry.states.append((now.tick, changed))
+        self.listener(Change(before, changed, now, taken_by))
         return changed
 
     def find(self, day: date, number: str) -> BookOrder | None:

@@ -86,6 +86,7 @@ class BookOrder:
         filled_amount: Won traded so far.
         is_armed: A stop order whose stop has not been reached.
         is_foreign: Placed by `place_foreign`, not by a request.
+        refusal: Why the exchange refused it after it had been accepted; "" for all others.
     """
 
     day: date
@@ -115,6 +116,7 @@ class BookOrder:
     execution_id: str | None = None
     is_armed: bool = False
     is_foreign: bool = False
+    refusal: str = ""
 
     @property
     def average_fill_price(self) -> int | None:

@@ -99,7 +99,8 @@ def _compact(moment: datetime) -> str:
     return moment.strftime("%H%M%S")
 
 
-def _name(symbol: str) -> str:
+def name_of(symbol: str) -> str:
+    """Give the name of a symbol; for an unknown one the symbol itself."""
     return NAMES.get(symbol, symbol)
 
 
@@ -126,7 +127,8 @@ def _signed_kind(order: BookOrder) -> str:
     return f"{_SIDE_SIGNS[order.side]}{_SIDE_TEXTS[order.side]}{_ACTION_TEXTS[order.action]}{credit}"
 
 
-def _type_text(order: BookOrder) -> str:
+def type_text(order: BookOrder) -> str:
+    """Give the broker's word for the type of an order."""
     if order.desk is Desk.GOLD and order.order_type is OrderType.LIMIT:
         return "지정가"
     return _TYPE_TEXTS[order.order_type]
@@ -136,7 +138,7 @@ def _detail(order: BookOrder, scene: Scene, symbol: str, leaves: str) -> Row:
     return {
         "ord_no": order.broker_order_id,
         "stk_cd": symbol,
-        "trde_tp": _type_text(order),
+        "trde_tp": type_text(order),
         "crd_tp": "융자" if order.desk is Desk.CREDIT else "보통매매",
         "ord_qty": padded(order.quantity),
         "ord_uv": padded(order.price),
@@ -145,7 +147,7 @@ def _detail(order: BookOrder, scene: Scene, symbol: str, leaves: str) -> Row:
         "rsrv_tp": "",
         "ord_tm": _colons(order.accepted_at),
         "ori_ord": order.original or NO_ORIGINAL,
-        "stk_nm": _name(order.symbol),
+        "stk_nm": name_of(order.symbol),
         "io_tp_nm": _ledger_kind(order),
         "loan_dt": "",
         "cntr_qty": padded(order.filled_quantity),
@@ -176,7 +178,7 @@ def kt00009_row(order: BookOrder, scene: Scene) -> Row:
         "stk_bond_tp": "1",
         "ord_no": order.broker_order_id,
         "stk_cd": f"A{order.symbol}",
-        "trde_tp": _type_text(order),
+        "trde_tp": type_text(order),
         "io_tp_nm": _ledger_kind(order),
         "ord_qty": padded(order.quantity),
         "ord_uv": padded(order.price),
@@ -185,7 +187,7 @@ def kt00009_row(order: BookOrder, scene: Scene) -> Row:
         "cntr_no": order.execution_id.zfill(7) if order.execution_id else "",
         "acpt_tp": _acceptance_text(order, scene.flavour),
         "orig_ord_no": order.original or NO_ORIGINAL,
-        "stk_nm": _name(order.symbol),
+        "stk_nm": name_of(order.symbol),
         "setl_tp": "삼일결제",
         "crd_deal_tp": "융자" if order.desk is Desk.CREDIT else "보통매매",
         "cntr_qty": padded(order.filled_quantity),
@@ -204,7 +206,7 @@ def gold_row(order: BookOrder, scene: Scene) -> Row:
         "stk_bond_tp": "1",
         "ord_no": order.broker_order_id,
         "stk_cd": order.symbol,
-        "trde_tp": _type_text(order),
+        "trde_tp": type_text(order),
         "io_tp_nm": _ledger_kind(order),
         "ord_qty": padded(order.quantity),
         "ord_uv": padded(order.price),
@@ -213,7 +215,7 @@ def gold_row(order: BookOrder, scene: Scene) -> Row:
         "mrkt_deal_tp": "5",
         "rsrv_tp": "",
         "orig_ord_no": order.original or NO_ORIGINAL,
-        "stk_nm": _name(order.symbol),
+        "stk_nm": name_of(order.symbol),
         "dcd_tp_nm": "",
         "crd_deal_tp": "보통매매",
         "cntr_qty": padded(order.filled_quantity),
@@ -250,14 +252,14 @@ def ka10075_row(order: BookOrder, scene: Scene) -> Row:
         "stk_cd": order.symbol,
         "tsk_tp": "",
         "ord_stt": _Mark.FILLED if filled else _Mark.ACCEPTED,
-        "stk_nm": _name(order.symbol),
+        "stk_nm": name_of(order.symbol),
         "ord_qty": str(order.quantity),
         "ord_pric": str(order.price or 0),
         "oso_qty": str(order.leaves_quantity),
         "cntr_tot_amt": str(order.filled_amount),
         "orig_ord_no": order.original or NO_ORIGINAL,
         "io_tp_nm": _signed_kind(order),
-        "trde_tp": _type_text(order),
+        "trde_tp": type_text(order),
         "tm": _compact(order.accepted_at),
         "cntr_no": order.execution_id or "",
         "cntr_pric": str(filled or 0),
@@ -279,7 +281,7 @@ def ka10076_row(order: BookOrder, scene: Scene) -> Row:  # noqa: ARG001 - one si
     """One order with fills, cumulative."""
     return {
         "ord_no": order.broker_order_id,
-        "stk_nm": _name(order.symbol),
+        "stk_nm": name_of(order.symbol),
         "io_tp_nm": _signed_kind(order),
         "ord_pric": str(order.price or 0),
         "ord_qty": str(order.quantity),
@@ -289,7 +291,7 @@ def ka10076_row(order: BookOrder, scene: Scene) -> Row:  # noqa: ARG001 - one si
         "tdy_trde_cmsn": "0",
         "tdy_trde_tax": "0",
         "ord_stt": _Mark.FILLED,
-        "trde_tp": _type_text(order),
+        "trde_tp": type_text(order),
         "orig_ord_no": order.original or NO_ORIGINAL,
         "ord_tm": _compact(order.accepted_at),
         "stk_cd": order.symbol,
@@ -304,13 +306,13 @@ def ka10088_row(order: BookOrder, scene: Scene) -> Row:
     return {
         "acnt_no": scene.account,
         "stk_cd": order.symbol,
-        "stk_nm": _name(order.symbol),
+        "stk_nm": name_of(order.symbol),
         "ord_no": order.broker_order_id,
         "ord_qty": str(order.quantity),
         "ord_pric": str(order.price or 0),
         "osop_qty": str(order.leaves_quantity),
         "io_tp_nm": _signed_kind(order),
-        "trde_tp": _type_text(order),
+        "trde_tp": type_text(order),
         "sell_tp": "2" if order.side is Side.BUY else "1",
         "cntr_qty": str(order.filled_quantity),
         "ord_stt": _Mark.FILLED if order.filled_quantity else _Mark.ACCEPTED,

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-import struct
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from http import HTTPStatus
@@ -18,24 +17,13 @@ from typing import Any, Final
 from aiohttp import web
 from attrs import define, field
 
+from kiwoom_async.simulator.catalog import WEBSOCKET_PATH
+from kiwoom_async.simulator.feed_server import FeedServer
 from kiwoom_async.simulator.service import Delivery, Manner, Reply, Service
+from kiwoom_async.simulator.sockets import GRACE, reset
 
-_GRACE: Final = 0.02
-"""Seconds between the last byte and the RST: a reset takes away what the peer has not read yet."""
-_LINGER_ZERO: Final = struct.pack("ii", 1, 0)
 _BACKLOG: Final = 1024
 _log: Final = logging.getLogger("kiwoom_async.simulator")
-
-
-def reset(transport: asyncio.BaseTransport | None) -> None:
-    """Close a connection with an RST."""
-    if transport is None or transport.is_closing():
-        return
-    connection = transport.get_extra_info("socket")
-    if connection is not None:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
-    if isinstance(transport, asyncio.WriteTransport):
-        transport.abort()
 
 
 def raw_answer(reply: Reply) -> bytes:
@@ -97,6 +85,7 @@ class SocketServer:
     """
 
     service: Service
+    feed: FeedServer
     late: LateTasks
     host: str
     port: int
@@ -110,6 +99,7 @@ class SocketServer:
 
     async def start(self) -> None:
         """Begin to listen."""
+        self.feed.start()
         server = web.Server(
             self._serve,
             access_log=None,
@@ -124,6 +114,7 @@ class SocketServer:
         """Cut every connection and stop; hanging requests do not delay it."""
         self._closing.set()
         await self._stop_accepting()
+        self.feed.close()
         self.cut_connections()
         await asyncio.sleep(0)
         if self._runner is not None:
@@ -190,6 +181,8 @@ class SocketServer:
                 connection.transport.abort()
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.path == WEBSOCKET_PATH and web.WebSocketResponse().can_prepare(request):
+            return await self.feed.serve(request)
         body = await request.read()
         reply = self.service.handle(request.method, request.path, request.headers, body)
         self.late.accept_late(reply.delivery)
@@ -208,7 +201,7 @@ class SocketServer:
             count = len(raw) // 2 if delivery.after_bytes is None else min(delivery.after_bytes, len(raw))
             if count:
                 transport.write(raw[:count])
-                await self._pause(_GRACE)
+                await self._pause(GRACE)
             reset(transport)
         elif delivery.manner is Manner.HANG:
             await self._pause(delivery.seconds)

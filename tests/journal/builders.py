@@ -9,13 +9,14 @@ from typing import Any
 from attrs import evolve
 
 from kiwoom_async._domain.ambient import Checkpoint
+from kiwoom_async._domain.events import OrderEvent
 from kiwoom_async._domain.intents import Attempt, Intent, OrderRequest
-from kiwoom_async._domain.reports import LedgerOrder
+from kiwoom_async._domain.reports import LedgerOrder, OrderReport, ReportKind
 from kiwoom_async._domain.settings import KST
 from kiwoom_async._domain.states import Delivery, Event
-from kiwoom_async._domain.vocabulary import Action, Desk, OrderType, Route, Side
+from kiwoom_async._domain.vocabulary import Action, Desk, OrderType, ResolvedBy, Route, Side
 from kiwoom_async._journal.journal import Journal
-from kiwoom_async._journal.records import Finding
+from kiwoom_async._journal.records import Finding, LedgerNews
 from kiwoom_async._journal.transactions import Dispatched, DispatchPlan, Permission
 
 ACCOUNT = "key-0123456789abcdef"
@@ -130,3 +131,74 @@ def row(number: str = "0000101", *, filled: int = 0, leaves: int | None = 10, **
 
 
 TOMORROW: date = DAY + timedelta(days=1)
+
+
+def report(kind: ReportKind = ReportKind.ACCEPTED, number: str = "0000101", **changes: Any) -> OrderReport:
+    """Make a report of the feed about an order for ten."""
+    made = OrderReport(
+        kind=kind,
+        day=DAY,
+        desk=Desk.STOCK,
+        broker_order_id=number,
+        action=Action.NEW,
+        symbol="005930",
+        side=Side.BUY,
+        quantity=10,
+        price=70_000,
+        order_types=frozenset({OrderType.LIMIT, OrderType.LIMIT_IOC}),
+        route=Route.KRX,
+        original=None,
+        leaves_quantity=10,
+        filled_quantity=0,
+        filled_amount=0,
+        fill_quantity=None,
+        fill_price=None,
+        execution_id=None,
+        at=NOON,
+        terminal="6801005",
+        account_digest="digest-of-account",
+    )
+    return evolve(made, **changes)
+
+
+def fill(total: int, quantity: int, number: str = "0000101", **changes: Any) -> OrderReport:
+    """Make the report of a fill at 70,000."""
+    return report(
+        ReportKind.FILLED,
+        number,
+        **{
+            "filled_quantity": total,
+            "filled_amount": total * 70_000,
+            "fill_quantity": quantity,
+            "fill_price": 70_000,
+            "execution_id": f"x{total}",
+            "leaves_quantity": 10 - total,
+            "at": NOON + timedelta(seconds=total),
+            **changes,
+        },
+    )
+
+
+BY_RESPONSE = acknowledged(resolved_by=ResolvedBy.RESPONSE)
+
+
+def news_of(*own: LedgerOrder, **changes: Any) -> LedgerNews:
+    """Make what a look at the ledger taught."""
+    return evolve(LedgerNews(ACCOUNT, Desk.STOCK, DAY, own, (), 0), **changes)
+
+
+async def claimed(journal: Journal, name: str = "order-1", number: str = "0000101", **changes: Any) -> None:
+    """Send an order and get its number."""
+    await journal.conclude(await dispatched(journal, name, **changes), evolve(BY_RESPONSE, broker_order_id=number))
+
+
+async def events(journal: Journal) -> list[OrderEvent]:
+    """Read all events."""
+    return list(await journal.order_events(0, limit=1000))
+
+
+async def heard(journal: Journal, name: str | None = None) -> list[tuple[str, int | None]]:
+    """Read kinds and quantities, of all orders or of one."""
+    return [
+        (event.kind.value, event.quantity) for event in await events(journal) if name in {None, event.client_order_id}
+    ]

@@ -48,6 +48,11 @@ READS = {
     "claim of": lambda connection: queries.read_claim_of(connection, ACCOUNT, Desk.STOCK, DAY, "0000001"),
     "foreign": lambda connection: queries.read_foreign(connection, ACCOUNT, Desk.STOCK, DAY, 0),
     "channels": lambda connection: queries.read_channels(connection, ACCOUNT, Desk.STOCK),
+    "terminals": lambda connection: queries.read_terminals(connection, ACCOUNT, Desk.STOCK),
+    "kept reports": lambda connection: queries.read_kept_reports(connection, ACCOUNT, Desk.STOCK),
+    "working": lambda connection: queries.read_working(connection, ACCOUNT),
+    "order events": lambda connection: queries.read_order_events(connection, ACCOUNT, 0, 10),
+    "last event": lambda connection: queries.read_last_event(connection, ACCOUNT, None),
     "history": lambda connection: queries.read_history(connection, "open-1"),
     "twin": lambda connection: transactions._open_twin(connection, plan()),
 }

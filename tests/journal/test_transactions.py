@@ -19,8 +19,8 @@ from kiwoom_async._domain.states import AGREEING, TRANSITIONS, Delivery, Event
 from kiwoom_async._domain.vocabulary import Action, Desk, OrderStatus, OrderType, ResolvedBy, Route, Side
 from kiwoom_async._journal import transactions
 from kiwoom_async._journal.journal import Journal
-from kiwoom_async._journal.records import Finding, from_json, to_json
-from kiwoom_async._journal.transactions import Dispatched, Known, LedgerNews, TwinOpen
+from kiwoom_async._journal.records import Finding, LedgerNews, from_json, to_json
+from kiwoom_async._journal.transactions import Dispatched, Known, TwinOpen
 from kiwoom_async.errors import ClientOrderIdConflict, IllegalTransition, JournalError
 from tests.journal.builders import (
     ABSENT,

@@ -28,6 +28,7 @@ TIMING: Final = Timing(
     clock_skew=1,
     reconcile_interval=0.05,
     watch_interval=0.2,
+    poll_interval=0.1,
     drain_timeout=2,
     default_deadline=10,
 )
@@ -40,6 +41,7 @@ QUICK: Final = Timing(
     clock_skew=1,
     reconcile_interval=0.02,
     watch_interval=0.2,
+    poll_interval=0.1,
     drain_timeout=2,
     default_deadline=10,
 )
@@ -90,8 +92,9 @@ class Hands:
 
 
 def client_of(broker: Simulator, folder: Path, **changes: Any) -> KiwoomClient:
-    """Make a client of a simulator, on the journal of a folder."""
+    """Make a client of a simulator, on the journal of a folder; without the feed, unless it is asked for."""
     arguments: dict[str, Any] = {
+        "feed": False,
         "credentials": CREDENTIALS,
         "environment": broker.environment,
         "journal": folder / "orders.db",

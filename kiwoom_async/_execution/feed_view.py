@@ -1,0 +1,82 @@
+"""What the feed has told of numbers that nobody of us has, in the form the matcher reasons about. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date
+from typing import Final
+
+from kiwoom_async._domain.feed_status import Continuity
+from kiwoom_async._domain.intents import Attempt
+from kiwoom_async._domain.reports import LedgerOrder, OrderReport, ReportKind, Snapshot
+from kiwoom_async._domain.vocabulary import Desk
+
+NO_FEED: Final = "no feed"
+UNBROKEN: Final = "unbroken from before the send until the request was dead: no report of it"
+BROKEN: Final = "not unbroken while the order could have been reported"
+
+
+def terminal_channel(terminal: str) -> str:
+    """Name the channel that a terminal text stands for.
+
+    Never empty: a feed that does not tell the terminal tells nothing about who placed the order.
+    """
+    return f"terminal {terminal or 'not told'}"
+
+
+def snapshots_of(desk: Desk, reports: Iterable[OrderReport]) -> tuple[Snapshot, ...]:
+    """Give the reported numbers as if a ledger listed them, a row each, by day.
+
+    Such a view is never complete, so it began before everything: no absence follows from it.
+    """
+    first: dict[tuple[date, str], OrderReport] = {}
+    for report in reports:
+        known = first.get((report.day, report.broker_order_id))
+        # The report of the acceptance is the one that tells when the order was placed.
+        if known is None or (known.kind is not ReportKind.ACCEPTED and report.kind is ReportKind.ACCEPTED):
+            first[report.day, report.broker_order_id] = report
+    never = float("-inf")
+    return tuple(
+        Snapshot(
+            desk=desk,
+            day=day,
+            since=0,
+            rows=tuple(_row(report) for (of_day, _), report in first.items() if of_day == day),
+            began=never,
+            finished=never,
+            is_final=False,
+            queries=0,
+        )
+        for day in sorted({day for day, _ in first})
+    )
+
+
+def _row(report: OrderReport) -> LedgerOrder:
+    return LedgerOrder(
+        day=report.day,
+        desk=report.desk,
+        broker_order_id=report.broker_order_id,
+        action=report.action,
+        symbol=report.symbol,
+        side=report.side,
+        quantity=report.quantity,
+        price=report.price,
+        order_types=report.order_types,
+        route=report.route,
+        stop_price=None,
+        original=report.original,
+        channel=terminal_channel(report.terminal),
+        ordered_at=report.at if report.kind is ReportKind.ACCEPTED else None,
+        filled_quantity=report.filled_quantity,
+        average_fill_price=None,
+        leaves_quantity=report.leaves_quantity,
+        confirmed_quantity=0,
+    )
+
+
+def what_the_feed_certifies(attempt: Attempt, dead_since: float | None, feed: Continuity | None) -> str:
+    """Say what the absence of a report is worth for an attempt."""
+    if feed is None:
+        return NO_FEED
+    is_covered = dead_since is not None and feed.covers(attempt.boot_id, attempt.dispatched, dead_since)
+    return UNBROKEN if is_covered else BROKEN

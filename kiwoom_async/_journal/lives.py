@@ -1,0 +1,313 @@
+"""What the broker tells of orders, written down: their lives, and what strategies hear of them.
+
+Like `transactions`, these functions run in the committing thread, inside a savepoint, so that a batch of reports, the
+lives it changes and the events it makes are one transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+import apsw
+from attrs import define, evolve, field
+
+from kiwoom_async._domain.events import OrderEvent, OrderEventKind
+from kiwoom_async._domain.executions import ExecutedOrder
+from kiwoom_async._domain.life import follow
+from kiwoom_async._domain.reports import LedgerOrder, OrderReport, ReportKind
+from kiwoom_async._domain.sights import Sight, effect_on_original, has_taken_effect
+from kiwoom_async._domain.vocabulary import Action, OrderStatus, ResolvedBy
+from kiwoom_async._journal.claims import (
+    Claimed,
+    Place,
+    declare_foreign,
+    find_successor,
+    is_foreign,
+    learn_channels,
+    learn_terminal,
+    place_of,
+    raise_high_water,
+    read_claimed,
+    store_life,
+)
+from kiwoom_async._journal.records import LedgerNews, ReportNews, event_row, from_json, to_json
+
+
+@define
+class Hearing:
+    """One batch of statements being written down.
+
+    Attributes:
+        at: Our clock.
+    """
+
+    connection: apsw.Connection
+    at: datetime
+    _events: int = 0
+    _unclaimed: bool = False
+    _wants_look: bool = False
+    _alarms: list[str] = field(factory=list)
+    _touched: dict[str, None] = field(factory=dict)
+
+    @property
+    def news(self) -> ReportNews:
+        """Sum up what has changed so far."""
+        return ReportNews(self._events, self._unclaimed, self._wants_look, tuple(self._alarms), tuple(self._touched))
+
+    # ------------------------------------------------------------------ what comes
+
+    def take_report(self, account: str, report: OrderReport) -> None:
+        """Apply a report of the feed to the order that has its number, or keep it until one has."""
+        place = place_of(account, report.desk, report.day)
+        raise_high_water(self.connection, place, int(report.broker_order_id))
+        claimed = read_claimed(self.connection, place, report.broker_order_id)
+        if claimed is not None:
+            self._report(claimed, report)
+            return
+        if not is_foreign(self.connection, place, report.broker_order_id):
+            self._keep(place, report)
+        # Somebody's modify or cancel, or ours before its answer, has taken something from an order of ours.
+        self._wants_look = self._wants_look or self._touches_own(place, report)
+
+    def take_row(self, place: Place, row: LedgerOrder, listed: frozenset[str], *, is_final: bool = False) -> None:
+        """Apply a row of the ledger to the order that has its number.
+
+        Args:
+            place: The row's ledger and day.
+            row: It.
+            listed: Numbers of ours with a row of their own in the same look.
+            is_final: The day was over when it was read.
+        """
+        claimed = read_claimed(self.connection, place, row.broker_order_id)
+        if claimed is None:
+            return
+        is_changed = self._see(claimed, Sight.of_row(row, is_final=is_final))
+        if has_taken_effect(row):
+            self._tell_original(claimed, row, may_look=is_changed, listed=listed)
+
+    def take_foreign(self, place: Place, row: LedgerOrder, listed: frozenset[str]) -> None:
+        """Keep that a row is somebody else's order; it may have taken something from one of ours."""
+        is_new = declare_foreign(self.connection, place, row, self.at)
+        if is_new and row.original not in listed and self._touches_own(place, row):
+            self._wants_look = True
+
+    def take_execution(self, account: str, executed: ExecutedOrder) -> None:
+        """Apply a row of the executions to the order that has its number."""
+        place = place_of(account, executed.desk, executed.day)
+        raise_high_water(self.connection, place, int(executed.broker_order_id))
+        claimed = read_claimed(self.connection, place, executed.broker_order_id)
+        if claimed is not None:
+            self._see(claimed, Sight.of_execution(executed))
+
+    def begin(self, place: Place, number: str, source: ResolvedBy) -> None:
+        """Tell that an order has a number now, and apply what was reported of it before."""
+        claimed = read_claimed(self.connection, place, number)
+        assert claimed is not None, "it was just claimed"  # noqa: S101
+        request = claimed.attempt.request
+        if request.action is not Action.CANCEL:
+            # The number stands in the answer; that it is in the book is what an acceptance means.
+            self._write(
+                claimed,
+                OrderEventKind.ACCEPTED,
+                source,
+                status=OrderStatus.WORKING,
+                leaves_quantity=request.quantity,
+            )
+        for report in self._take_kept(place, number):
+            claimed = read_claimed(self.connection, place, number)
+            assert claimed is not None  # noqa: S101
+            self._report(claimed, report)
+
+    # ------------------------------------------------------------------ one order
+
+    def _report(self, claimed: Claimed, report: OrderReport) -> None:
+        self._see(claimed, Sight.of_report(report))
+        if claimed.attempt.resolved_by is ResolvedBy.RESPONSE:
+            learn_terminal(self.connection, claimed.place, report.terminal)
+        if has_taken_effect(report):
+            self._tell_original(claimed, report, may_look=True)
+        # It says that something was filled, or that something is left, and not how much.
+        tells_too_little = report.leaves_quantity is None or (not report.filled_quantity and report.filled_amount != 0)
+        if report.kind is ReportKind.CANCELED and claimed.life.action is not Action.CANCEL and tells_too_little:
+            self._wants_look = True
+
+    def _see(self, claimed: Claimed, sight: Sight) -> bool:
+        """Merge a statement into the life of an order; give whether that has changed it."""
+        step = follow(claimed.life, self._explain(claimed, sight))
+        if step.life != claimed.life:
+            store_life(self.connection, evolve(claimed, life=step.life))
+        for news in step.news:
+            self._write(
+                claimed,
+                news.kind,
+                sight.source,
+                at=sight.at,
+                status=news.status,
+                quantity=news.quantity,
+                price=news.price,
+                filled_quantity=news.filled_quantity,
+                leaves_quantity=news.leaves_quantity,
+                execution_id=news.execution_id,
+                replaced_by=news.replaced_by,
+                text=news.text,
+            )
+        if step.alarm is not None:
+            self._raise(evolve(claimed, life=step.life), sight, step.alarm)
+        return step.life != claimed.life
+
+    def _explain(self, claimed: Claimed, sight: Sight) -> Sight:
+        """Say which modify took what is not left any more, if one is known: then the order lives on under its number.
+
+        The original's own report can come before the modify's.
+        """
+        life = claimed.life
+        is_gone = sight.leaves_quantity == 0 and not sight.is_final and not life.is_finished
+        is_filled = life.quantity is not None and (sight.filled_quantity or 0) >= life.quantity
+        if not is_gone or is_filled or life.action is Action.CANCEL or sight.replaced_by is not None:
+            return sight
+        return evolve(sight, replaced_by=find_successor(self.connection, claimed.place, claimed.number))
+
+    def _tell_original(
+        self,
+        claimed: Claimed,
+        told: OrderReport | LedgerOrder,
+        *,
+        may_look: bool,
+        listed: frozenset[str] = frozenset(),
+    ) -> None:
+        """Apply a modify or cancel of ours that has taken effect to the order it names, if that is ours as well."""
+        request = claimed.attempt.request
+        if request.original is None:
+            return
+        day = (request.original_day or claimed.day).isoformat()
+        original = read_claimed(self.connection, (*claimed.place[:2], day), request.original)
+        if original is None:
+            return
+        effect = effect_on_original(told, is_whole=request.quantity is None)
+        if effect is not None:
+            self._see(original, effect)
+        elif may_look and request.original not in listed and not original.life.is_finished:
+            self._wants_look = True
+
+    def _touches_own(self, place: Place, told: OrderReport | LedgerOrder) -> bool:
+        if told.original is None or not has_taken_effect(told):
+            return False
+        original = read_claimed(self.connection, place, told.original)
+        return original is not None and not original.life.is_finished
+
+    def _raise(self, claimed: Claimed, sight: Sight, text: str) -> None:
+        """Write an alarm, once: a view that is wrong says the same at every look."""
+        is_known = self.connection.execute(
+            "SELECT 1 FROM order_events WHERE client_order_id = ? AND json_extract(event, '$.kind') = 'alarm' "
+            "AND json_extract(event, '$.broker_order_id') = ? AND json_extract(event, '$.text') = ?",
+            (claimed.attempt.client_order_id, claimed.number, text),
+        ).get
+        if is_known is not None:
+            return
+        life = claimed.life
+        self._write(
+            claimed,
+            OrderEventKind.ALARM,
+            sight.source,
+            at=sight.at,
+            status=life.status,
+            filled_quantity=life.filled_quantity,
+            leaves_quantity=life.leaves_quantity,
+            text=text,
+        )
+        self._alarms.append(f"order {claimed.attempt.client_order_id} ({claimed.number}): {text}")
+        self._wants_look = True
+
+    def _write(
+        self,
+        claimed: Claimed,
+        kind: OrderEventKind,
+        source: ResolvedBy,
+        *,
+        at: datetime | None = None,
+        **details: Any,
+    ) -> None:
+        attempt = claimed.attempt
+        event = OrderEvent(
+            sequence=0,  # the file gives it
+            kind=kind,
+            client_order_id=attempt.client_order_id,
+            broker_order_id=claimed.number,
+            symbol=attempt.request.symbol,
+            side=attempt.request.side,
+            day=claimed.day,
+            at=at or self.at,
+            recorded_at=self.at,
+            source=source,
+            **details,
+        )
+        self.connection.execute(
+            "INSERT INTO order_events (account, client_order_id, recorded_at, event) VALUES (?, ?, ?, ?)",
+            event_row(attempt.account, event),
+        )
+        self._events += 1
+        self._touched[attempt.client_order_id] = None
+
+    # ------------------------------------------------------------------ numbers that nobody has
+
+    def _keep(self, place: Place, report: OrderReport) -> None:
+        # Whose account it is was checked when it came; its digest is no part of what the file says.
+        text = to_json(evolve(report, account_digest=None))
+        where = "WHERE account = ? AND ledger = ? AND day = ?"
+        is_known = self.connection.execute(
+            f"SELECT 1 FROM kept_reports {where} AND broker_order_id = ? AND report = ?",  # noqa: S608
+            (*place, report.broker_order_id, text),
+        ).get
+        if is_known is not None:
+            return
+        takes_from = report.original if report.action is Action.MODIFY and has_taken_effect(report) else None
+        self.connection.execute(
+            f"INSERT INTO kept_reports SELECT ?, ?, ?, coalesce(max(n), 0) + 1, ?, ?, ? FROM kept_reports {where}",  # noqa: S608
+            (*place, report.broker_order_id, takes_from, text, *place),
+        )
+        self._unclaimed = True
+
+    def _take_kept(self, place: Place, number: str) -> list[OrderReport]:
+        where = "WHERE account = ? AND ledger = ? AND day = ? AND broker_order_id = ?"
+        kept = self.connection.execute(
+            f"SELECT report FROM kept_reports {where} ORDER BY n",  # noqa: S608
+            (*place, number),
+        ).fetchall()
+        self.connection.execute(f"DELETE FROM kept_reports {where}", (*place, number))  # noqa: S608
+        return [from_json(str(text), OrderReport) for (text,) in kept]
+
+
+def note_reports(connection: apsw.Connection, account: str, reports: Iterable[OrderReport], at: datetime) -> ReportNews:
+    """Write down reports of the feed, in the order in which they came."""
+    hearing = Hearing(connection, at)
+    for report in reports:
+        hearing.take_report(account, report)
+    return hearing.news
+
+
+def note_ledger(connection: apsw.Connection, news: LedgerNews, at: datetime) -> ReportNews:
+    """Write down what a look at the ledger shows of our orders, their channel, and whose the others are."""
+    place = place_of(news.account, news.desk, news.day)
+    hearing = Hearing(connection, at)
+    listed = frozenset(row.broker_order_id for row in news.own)
+    # Originals before what was done to them: their own rows know what was filled until then.
+    for row in sorted(news.own, key=lambda row: row.number):
+        hearing.take_row(place, row, listed, is_final=news.is_final)
+    for row in news.foreign:
+        hearing.take_foreign(place, row, listed)
+    learn_channels(connection, place, news.channels)
+    if news.highest:
+        raise_high_water(connection, place, news.highest)
+    return hearing.news
+
+
+def note_executions(
+    connection: apsw.Connection, account: str, executed: Iterable[ExecutedOrder], at: datetime
+) -> ReportNews:
+    """Write down what the executions show of our orders."""
+    hearing = Hearing(connection, at)
+    for one in executed:
+        hearing.take_execution(account, one)
+    return hearing.news

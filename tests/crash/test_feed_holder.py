@@ -1,0 +1,63 @@
+"""Several processes and one session of the feed: a holder that is killed loses nothing for the others."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from kiwoom_async import FeedState, OrderEventKind, OrderStatus
+from tests.crash.test_kill import ROOT
+from tests.scenarios.listening import PATIENT, live, on_the_book, record_of
+from tests.scenarios.trading import SYMBOL, Hands, broker_of, client_of, eventually
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="sends SIGKILL")
+
+
+async def test_feed_of_a_killed_process_is_taken_over(tmp_path: Path) -> None:
+    """Before: the other process's events, by the journal. After: our own session, and what was missed in between."""
+    async with broker_of() as broker:
+        assert isinstance(broker.ambient, Hands)
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            str(ROOT / "tests" / "crash" / "feed_holder.py"),
+            broker.url,
+            str(broker.environment.websocket_url),
+            str(tmp_path / "orders.db"),
+            str(broker.ambient.offset.total_seconds()),
+            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            assert process.stdout is not None
+            async with asyncio.timeout(30):
+                assert await process.stdout.readline() == b"live\n"
+            async with (
+                client_of(broker, tmp_path, feed=True, timing=PATIENT) as client,
+                record_of(client) as record,
+            ):
+                await eventually(lambda: client.feed.state is FeedState.ELSEWHERE)
+                order = await client.stock.buy(SYMBOL, 10, price=69_000, client_order_id="parts")
+                assert order.broker_order_id is not None
+                broker.fill(order.broker_order_id, 4)
+                await eventually(lambda: record.filled() == on_the_book(broker))
+                assert broker.feed_logins == 1
+                process.send_signal(signal.SIGKILL)
+                await process.wait()
+                broker.fill(order.broker_order_id, 3)
+                await live(client, within=30)
+                broker.fill(order.broker_order_id, 3)
+                done = await client.orders.wait_filled(order)
+                assert (done.status, done.filled_quantity) == (OrderStatus.FILLED, 10)
+                await eventually(lambda: record.filled() == on_the_book(broker))
+                assert broker.feed_logins == 2
+                assert not record.of(OrderEventKind.ALARM)
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.communicate()

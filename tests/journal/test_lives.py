@@ -1,0 +1,505 @@
+"""What the broker tells of orders reaches the file once, and strategies hear it in order."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import apsw
+import pytest
+from attrs import evolve
+
+from kiwoom_async._domain.events import OrderEvent, OrderEventKind
+from kiwoom_async._domain.executions import ExecutedOrder
+from kiwoom_async._domain.reports import OrderReport, ReportKind
+from kiwoom_async._domain.states import Event
+from kiwoom_async._domain.vocabulary import Action, Desk, OrderStatus, ResolvedBy, Side
+from kiwoom_async._journal import lives
+from kiwoom_async._journal.journal import Journal
+from kiwoom_async._journal.records import Finding, ReportNews, WorkingOrder, to_json
+from kiwoom_async.errors import JournalError
+from tests.journal.builders import (
+    ACCOUNT,
+    BUY,
+    BY_RESPONSE,
+    CANCEL,
+    DAY,
+    NOON,
+    TOMORROW,
+    FixedAmbient,
+    acknowledged,
+    claimed,
+    dispatched,
+    events,
+    fill,
+    heard,
+    news_of,
+    report,
+    row,
+)
+from tests.journal.faulty_vfs import FaultyVFS, disk_broken, disk_full
+from tests.journal.test_faults import journal_on
+
+AMBIENT = FixedAmbient()
+MODIFY = evolve(BUY, action=Action.MODIFY, quantity=None, price=70_100, original="0000101", original_day=DAY)
+CANCEL_ALL = evolve(CANCEL, original="0000101", original_day=DAY)
+
+
+@pytest.fixture
+async def journal(tmp_path: Path) -> AsyncIterator[Journal]:
+    """Open an empty journal."""
+    async with Journal(tmp_path / "orders.db", AMBIENT, ACCOUNT) as opened:
+        yield opened
+
+
+def took(action: Action, number: str = "0000102", **changes: Any) -> OrderReport:
+    """Make the report of a modify or cancel of 0000101 that has taken effect."""
+    changes = {"original": "0000101", "leaves_quantity": 0, "at": NOON + timedelta(seconds=30), **changes}
+    return report(ReportKind.CONFIRMED, number, action=action, **changes)
+
+
+GONE = report(ReportKind.CANCELED, leaves_quantity=0, at=NOON + timedelta(seconds=31))
+
+
+# ---------------------------------------------------------------- claims
+
+
+async def test_fill_event_before_order_response_buffered(journal: Journal) -> None:
+    """Reports that overtake the answer are kept, and told after the acceptance, in their order."""
+    attempt = await dispatched(journal)
+    news = await journal.note_reports([report(), fill(4, 4), fill(10, 6)])
+    assert news == ReportNews(unclaimed=True)
+    assert [kept.kind for kept in await journal.kept_reports(Desk.STOCK)] == ["accepted", "filled", "filled"]
+    conclusion = await journal.conclude(attempt, BY_RESPONSE)
+    assert (conclusion.news.events, conclusion.news.touched) == (3, ("order-1",))
+    told = await events(journal)
+    assert [(event.kind, event.source, event.status) for event in told] == [
+        (OrderEventKind.ACCEPTED, ResolvedBy.RESPONSE, OrderStatus.WORKING),
+        (OrderEventKind.FILLED, ResolvedBy.EVENT, OrderStatus.PARTIALLY_FILLED),
+        (OrderEventKind.FILLED, ResolvedBy.EVENT, OrderStatus.FILLED),
+    ]
+    assert [event.sequence for event in told] == [1, 2, 3]
+    assert told[1] == OrderEvent(
+        sequence=2,
+        kind=OrderEventKind.FILLED,
+        client_order_id="order-1",
+        broker_order_id="0000101",
+        symbol="005930",
+        side=Side.BUY,
+        day=DAY,
+        at=NOON + timedelta(seconds=4),
+        recorded_at=NOON,
+        source=ResolvedBy.EVENT,
+        status=OrderStatus.PARTIALLY_FILLED,
+        quantity=4,
+        price=Decimal(70_000),
+        filled_quantity=4,
+        leaves_quantity=6,
+        execution_id="x4",
+    )
+    assert await journal.kept_reports(Desk.STOCK) == ()
+    assert await journal.terminals(Desk.STOCK) == {"6801005"}
+
+
+async def test_event_for_unknown_ord_no_adopted_after_claim(journal: Journal) -> None:
+    """A number that nobody has is kept once, and adopted by whoever is proven to have it, however that is proven."""
+    await journal.note_reports([fill(10, 10)])
+    assert not (await journal.note_reports([fill(10, 10)])).unclaimed
+    assert (await journal.kept_reports(Desk.STOCK)) == (evolve(fill(10, 10), account_digest=None),)
+    attempt = await dispatched(journal)
+    found = acknowledged(resolved_by=ResolvedBy.LEDGER, row=row(filled=10, leaves=0))
+    await journal.conclude(attempt, found)
+    assert await heard(journal) == [("accepted", None), ("filled", 10)]
+    claim = await journal.claim_of(Desk.STOCK, DAY, "0000101")
+    assert claim is not None
+    assert (claim.status, claim.average_fill_price) == (OrderStatus.FILLED, Decimal(70_000))
+    # It was bound by a match that may have rested on the terminal, which therefore teaches nothing.
+    assert await journal.terminals(Desk.STOCK) == frozenset()
+
+
+async def test_agreeing_answers_emit_once(journal: Journal) -> None:
+    """The same number again is no second acceptance, nor are late answers of any kind."""
+    attempt = await dispatched(journal)
+    for finding in (BY_RESPONSE, BY_RESPONSE, evolve(BY_RESPONSE, resolved_by=ResolvedBy.EVENT), Finding(Event.LOST)):
+        await journal.conclude(attempt, finding)
+    assert await heard(journal) == [("accepted", None)]
+
+
+async def test_conflicting_claim_emits_nothing(journal: Journal) -> None:
+    """A number that is another order's makes no acceptance."""
+    await claimed(journal)
+    await journal.conclude(await dispatched(journal, "order-2"), BY_RESPONSE)
+    assert await heard(journal, "order-2") == []
+
+
+async def test_cancel_that_gets_its_number_later_is_no_event(journal: Journal) -> None:
+    """A cancel makes no event of its own."""
+    attempt = await dispatched(journal, "cancel-1", request=CANCEL_ALL)
+    await journal.conclude(attempt, Finding(Event.ACKNOWLEDGED, resolved_by=ResolvedBy.LEDGER))
+    await journal.conclude(attempt, acknowledged("0000102"))
+    assert await events(journal) == []
+
+
+async def test_numbers_mean_their_account_day_and_ledger(journal: Journal) -> None:
+    """A report is about the order of its own day and ledger only."""
+    await claimed(journal)
+    for other in (fill(10, 10, day=TOMORROW), fill(10, 10, desk=Desk.GOLD, symbol="M04020000")):
+        news = await journal.note_reports([other])
+        assert (news.events, news.unclaimed) == (0, True)
+    assert [kept.desk for kept in await journal.kept_reports(Desk.GOLD)] == [Desk.GOLD]
+    assert await heard(journal) == [("accepted", None)]
+
+
+async def test_reported_numbers_raise_the_high_water_mark(journal: Journal) -> None:
+    """A number that the feed names exists, whoever has it."""
+    await journal.note_reports([report(number="0000500")])
+    assert (await dispatched(journal)).mark == 500
+
+
+# ---------------------------------------------------------------- every source
+
+
+async def test_fill_told_by_every_source_counts_once(journal: Journal) -> None:
+    """Feed, ledger and executions, each twice, in two orders: one fill each, with the exact amount in the end."""
+    executed = ExecutedOrder(Desk.STOCK, DAY, "0000101", "005930", 10, 4, Decimal(69_999), 6)
+    listed = row(filled=4, leaves=6, average_fill_price=Decimal(69_999))
+    await claimed(journal)
+    for _ in range(2):
+        await journal.note_ledger(news_of(listed))
+        await journal.note_executions([executed])
+        await journal.note_reports([fill(4, 4)])
+    assert await heard(journal) == [("accepted", None), ("filled", 4)]
+    claim = await journal.claim_of(Desk.STOCK, DAY, "0000101")
+    assert claim is not None
+    assert (claim.filled_quantity, claim.average_fill_price, claim.leaves_quantity) == (4, Decimal(70_000), 6)
+    assert (await events(journal))[1].source is ResolvedBy.LEDGER
+    assert (await events(journal))[1].price == 69_999
+
+
+async def test_executions_of_others_are_ignored(journal: Journal) -> None:
+    """A row of the executions that is nobody's of us changes nothing but the mark."""
+    news = await journal.note_executions(
+        [ExecutedOrder(Desk.STOCK, DAY, "0000600", "005930", 10, 4, Decimal(70_000), 6)]
+    )
+    assert news == ReportNews()
+    assert (await dispatched(journal)).mark == 600
+
+
+async def test_alarm_is_told_once(journal: Journal) -> None:
+    """What cannot be true is an event, an alarm and a reason to look, once; nothing is counted."""
+    await claimed(journal)
+    wrong = row(filled=11, leaves=0)
+    first = await journal.note_ledger(news_of(wrong))
+    assert first.alarms == ("order order-1 (0000101): overfill: 11 filled of an order for 10",)
+    assert first.wants_look
+    assert await journal.note_ledger(news_of(wrong)) == ReportNews()
+    told = (await events(journal))[-1]
+    assert (told.kind, told.filled_quantity, told.status) == (OrderEventKind.ALARM, 0, None)
+    assert told.text == "overfill: 11 filled of an order for 10"
+
+
+async def test_refusal_after_acceptance(journal: Journal) -> None:
+    """The reason reaches the strategy, half a surrogate pair included, and the order is finished."""
+    await claimed(journal)
+    refusal = report(ReportKind.REFUSED, leaves_quantity=0, reason="거부 \ud83d")
+    await journal.note_reports([refusal, refusal])
+    told = (await events(journal))[-1]
+    assert (told.kind, told.text, told.status) == (OrderEventKind.REFUSED, "거부 \ud83d", OrderStatus.REFUSED)
+    assert await journal.working_orders() == ()
+    assert len(await events(journal)) == 2
+
+
+async def test_final_ledger_expires_what_is_left(journal: Journal) -> None:
+    """After the end of the day, what is left has expired, once."""
+    await claimed(journal)
+    await journal.note_reports([fill(4, 4)])
+    for _ in range(2):
+        await journal.note_ledger(news_of(row(filled=4, leaves=0), is_final=True))
+    assert await heard(journal) == [("accepted", None), ("filled", 4), ("expired", 6)]
+    claim = await journal.claim_of(Desk.STOCK, DAY, "0000101")
+    assert claim is not None
+    assert (claim.status, claim.leaves_quantity) == (OrderStatus.EXPIRED, 0)
+
+
+# ---------------------------------------------------------------- modifies and cancels
+
+
+async def test_acknowledgement_of_a_cancel_is_no_effect(journal: Journal) -> None:
+    """An answer to a cancel is an acceptance: only the feed or the ledger says that the original has gone."""
+    await claimed(journal)
+    await claimed(journal, "cancel-1", "0000102", request=CANCEL_ALL)
+    assert [order.client_order_id for order in await journal.working_orders()] == ["order-1"]
+    assert await heard(journal) == [("accepted", None)]
+
+
+@pytest.mark.parametrize("is_early", [False, True])
+async def test_cancel_that_took_effect_empties_its_original(journal: Journal, is_early: bool) -> None:
+    """Reported before or after its answer, by its own number and by the original's: one event."""
+    await claimed(journal)
+    if not is_early:
+        await claimed(journal, "cancel-1", "0000102", request=CANCEL_ALL)
+    news = await journal.note_reports([took(Action.CANCEL)])
+    # Whose it is, is not known before the answer, but that it took something from ours is.
+    assert (news.wants_look, news.unclaimed) == (is_early, is_early)
+    if is_early:
+        await claimed(journal, "cancel-1", "0000102", request=CANCEL_ALL)
+    await journal.note_reports([GONE, took(Action.CANCEL)])
+    assert await heard(journal) == [("accepted", None), ("canceled", 10)]
+    assert (await events(journal))[-1].client_order_id == "order-1"
+
+
+@pytest.mark.parametrize("order", ["report first", "answer first", "original first", "original before the answer"])
+async def test_modify_that_took_effect_says_where_the_order_lives_on(journal: Journal, order: str) -> None:
+    """In whatever order it is told: one acceptance of the new number, one change of the old one."""
+    await claimed(journal)
+    steps: dict[str, list[Any]] = {
+        "report first": [[took(Action.MODIFY)], "answer", [GONE]],
+        "answer first": ["answer", [took(Action.MODIFY), GONE]],
+        "original first": ["answer", [GONE, took(Action.MODIFY)]],
+        "original before the answer": [[took(Action.MODIFY), GONE], "answer"],
+    }
+    for step in steps[order]:
+        if step == "answer":
+            await claimed(journal, "modify-1", "0000102", request=MODIFY)
+        else:
+            await journal.note_reports(step)
+    await journal.note_ledger(
+        news_of(row(leaves=0), row("0000102", action=Action.MODIFY, original="0000101", confirmed_quantity=10))
+    )
+    assert await heard(journal, "order-1") == [("accepted", None), ("modified", 10)]
+    moved = next(event for event in await events(journal) if event.kind is OrderEventKind.MODIFIED)
+    assert (moved.replaced_by, moved.broker_order_id, moved.leaves_quantity) == ("0000102", "0000101", 0)
+    assert await heard(journal, "modify-1") == [("accepted", None)]
+    assert [order.broker_order_id for order in await journal.working_orders()] == ["0000102"]
+
+
+@pytest.mark.parametrize("action", [Action.CANCEL, Action.MODIFY])
+async def test_ledger_tells_of_a_whole_modify_or_cancel(journal: Journal, action: Action) -> None:
+    """Without a feed: the rows of the original and of what was done to it make one event."""
+    await claimed(journal)
+    request = MODIFY if action is Action.MODIFY else CANCEL_ALL
+    await claimed(journal, "change-1", "0000102", request=request)
+    change = row("0000102", action=action, original="0000101", leaves=0, confirmed_quantity=6, quantity=6)
+    # The mark may be above the original, so that its own row is not among them.
+    for own in ((change,), (row(filled=4, leaves=0), change)):
+        news = await journal.note_ledger(news_of(*own))
+        assert not news.wants_look
+    kind = "modified" if action is Action.MODIFY else "canceled"
+    assert await heard(journal, "order-1") == [("accepted", None), (kind, 10), ("filled", 4)]
+
+
+async def test_partial_cancel_wants_a_look(journal: Journal) -> None:
+    """What a partial one took is known from the original's own statements only."""
+    await claimed(journal)
+    await claimed(journal, "cancel-1", "0000102", request=evolve(CANCEL_ALL, quantity=3))
+    assert (await journal.note_reports([took(Action.CANCEL, quantity=3)])).wants_look
+    listed = row("0000102", action=Action.CANCEL, original="0000101", leaves=0, confirmed_quantity=3, quantity=3)
+    assert not (await journal.note_ledger(news_of(row(leaves=7), listed))).wants_look
+    assert await heard(journal) == [("accepted", None), ("canceled", 3)]
+    assert (await events(journal))[-1].leaves_quantity == 7
+
+
+async def test_somebody_elses_cancel_of_our_order_wants_a_look(journal: Journal) -> None:
+    """Reported while it is nobody's, and after it is declared foreign."""
+    await claimed(journal)
+    news = await journal.note_reports([took(Action.CANCEL)])
+    assert (news.wants_look, news.unclaimed) == (True, True)
+    listed = row("0000102", action=Action.CANCEL, original="0000101", leaves=0, confirmed_quantity=10)
+    assert (await journal.note_ledger(news_of(foreign=(listed,)))).wants_look
+    assert await journal.kept_reports(Desk.STOCK) == ()
+    news = await journal.note_reports([took(Action.CANCEL)])
+    assert (news.wants_look, news.unclaimed) == (True, False)
+    assert await journal.kept_reports(Desk.STOCK) == ()
+
+
+async def test_refused_cancel_is_told(journal: Journal) -> None:
+    """A cancel that was accepted and then refused leaves the original as it is."""
+    await claimed(journal)
+    await claimed(journal, "cancel-1", "0000102", request=CANCEL_ALL)
+    refusal = report(ReportKind.REFUSED, "0000102", action=Action.CANCEL, original="0000101", reason="늦음")
+    await journal.note_reports([refusal, refusal])
+    assert await heard(journal) == [("accepted", None), ("refused", None)]
+    assert [order.client_order_id for order in await journal.working_orders()] == ["order-1"]
+
+
+async def test_cancellation_that_tells_no_fills_wants_a_look(journal: Journal) -> None:
+    """It says that something was filled, and not how much."""
+    await claimed(journal)
+    assert not (await journal.note_reports([fill(4, 4)])).wants_look
+    assert (await journal.note_reports([evolve(GONE, filled_amount=None)])).wants_look
+    assert await heard(journal) == [("accepted", None), ("filled", 4), ("canceled", 6)]
+
+
+# ---------------------------------------------------------------- reading
+
+
+async def test_events_are_read_by_account_and_sequence(journal: Journal, tmp_path: Path) -> None:
+    """Each account hears of its own orders, from any sequence number on, as many as it asks for."""
+    await claimed(journal)
+    async with Journal(tmp_path / "orders.db", AMBIENT, "key-other") as other:
+        await claimed(other, "other-1", account="key-other")
+        assert [event.client_order_id for event in await events(other)] == ["other-1"]
+        assert await other.last_event() == 2
+    await journal.note_reports([fill(1, 1), fill(2, 1), fill(3, 1)])
+    assert [event.sequence for event in await journal.order_events(1, limit=2)] == [3, 4]
+    assert [event.sequence for event in await journal.order_events(4, limit=2)] == [5]
+    assert await journal.order_events(5, limit=2) == ()
+    assert await journal.last_event() == 5
+
+
+async def test_last_event_before_a_moment(tmp_path: Path) -> None:
+    """Whoever begins to listen at a moment hears what is recorded from then on."""
+    clock = FixedAmbient()
+    async with Journal(tmp_path / "orders.db", clock, ACCOUNT) as journal:
+        assert await journal.last_event() == 0
+        await claimed(journal)
+        clock.seconds += 0.5
+        moment: datetime = clock.now()
+        await journal.note_reports([fill(1, 1)])
+        assert await journal.last_event(before=moment) == 1
+        assert await journal.last_event(before=moment + timedelta(seconds=1)) == 2
+        assert await journal.last_event(before=NOON) == 0
+
+
+@pytest.mark.parametrize("statement", ["UPDATE order_events SET event = ''", "DELETE FROM order_events"])
+async def test_order_events_are_append_only(journal: Journal, statement: str) -> None:
+    """The file itself refuses to change or to forget what strategies were told."""
+    await claimed(journal)
+    with pytest.raises(JournalError, match="append-only"):
+        await journal._write(lambda connection: connection.execute(statement).fetchall())
+
+
+async def test_working_orders_are_those_that_may_be_in_the_book(journal: Journal) -> None:
+    """Orders and modifies that are not finished, of any day and desk; cancels never."""
+    await claimed(journal)
+    await claimed(journal, "order-2", "0000103")
+    await claimed(journal, "order-3", "0000104", day=TOMORROW)
+    await claimed(journal, "credit-1", "0000105", request=evolve(BUY, desk=Desk.CREDIT))
+    await claimed(journal, "cancel-1", "0000102", request=CANCEL_ALL)
+    await journal.note_reports([fill(4, 4), fill(10, 10, "0000103")])
+    assert await journal.working_orders() == (
+        WorkingOrder(Desk.STOCK, DAY, "0000101", "005930", "order-1"),
+        WorkingOrder(Desk.STOCK, DAY, "0000105", "005930", "credit-1"),
+        WorkingOrder(Desk.STOCK, TOMORROW, "0000104", "005930", "order-3"),
+    )
+
+
+async def test_file_holds_no_account_digest(journal: Journal, tmp_path: Path) -> None:
+    """What the feed says of the account is checked when it comes, and not kept."""
+    await claimed(journal)
+    await journal.note_reports([fill(4, 4), fill(4, 4, "0000999")])
+    assert b"digest-of-account" not in contents(tmp_path)
+
+
+def contents(folder: Path) -> bytes:
+    """Read every file of a folder."""
+    return b"".join(entry.read_bytes() for entry in folder.iterdir())
+
+
+# ---------------------------------------------------------------- together or not at all
+
+
+@pytest.mark.parametrize("failure", [disk_full, disk_broken])
+async def test_every_journal_failure_of_a_batch_of_reports(tmp_path: Path, failure: Callable[[], Exception]) -> None:
+    """The N-th disk call fails, for every N: the whole batch is written, or none of it, and it may come again."""
+    failures = 0
+    batch = [fill(4, 4), fill(10, 6), report(number="0000200")]
+    for number in range(1, 1000):
+        path, vfs = tmp_path / f"orders-{number}.db", FaultyVFS()
+        async with journal_on(vfs, path) as journal:
+            await claimed(journal)
+            vfs.arm(number, failure)
+            try:
+                await journal.note_reports(batch)
+                is_written = True
+            except JournalError:
+                is_written = False
+                failures += 1
+            has_struck = vfs.has_struck
+            vfs.disarm()
+        async with Journal(path, AMBIENT, ACCOUNT) as journal:
+            told = await heard(journal)
+            kept = await journal.kept_reports(Desk.STOCK)
+            assert (len(told), len(kept)) in ([(3, 1)] if is_written else [(1, 0), (3, 1)])
+            await journal.note_reports(batch)
+            assert await heard(journal) == [("accepted", None), ("filled", 4), ("filled", 6)]
+            assert len(await journal.kept_reports(Desk.STOCK)) == 1
+        if not has_struck:
+            break
+    assert failures >= 2
+
+
+async def test_one_bad_report_undoes_its_batch_only(journal: Journal) -> None:
+    """A batch that cannot be written leaves nothing behind."""
+    await claimed(journal)
+    with pytest.raises(ValueError, match="invalid literal"):
+        await journal.note_reports([fill(4, 4), report(number="x")])
+    assert await heard(journal) == [("accepted", None)]
+
+
+async def test_two_clients_write_the_same_reports(tmp_path: Path) -> None:
+    """Two connections that hear the same feed: every fill is told once."""
+    path = tmp_path / "orders.db"
+    async with Journal(path, AMBIENT, ACCOUNT) as one, Journal(path, AMBIENT, ACCOUNT) as two:
+        attempt = await dispatched(one)
+        await two.note_reports([report(), fill(4, 4)])
+        await one.note_reports([report(), fill(4, 4)])
+        await one.conclude(attempt, BY_RESPONSE)
+        for journal in (one, two):
+            await journal.note_reports([fill(10, 6), fill(4, 4)])
+        expected = [("accepted", None), ("filled", 4), ("filled", 6)]
+        assert (await heard(one), await heard(two)) == (expected, expected)
+
+
+def test_reports_of_one_meaning_are_one_text() -> None:
+    """The set of order types is written in one order, so that a repeated report is recognized."""
+    assert '"order_types":["limit","limit_ioc"]' in to_json(report())
+
+
+async def test_feed_tells_of_a_resolved_order(journal: Journal) -> None:
+    """An order whose number came by an event is told with that evidence, and teaches no terminal."""
+    await journal.note_reports([report()])
+    finding = evolve(BY_RESPONSE, resolved_by=ResolvedBy.EVENT)
+    await journal.conclude(await dispatched(journal), finding)
+    assert [event.source for event in await events(journal)] == [ResolvedBy.EVENT]
+    assert await journal.terminals(Desk.STOCK) == frozenset()
+
+
+async def test_trace_of_a_batch_uses_indexes(journal: Journal) -> None:
+    """Writing down a report costs the same however long the history is."""
+    await claimed(journal)
+    await claimed(journal, "modify-1", "0000102", request=MODIFY)
+
+    def plans(connection: apsw.Connection) -> list[str]:
+        statements: list[tuple[str, Any]] = []
+
+        def note(_: apsw.Cursor, sql: str, bindings: Any) -> bool:
+            statements.append((sql, bindings))
+            return True
+
+        connection.exec_trace = note
+        batch = [
+            report(number="0000200"),
+            fill(4, 4),
+            fill(11, 1),
+            GONE,
+            took(Action.MODIFY),
+            took(Action.MODIFY, "0000300"),
+        ]
+        try:
+            lives.note_reports(connection, ACCOUNT, batch, NOON)
+        finally:
+            connection.exec_trace = None
+        return [
+            step[3]
+            for sql, bindings in statements
+            if not sql.startswith(("SAVEPOINT", "RELEASE"))
+            for step in connection.execute("EXPLAIN QUERY PLAN " + sql, bindings)
+        ]
+
+    steps = await journal._write(plans)
+    assert steps
+    assert not [step for step in steps if step.startswith("SCAN") and "CONSTANT" not in step]
