@@ -33,10 +33,10 @@ from tests.scenarios.trading import (
     TIMING,
     broker_of,
     client_of,
-    eventually,
     gateway_of,
     ledger_queries,
     on_book,
+    opened,
     orders_received,
 )
 
@@ -195,8 +195,7 @@ async def test_rate_limit_reply_but_order_in_ledger_is_claimed(tmp_path: Path, s
 async def test_401_token_expired_never_auto_replays_post_unless_proven(tmp_path: Path) -> None:
     """A token refused by an intact answer is followed by one attempt with a new one, each with a row of its own."""
     async with broker_of() as broker, client_of(broker, tmp_path) as client:
-        # A client asks for the ledger when it opens; the order shall be what finds the token dead, not that question.
-        await eventually(lambda: any(request.api_id == "kt00007" for request in broker.requests))
+        await opened(broker)
         broker.expire_token()
         order = await buy(client)
         assert [row.broker_order_id for row in on_book(broker, KEY)] == [order.broker_order_id]

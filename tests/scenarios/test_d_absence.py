@@ -37,6 +37,7 @@ from tests.scenarios.trading import (
     is_look,
     ledger_queries,
     on_book,
+    opened,
     orders_received,
 )
 
@@ -110,7 +111,7 @@ async def test_query_error_never_counts_as_absent(tmp_path: Path, kind: FaultKin
 
 async def fill_pages(broker: Simulator) -> None:
     """Let others place enough orders for several pages, after the day's first question: they have to be read."""
-    await eventually(lambda: broker.count("kt00007") > 0)
+    await opened(broker)
     for number in range(8):
         broker.place_foreign(symbol=SYMBOL, side=Side.SELL, quantity=100 + number, price=71_000)
 

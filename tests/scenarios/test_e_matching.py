@@ -21,6 +21,7 @@ from tests.scenarios.trading import (
     client_of,
     eventually,
     on_book,
+    opened,
     orders_received,
     resolved,
 )
@@ -158,6 +159,7 @@ async def test_older_identical_order_never_claimed(tmp_path: Path) -> None:
 async def test_manual_identical_order_same_second_shared_account_is_candidate_not_claim(tmp_path: Path) -> None:
     """On a shared account an order that may be ours is a candidate: not claimed, and it keeps a resend from leaving."""
     async with broker_of(LOST) as broker, client_of(broker, tmp_path, account_exclusive=False) as client:
+        await opened(broker)
         theirs = place_theirs(broker)
         with pytest.raises(OutcomeUnknown):
             await buy(client, resend_within=60, deadline=EVERY_BOUND)

@@ -38,6 +38,7 @@ from tests.scenarios.trading import (
     client_of,
     eventually,
     on_book,
+    opened,
     orders_received,
 )
 
@@ -155,6 +156,7 @@ async def test_no_resend_after_its_time(tmp_path: Path) -> None:
 async def test_no_resend_while_a_candidate_is_on_the_book(tmp_path: Path) -> None:
     """An order that may be ours keeps a resend from leaving on a shared account."""
     async with broker_of(LOST) as broker, client_of(broker, tmp_path, account_exclusive=False) as client:
+        await opened(broker)
         broker.place_foreign(symbol=SYMBOL, side=Side.BUY, quantity=10, price=70_000, channel=Channel.REST_API)
         async with witnesses(broker, client):
             with pytest.raises(OutcomeUnknown):
@@ -224,6 +226,7 @@ async def test_duplicate_partially_filled_surfaces_no_auto_hedge(
 async def test_auto_cancel_never_touches_foreign_order(tmp_path: Path) -> None:
     """Nothing is ever cancelled without being asked for; others' orders that look like ours stay as they are."""
     async with broker_of(LOST) as broker, client_of(broker, tmp_path, timing=QUICK) as client:
+        await opened(broker)
         theirs = [
             broker.place_foreign(symbol=SYMBOL, side=Side.BUY, quantity=10, price=70_000, channel=channel)
             for channel in (Channel.HOME_TRADING, Channel.REST_API, Channel.REST_API)

@@ -132,6 +132,11 @@ async def eventually(condition: Callable[[], bool], *, within: float = 10) -> No
             await asyncio.sleep(0.002)
 
 
+async def opened(broker: Simulator) -> None:
+    """Wait until the question has come that a client asks when it opens: what happens from now on is news to it."""
+    await eventually(lambda: broker.count("kt00007") > 0)
+
+
 def ledger_queries(broker: Simulator) -> int:
     """Count the looks at the day's ledger on behalf of an order; the first question of the day is none."""
     return sum(request.api_id == "kt00007" and is_look(request) for request in broker.requests)
