@@ -160,10 +160,13 @@ class KiwoomClient:
     def _build(self, tokens: TokenKeeper, gateway: Gateway) -> None:
         journal, ambient, timing = self._journal, self._ambient, self._timing
         self._events = EventLog(journal)
-        reader, settlements = LedgerReader(gateway, ambient, timing), Settlements(journal, self._events.ring)
-        bell, feed_bell = Bell(), Bell()
-        follower = Follower(journal, reader, self._events, feed_bell.ring, ambient)
-        self._keeper = FeedKeeper(self._websocket_url, tokens, journal, follower, self._events, ambient, timing)
+        reader = LedgerReader(gateway, ambient, timing)
+        bell, feed_bell, look_bell = Bell(), Bell(), Bell()
+        follower = Follower(journal, reader, self._events, look_bell, feed_bell.ring, ambient)
+        settlements = Settlements(journal, self._events.ring, follower.spread)
+        self._keeper = FeedKeeper(
+            self._websocket_url, tokens, journal, follower, look_bell, self._events, ambient, timing
+        )
 
         def on_unknown() -> None:
             bell.ring()

@@ -9,17 +9,16 @@ from kiwoom_async._domain.events import OrderEvent
 from kiwoom_async._domain.life import FINISHED
 from kiwoom_async._domain.orders import Order
 from kiwoom_async._domain.reconciliation import UnresolvedOrder
-from kiwoom_async._domain.states import UNRESOLVED, Event
-from kiwoom_async._domain.validation import check_order_number
-from kiwoom_async._domain.vocabulary import Desk, ResolvedBy
+from kiwoom_async._domain.vocabulary import Desk
 from kiwoom_async._execution.answers import describe
 from kiwoom_async._execution.event_log import EventLog
 from kiwoom_async._execution.ledger_reader import LedgerReader
 from kiwoom_async._execution.reconciler import Reconciler
 from kiwoom_async._execution.settlements import Settlements
+from kiwoom_async._execution.verdicts import Verdict, settle, take_back
 from kiwoom_async._journal.journal import Journal
-from kiwoom_async._journal.records import Finding, HistoryEntry, OrderRecord
-from kiwoom_async.errors import JournalError, KiwoomError, StreamClosed, ValidationError
+from kiwoom_async._journal.records import HistoryEntry, OrderRecord
+from kiwoom_async.errors import KiwoomError, StreamClosed, ValidationError
 
 
 class Orders:
@@ -150,34 +149,30 @@ class Orders:
             ValidationError: The id is not known or not unresolved, or not exactly one verdict is given.
             JournalError: The number belongs to another of our orders.
 
-        Delivery: The verdict is durable when this returns; whoever waits for the order is told.
+        Delivery: The verdict is durable when this returns; whoever waits for the order is told. A wrong one can be
+            taken back: see `take_back`.
         """
-        if (accepted_as is not None) == not_accepted:
-            raise ValidationError(
-                "accepted_as", accepted_as, "exactly one of accepted_as='0001234' and not_accepted=True"
-            )
-        if not reason.strip():
-            raise ValidationError("reason", reason, "a few words about how you know; they are kept")
-        record = await self._find(client_order_id)
-        attempt = None if record is None else record.decisive
-        if attempt is None or attempt.state not in UNRESOLVED:
-            raise ValidationError(
-                "client_order_id",
-                client_order_id,
-                "the id of an unresolved order; see client.orders.unresolved()",
-            )
-        number = None if accepted_as is None else check_order_number("accepted_as", accepted_as)
-        finding = Finding(
-            Event.PROVEN_ABSENT if number is None else Event.ACKNOWLEDGED,
-            reason=reason,
-            broker_order_id=number,
-            resolved_by=None if number is None else ResolvedBy.OPERATOR,
-            evidence={"decided_by": "operator"},
-        )
-        conclusion = await self._journal.conclude(attempt, finding)
-        if conclusion.contradiction is not None:
-            raise JournalError(f"Order {client_order_id!r} cannot be settled so: {conclusion.contradiction}.")
+        verdict = Verdict.of(accepted_as, not_accepted=not_accepted, reason=reason)
+        settled = await settle(self._journal, client_order_id, verdict)
         self._settlements.ring(client_order_id)
-        settled: OrderRecord | None = await self._journal.find(client_order_id)
-        assert settled is not None, "it was just written"  # noqa: S101
-        return describe(settled)
+        return settled
+
+    async def take_back(self, client_order_id: str, *, reason: str) -> Order:
+        """Take back what `resolve` decided: the order is unresolved again, and the library looks for it anew.
+
+        For a wrong number, or an order that was there after all. Whoever has been given the wrong answer is not told
+        again; `events()` tells an ALARM if a number was wrongly taken for the order's.
+
+        Args:
+            client_order_id: An order that was settled by hand and that the broker has not confirmed since.
+            reason: What was wrong; kept in the history.
+
+        Raises:
+            ValidationError: The order was not settled by hand.
+
+        Delivery: Durable when this returns.
+        """
+        order = await take_back(self._journal, client_order_id, reason)
+        self._settlements.ring(client_order_id)
+        self._reconciler.wake()
+        return order

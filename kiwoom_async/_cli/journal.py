@@ -32,6 +32,21 @@ _EPILOG: Final = """\
 exit codes: 0 done; 1 the journal cannot be read or does not know the order; 2 wrong arguments"""
 
 
+def account_of(path: Path, client_order_id: str) -> str | None:
+    """Read under which name a journal keeps the account of an order; None if it does not know the order.
+
+    Raises:
+        JournalError: There is no journal, or it is not one.
+    """
+    with mapped_errors(path):
+        connection = open_for_reading(path)
+        try:
+            record = queries.read_record(connection, client_order_id)
+        finally:
+            connection.close()
+    return None if record is None else record.intent.account
+
+
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to the console script."""
     parser = subparsers.add_parser(

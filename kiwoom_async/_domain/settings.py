@@ -87,7 +87,8 @@ class Timing:
         reconcile_interval: Pause between two looks at the ledger while anything is unresolved. Source: our choice,
             well under the query limit.
         watch_interval: Pause between two looks for orders that were proven absent and may turn up after all, until
-            their day is over. Source: our choice.
+            their day is over; and between two looks at working orders while the real-time feed tells of them, in case
+            it has left something out. Source: our choice.
         poll_interval: Pause between two looks at the ledger for working orders while the real-time feed does not tell
             of them. Source: our choice.
         drain_timeout: How long closing the client waits for answers that are on their way; later ones are resolved by

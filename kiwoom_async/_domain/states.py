@@ -55,6 +55,8 @@ class Event(StrEnum):
     """Late evidence that an attempt proven absent is on the book after all."""
     DUPLICATED = "duplicated"
     """The same, while another attempt of the same id is on the book as well."""
+    WITHDRAWN = "withdrawn"
+    """An operator takes back the verdict that an operator had given; nothing else can be taken back."""
 
 
 _D, _E = Delivery, Event
@@ -79,6 +81,8 @@ TRANSITIONS: Final[dict[tuple[Delivery, Event], Delivery]] = {
     (_D.NOT_ACCEPTED, _E.REAPPEARED): _D.REVIVED,
     (_D.NOT_ACCEPTED, _E.DUPLICATED): _D.DUPLICATE,
     (_D.REVIVED, _E.DUPLICATED): _D.DUPLICATE,
+    (_D.ACKNOWLEDGED, _E.WITHDRAWN): _D.UNKNOWN,
+    (_D.NOT_ACCEPTED, _E.WITHDRAWN): _D.UNKNOWN,
 }
 
 # Late news that agrees with what is known already, or that says less than it: recorded, and nothing moves.

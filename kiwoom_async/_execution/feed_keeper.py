@@ -89,6 +89,7 @@ class FeedKeeper:
         tokens: For logging in.
         journal: Keeps the lease and the certificates of continuity.
         follower: Told what the feed says.
+        bell: Rings when a look at the ledger is owed.
         events: Tells whether anybody listens.
         ambient: The clocks.
         timing: The bounds.
@@ -100,6 +101,7 @@ class FeedKeeper:
         tokens: TokenKeeper,
         journal: Journal,
         follower: Follower,
+        bell: Bell,
         events: EventLog,
         ambient: Ambient,
         timing: Timing,
@@ -117,7 +119,8 @@ class FeedKeeper:
         self._session: _Session | None = None
         self._replacements = 0
         self._failures = 0
-        self.bell = Bell()
+        self._bell = bell
+        self._next_audit = 0.0
 
     @property
     def status(self) -> FeedStatus:
@@ -139,10 +142,15 @@ class FeedKeeper:
     # ------------------------------------------------------------------ the ledger, while there is no feed
 
     async def ask_the_ledger(self) -> None:
-        """Look at the working orders whenever the feed does not tell of them, for as long as the client lives."""
+        """Look at the working orders whenever the feed does not tell of them, for as long as the client lives.
+
+        While it does, a rare look finds what it has left out: frames carry no sequence number, so one that never came
+        leaves no gap to be seen.
+        """
         while True:
-            self.bell.muffle()
+            self._bell.muffle()
             if self._must_ask:
+                self._next_audit = self._ambient.monotonic() + self._timing.watch_interval
                 try:
                     await self._follower.catch_up()
                 except KiwoomError as error:
@@ -151,18 +159,22 @@ class FeedKeeper:
                     _LOG.exception("following orders met a fault of the library and goes on later")
                 # Whatever is missed meanwhile is found by the same look.
                 await anyio.sleep(self._timing.reconcile_interval)
-            if self._session is not None and self._follower.owes_a_look:
+            if self._is_fed and self._follower.owes_a_look:
                 continue
             with anyio.move_on_after(self._timing.poll_interval):
-                await self.bell.wait()
+                await self._bell.wait()
+
+    @property
+    def _is_fed(self) -> bool:
+        return self._session is not None or self._state is FeedState.ELSEWHERE
 
     @property
     def _must_ask(self) -> bool:
-        if self._session is not None:
+        if self._session is not None and self._ambient.monotonic() >= self._next_audit:
+            return True
+        if self._is_fed:
             return self._follower.owes_a_look
-        if self._state is FeedState.OFF:
-            return self._events.is_heard
-        return self._state is not FeedState.ELSEWHERE
+        return self._events.is_heard if self._state is FeedState.OFF else True
 
     # ------------------------------------------------------------------ the feed
 
@@ -249,9 +261,8 @@ class FeedKeeper:
         epoch = await self._journal.begin_feed(since, since_at)
         session = _Session(connection, epoch, since, since_at)
         # What happened before nobody has told us.
-        self._follower.owe_a_look()
         self._session = session
-        self.bell.ring()
+        self._follower.owe_a_look()
         try:
             await self._carry_on(session)
         finally:
@@ -286,8 +297,6 @@ class FeedKeeper:
             except JournalError as error:
                 _LOG.error("reports of the feed are not recorded yet: %s", error)
                 await anyio.sleep(self._timing.reconcile_interval)
-        if self._follower.owes_a_look:
-            self.bell.ring()
 
     async def _renew(self, session: _Session, scope: anyio.CancelScope) -> None:
         held_until = self._ambient.monotonic() + LEASE_SECONDS

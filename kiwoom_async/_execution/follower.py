@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 from typing import Final
 
@@ -13,8 +13,9 @@ from kiwoom_async._domain.reports import OrderReport
 from kiwoom_async._domain.vocabulary import Desk
 from kiwoom_async._execution.event_log import EventLog
 from kiwoom_async._execution.ledger_reader import LedgerReader
+from kiwoom_async._execution.settlements import Bell
 from kiwoom_async._journal.journal import Journal
-from kiwoom_async._journal.records import LedgerNews, ReportNews
+from kiwoom_async._journal.records import Doubt, LedgerNews, ReportNews
 from kiwoom_async._wire.frames import ORDER_REPORTS, RealEntry, decode_report
 from kiwoom_async.errors import UnreadableReport
 
@@ -28,6 +29,7 @@ class Follower:
         journal: Where it is written.
         reader: Looks at the ledger.
         events: Told when there is something to hear.
+        bell: Rung when a look at the ledger is owed.
         on_unclaimed: Called when a report names a number that nobody has claimed: an unresolved order may be it.
         ambient: The clocks.
     """
@@ -37,24 +39,28 @@ class Follower:
         journal: Journal,
         reader: LedgerReader,
         events: EventLog,
+        bell: Bell,
         on_unclaimed: Callable[[], None],
         ambient: Ambient,
     ) -> None:
         self._journal = journal
         self._reader = reader
         self._events = events
+        self._bell = bell
         self._on_unclaimed = on_unclaimed
         self._ambient = ambient
-        self._owes_a_look = False
+        self._may_have_missed = False
+        self._doubts: set[Doubt] = set()
 
     @property
     def owes_a_look(self) -> bool:
         """Tell whether something was reported that only the ledger can explain."""
-        return self._owes_a_look
+        return self._may_have_missed or bool(self._doubts)
 
     def owe_a_look(self) -> None:
         """Note that something may have been missed."""
-        self._owes_a_look = True
+        self._may_have_missed = True
+        self._bell.ring()
 
     async def take(self, entries: Sequence[RealEntry]) -> None:
         """Write down a batch of the feed.
@@ -64,7 +70,7 @@ class Follower:
         """
         reports = self._decode(entries)
         if reports:
-            self._spread(await self._journal.note_reports(reports))
+            self.spread(await self._journal.note_reports(reports))
 
     def _decode(self, entries: Sequence[RealEntry]) -> list[OrderReport]:
         reports = []
@@ -80,8 +86,11 @@ class Follower:
                 _LOG.error("a report of the feed cannot be read, so the ledger is asked: %s", error)
         return reports
 
-    def _spread(self, news: ReportNews) -> None:
-        self._owes_a_look = self._owes_a_look or news.wants_look
+    def spread(self, news: ReportNews) -> None:
+        """Tell everybody whom it concerns what was written down."""
+        if news.doubts:
+            self._doubts.update(news.doubts)
+            self._bell.ring()
         for alarm in news.alarms:
             _LOG.error("%s", alarm)
         if news.events:
@@ -90,31 +99,37 @@ class Follower:
             self._on_unclaimed()
 
     async def catch_up(self) -> None:
-        """Ask the ledger about every working order of today: afterwards nothing before this call is missed.
+        """Ask the ledger about every working order of today and about what is in doubt.
+
+        Afterwards nothing before this call is missed.
 
         Raises:
             QueryFailed: A look was not complete; what was missed is still missed.
             Refused: The broker did not let us look.
             JournalError: It could not be written down.
         """
-        self._owes_a_look = False
+        had_missed, self._may_have_missed = self._may_have_missed, False
+        doubts, self._doubts = self._doubts, set()
         try:
-            await self._catch_up()
+            await self._catch_up(doubts)
         except BaseException:
-            self.owe_a_look()
+            self._may_have_missed = self._may_have_missed or had_missed
+            self._doubts |= doubts
             raise
 
-    async def _catch_up(self) -> None:
+    async def _catch_up(self, doubts: Iterable[Doubt]) -> None:
         today = korean_day(self._ambient.now())
-        working: dict[Desk, list[str]] = defaultdict(list)
+        wanted: dict[tuple[Desk, date], list[str]] = defaultdict(list)
         for order in await self._journal.working_orders():
             if order.day == today:
-                working[order.desk].append(order.broker_order_id)
-        for desk, numbers in working.items():
-            await self._look(desk, today, numbers)
-        if working.get(Desk.STOCK):
+                wanted[order.desk.ledger, order.day].append(order.broker_order_id)
+        for doubt in doubts:
+            wanted[doubt.desk, doubt.day].append(doubt.broker_order_id)
+        for (desk, day), numbers in wanted.items():
+            await self._look(desk, day, numbers)
+        if (Desk.STOCK, today) in wanted:
             # The second view: a fill may be in one of them and not in the other yet.
-            self._spread(await self._journal.note_executions(await self._reader.fetch_executions(today)))
+            self.spread(await self._journal.note_executions(await self._reader.fetch_executions(today)))
 
     async def _look(self, desk: Desk, day: date, numbers: Sequence[str]) -> None:
         snapshot = await self._reader.fetch_snapshot(desk, day, min(map(int, numbers)) - 1)
@@ -128,4 +143,4 @@ class Follower:
             highest=max((row.number for row in snapshot.rows), default=0),
             is_final=snapshot.is_final,
         )
-        self._spread(await self._journal.note_ledger(news))
+        self.spread(await self._journal.note_ledger(news))

@@ -208,6 +208,10 @@ class Reconciler:
         watched = await self._journal.watched_attempts(today - timedelta(days=1))
         return tuple(attempt for attempt in watched if attempt.state is Delivery.NOT_ACCEPTED)
 
+    def wake(self) -> None:
+        """Look at once, in the background."""
+        self._bell.ring()
+
     async def reconcile(self) -> ReconciliationReport:
         """Do one full pass now; wait for one that is under way.
 

@@ -31,7 +31,7 @@ from kiwoom_async._execution.ledger_reader import LedgerReader
 from kiwoom_async._execution.originals import Originals, OriginalState
 from kiwoom_async._execution.settlements import Settlements
 from kiwoom_async._journal.journal import Journal
-from kiwoom_async._journal.records import Finding, to_plain
+from kiwoom_async._journal.records import Finding, ReportNews, to_plain
 from kiwoom_async._journal.transactions import LedgerNews
 from kiwoom_async.errors import QueryFailed, Refused
 
@@ -229,6 +229,7 @@ class Resolver:
             found.alarms.append(f"order {attempt.client_order_id}: {conclusion.contradiction}")
             _LOG.error("contradicting evidence about order %s: %s", attempt.client_order_id, conclusion.contradiction)
             return
+        self._spread(conclusion.news, found)
         if conclusion.attempt.state not in UNRESOLVED:
             found.resolved.append(attempt.client_order_id)
             self._settlements.ring(attempt.client_order_id)
@@ -404,9 +405,12 @@ class Resolver:
                     is_final=snapshot.is_final,
                 )
             )
-            found.alarms += news.alarms
-            if news.events:
-                self._settlements.ring_events()
+            self._spread(news, found)
+
+    def _spread(self, news: ReportNews, found: PassFindings) -> None:
+        # Alarms of a pass are told with its report.
+        found.alarms += news.alarms
+        self._settlements.spread(evolve(news, alarms=()))
 
 
 def of_desk(desk: Desk, attempts: Iterable[Attempt]) -> tuple[Attempt, ...]:

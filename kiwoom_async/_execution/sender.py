@@ -284,6 +284,7 @@ class Sender:
 
     async def _conclude(self, attempt: Attempt, finding: Finding) -> Attempt:
         conclusion = await self._journal.conclude(attempt, finding)
+        self._settlements.spread(conclusion.news)
         if conclusion.contradiction is not None:
             _LOG.error(
                 "contradicting evidence about order %s: %s. Look at it on Kiwoom's own screen.",

@@ -11,6 +11,7 @@ import anyio
 from kiwoom_async._domain.orders import Order
 from kiwoom_async._execution.answers import answer_of
 from kiwoom_async._journal.journal import Journal
+from kiwoom_async._journal.records import ReportNews
 from kiwoom_async.errors import KiwoomError
 
 POLL_INTERVAL: Final = 0.25
@@ -43,17 +44,19 @@ class Settlements:
     Args:
         journal: Holds the answers.
         ring_events: Wakes whoever listens to events.
+        spread: Tells everybody whom it concerns what the broker had said of a number before it was known whose it is.
     """
 
-    def __init__(self, journal: Journal, ring_events: Callable[[], None]) -> None:
+    def __init__(self, journal: Journal, ring_events: Callable[[], None], spread: Callable[[ReportNews], None]) -> None:
         self._journal = journal
-        self.ring_events = ring_events
+        self._ring_events = ring_events
+        self.spread = spread
         # Whoever waits holds the bell; one that nobody waits for goes by itself.
         self._bells: WeakValueDictionary[str, anyio.Event] = WeakValueDictionary()
 
     def ring(self, client_order_id: str) -> None:
         """Tell that the journal has news of an order."""
-        self.ring_events()
+        self._ring_events()
         bell = self._bells.pop(client_order_id, None)
         if bell is not None:
             bell.set()

@@ -103,6 +103,20 @@ def insert_claim(connection: apsw.Connection, place: Place, number: str, attempt
     return is_new
 
 
+def claimed_place(connection: apsw.Connection, attempt: Attempt) -> Place | None:
+    """Say where the number of an attempt is valid; None if it has none."""
+    row = connection.execute(
+        "SELECT account, ledger, day FROM claims WHERE client_order_id = ? AND attempt = ?",
+        (attempt.client_order_id, attempt.number),
+    ).fetchone()
+    return None if row is None else (str(row[0]), str(row[1]), str(row[2]))
+
+
+def delete_claim(connection: apsw.Connection, place: Place, number: str) -> None:
+    """Give a number back: it is nobody's."""
+    connection.execute(f"DELETE FROM claims WHERE {_AT} AND broker_order_id = ?", (*place, number))  # noqa: S608
+
+
 def find_successor(connection: apsw.Connection, place: Place, number: str) -> str | None:
     """Find the modify that took what was left of an order: one of ours, or one that the feed reported as effective."""
     own: str | None = connection.execute(

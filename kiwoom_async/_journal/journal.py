@@ -187,6 +187,17 @@ class Journal:
             lambda connection: transactions.conclude(connection, attempt.client_order_id, attempt.number, finding, at)
         )
 
+    async def withdraw(self, attempt: Attempt, reason: str) -> Conclusion:
+        """Take back what an operator decided about an attempt.
+
+        Raises:
+            IllegalTransition: It was not decided by an operator.
+        """
+        at = self._ambient.now()
+        return await self._write(
+            lambda connection: transactions.withdraw(connection, attempt.client_order_id, attempt.number, reason, at)
+        )
+
     async def replace(self, attempt: Attempt, finding: Finding, plan: DispatchPlan) -> Permission:
         """Close an attempt that is proven not to be on the book, and ask to send again, in one transaction."""
         at = self._ambient.now()

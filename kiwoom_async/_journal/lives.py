@@ -18,7 +18,7 @@ from kiwoom_async._domain.executions import ExecutedOrder
 from kiwoom_async._domain.life import follow
 from kiwoom_async._domain.reports import LedgerOrder, OrderReport, ReportKind
 from kiwoom_async._domain.sights import Sight, effect_on_original, has_taken_effect
-from kiwoom_async._domain.vocabulary import Action, OrderStatus, ResolvedBy
+from kiwoom_async._domain.vocabulary import Action, Desk, OrderStatus, ResolvedBy
 from kiwoom_async._journal.claims import (
     Claimed,
     Place,
@@ -32,7 +32,7 @@ from kiwoom_async._journal.claims import (
     read_claimed,
     store_life,
 )
-from kiwoom_async._journal.records import LedgerNews, ReportNews, event_row, from_json, to_json
+from kiwoom_async._journal.records import Doubt, LedgerNews, ReportNews, event_row, from_json, to_json
 
 
 @define
@@ -47,14 +47,14 @@ class Hearing:
     at: datetime
     _events: int = 0
     _unclaimed: bool = False
-    _wants_look: bool = False
+    _doubts: dict[Doubt, None] = field(factory=dict)
     _alarms: list[str] = field(factory=list)
     _touched: dict[str, None] = field(factory=dict)
 
     @property
     def news(self) -> ReportNews:
         """Sum up what has changed so far."""
-        return ReportNews(self._events, self._unclaimed, self._wants_look, tuple(self._alarms), tuple(self._touched))
+        return ReportNews(self._events, self._unclaimed, tuple(self._doubts), tuple(self._alarms), tuple(self._touched))
 
     # ------------------------------------------------------------------ what comes
 
@@ -69,7 +69,7 @@ class Hearing:
         if not is_foreign(self.connection, place, report.broker_order_id):
             self._keep(place, report)
         # Somebody's modify or cancel, or ours before its answer, has taken something from an order of ours.
-        self._wants_look = self._wants_look or self._touches_own(place, report)
+        self._doubt_original(place, report)
 
     def take_row(self, place: Place, row: LedgerOrder, listed: frozenset[str], *, is_final: bool = False) -> None:
         """Apply a row of the ledger to the order that has its number.
@@ -90,8 +90,8 @@ class Hearing:
     def take_foreign(self, place: Place, row: LedgerOrder, listed: frozenset[str]) -> None:
         """Keep that a row is somebody else's order; it may have taken something from one of ours."""
         is_new = declare_foreign(self.connection, place, row, self.at)
-        if is_new and row.original not in listed and self._touches_own(place, row):
-            self._wants_look = True
+        if is_new and row.original not in listed:
+            self._doubt_original(place, row)
 
     def take_execution(self, account: str, executed: ExecutedOrder) -> None:
         """Apply a row of the executions to the order that has its number."""
@@ -120,6 +120,12 @@ class Hearing:
             assert claimed is not None  # noqa: S101
             self._report(claimed, report)
 
+    def disown(self, place: Place, number: str, text: str) -> None:
+        """Tell that a number was wrongly taken for an order of ours; what was told of it cannot be untold."""
+        claimed = read_claimed(self.connection, place, number)
+        assert claimed is not None, "it is about to be given back"  # noqa: S101
+        self._write(claimed, OrderEventKind.ALARM, ResolvedBy.OPERATOR, status=None, text=text)
+
     # ------------------------------------------------------------------ one order
 
     def _report(self, claimed: Claimed, report: OrderReport) -> None:
@@ -131,7 +137,7 @@ class Hearing:
         # It says that something was filled, or that something is left, and not how much.
         tells_too_little = report.leaves_quantity is None or (not report.filled_quantity and report.filled_amount != 0)
         if report.kind is ReportKind.CANCELED and claimed.life.action is not Action.CANCEL and tells_too_little:
-            self._wants_look = True
+            self._doubt(claimed)
 
     def _see(self, claimed: Claimed, sight: Sight) -> bool:
         """Merge a statement into the life of an order; give whether that has changed it."""
@@ -189,13 +195,17 @@ class Hearing:
         if effect is not None:
             self._see(original, effect)
         elif may_look and request.original not in listed and not original.life.is_finished:
-            self._wants_look = True
+            self._doubt(original)
 
-    def _touches_own(self, place: Place, told: OrderReport | LedgerOrder) -> bool:
+    def _doubt_original(self, place: Place, told: OrderReport | LedgerOrder) -> None:
         if told.original is None or not has_taken_effect(told):
-            return False
+            return
         original = read_claimed(self.connection, place, told.original)
-        return original is not None and not original.life.is_finished
+        if original is not None and not original.life.is_finished:
+            self._doubt(original)
+
+    def _doubt(self, claimed: Claimed) -> None:
+        self._doubts[Doubt(Desk(claimed.place[1]), claimed.day, claimed.number)] = None
 
     def _raise(self, claimed: Claimed, sight: Sight, text: str) -> None:
         """Write an alarm, once: a view that is wrong says the same at every look."""
@@ -218,7 +228,7 @@ class Hearing:
             text=text,
         )
         self._alarms.append(f"order {claimed.attempt.client_order_id} ({claimed.number}): {text}")
-        self._wants_look = True
+        self._doubt(claimed)
 
     def _write(
         self,

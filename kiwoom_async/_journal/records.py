@@ -197,20 +197,29 @@ class LedgerNews:
 
 
 @frozen
+class Doubt:
+    """A number of ours of which something was reported that only its own row of the ledger can explain."""
+
+    desk: Desk
+    day: date
+    broker_order_id: str
+
+
+@frozen
 class ReportNews:
     """What a batch of the broker's statements has changed in the journal.
 
     Attributes:
         events: How many order events were written.
         unclaimed: A report names a number that nobody has; it is kept until somebody claims it.
-        wants_look: Something happened to an order of ours that only its own row of the ledger can tell.
+        doubts: Numbers of ours that want a look at the ledger.
         alarms: What cannot be true, in words, where it was not said before.
         touched: Client order ids with new events.
     """
 
     events: int = 0
     unclaimed: bool = False
-    wants_look: bool = False
+    doubts: tuple[Doubt, ...] = ()
     alarms: tuple[str, ...] = ()
     touched: tuple[str, ...] = ()
 

@@ -16,7 +16,16 @@ from attrs import evolve, field, frozen
 from kiwoom_async._domain.intents import Attempt, Intent, OrderRequest
 from kiwoom_async._domain.states import AGREEING, ON_THE_BOOK, SETTLED, UNRESOLVED, Delivery, Event, advance
 from kiwoom_async._domain.vocabulary import ResolvedBy
-from kiwoom_async._journal.claims import Place, claim_holder, insert_claim, place_of, raise_high_water, read_high_water
+from kiwoom_async._journal.claims import (
+    Place,
+    claim_holder,
+    claimed_place,
+    delete_claim,
+    insert_claim,
+    place_of,
+    raise_high_water,
+    read_high_water,
+)
 from kiwoom_async._journal.days import open_day
 from kiwoom_async._journal.lives import Hearing
 from kiwoom_async._journal.queries import read_attempt_of, read_open, read_record
@@ -49,6 +58,7 @@ __all__ = [
     "release_lease",
     "replace",
     "take_lease",
+    "withdraw",
 ]
 
 _INSERT_ATTEMPT: Final = (
@@ -307,12 +317,54 @@ def _agree(connection: apsw.Connection, attempt: Attempt, finding: Finding, at: 
         news = _claim(connection, attempt, finding, at)
     if finding.broker_order_id not in {None, attempt.broker_order_id}:
         return _contradict(connection, attempt, finding, at, _two_numbers(attempt, finding))
+    if attempt.resolved_by is ResolvedBy.OPERATOR and finding.resolved_by is not None:
+        # What the broker confirms rests on a person's word no longer, and cannot be taken back.
+        attempt = evolve(attempt, resolved_by=finding.resolved_by)
+        _store(connection, attempt)
     if attempt.ended is None or (finding.ended is not None and finding.ended < attempt.ended):
         # The sender itself knows better than the recovery when it was finished.
         attempt = evolve(attempt, ended=finding.ended, ended_at=finding.ended_at or attempt.ended_at)
         _store(connection, attempt)
     _append(connection, attempt, None, at, {"confirms": finding.event.value, **finding.evidence})
     return Conclusion(attempt, news=news)
+
+
+def withdraw(connection: apsw.Connection, client_order_id: str, number: int, reason: str, at: datetime) -> Conclusion:
+    """Take back what an operator decided: the attempt is unknown again, and its number is nobody's.
+
+    Raises:
+        IllegalTransition: It was not decided by an operator, or better evidence has come since.
+    """
+    attempt = _read_attempt(connection, client_order_id, number)
+    if attempt.resolved_by is not ResolvedBy.OPERATOR:
+        raise IllegalTransition(
+            f"Order {client_order_id!r} is {attempt.state.value!r} and not by an operator's verdict; there is nothing "
+            "to take back."
+        )
+    news = ReportNews() if attempt.broker_order_id is None else _disown(connection, attempt, reason, at)
+    moved = evolve(
+        attempt,
+        state=advance(attempt.state, Event.WITHDRAWN),
+        reason=reason,
+        broker_order_id=None,
+        resolved_by=None,
+    )
+    _store(connection, moved)
+    evidence = {"decided_by": "operator", "reason": reason, "was": attempt.state.value}
+    if attempt.broker_order_id is not None:
+        evidence["was_claimed"] = attempt.broker_order_id
+    _append(connection, moved, Event.WITHDRAWN, at, evidence)
+    return Conclusion(moved, news=news)
+
+
+def _disown(connection: apsw.Connection, attempt: Attempt, reason: str, at: datetime) -> ReportNews:
+    place = claimed_place(connection, attempt)
+    assert place is not None, "it has a number"  # noqa: S101
+    hearing = Hearing(connection, at)
+    assert attempt.broker_order_id is not None  # noqa: S101
+    hearing.disown(place, attempt.broker_order_id, f"an operator took back that it is ours: {reason}")
+    delete_claim(connection, place, attempt.broker_order_id)
+    return hearing.news
 
 
 def _contradict(connection: apsw.Connection, attempt: Attempt, finding: Finding, at: datetime, text: str) -> Conclusion:

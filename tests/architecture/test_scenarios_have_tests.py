@@ -1,4 +1,4 @@
-"""Every named scenario of the sections A to F and I has a test of its name somewhere in this folder's parent."""
+"""Every named scenario of the sections A to F and H to J has a test of its name somewhere in this folder's parent."""
 
 from __future__ import annotations
 
@@ -112,6 +112,17 @@ SCENARIOS: Final = {
         acceptance_event_arrives_during_resend_decision_aborts
         max_two_attempts
     """,
+    "H": """
+        fill_event_before_order_response_buffered
+        event_for_unknown_ord_no_adopted_after_claim
+        duplicate_fill_event_once
+        fill_from_rest_and_ws_once
+        fills_out_of_order_converge
+        cum_qty_regression_ignored_and_alarmed
+        fill_after_cancel_confirmed_applied
+        overfill_alarm
+        reject_event_after_acceptance
+    """,
     "I": """
         ambiguous_full_cancel_is_safe_to_resend
         ambiguous_partial_cancel_never_resent
@@ -119,6 +130,12 @@ SCENARIOS: Final = {
         double_modify_second_rejected_because_root_consumed
         cancel_races_fill_not_error
         cancel_target_unknown_key_waits_then_cancels_late_cancel
+    """,
+    "J": """
+        two_processes_same_key_one_post
+        journal_on_a_network_is_refused
+        eod_close
+        resolve_key_as_is_audited_and_reversible
     """,
 }
 """Names of the scenarios, with everything that cannot stand in a name made an underscore."""
@@ -142,9 +159,9 @@ def test_every_scenario_has_a_test_of_its_name(section: str) -> None:
 
 
 def test_all_scenarios_are_listed() -> None:
-    """The sections have as many names as there are scenarios with the numbers 1 to 89 and 111 to 116.
+    """The sections have as many names as there are scenarios with the numbers 1 to 89 and 102 to 118.
 
-    Scenarios 6 and 7 are two names; 75 is one name although it is written over two lines.
+    Scenarios 6 and 7 are two names; 75 is one name although it is written over two lines; 117 and 118 are two each.
     """
     counts = {section: len(names.split()) for section, names in SCENARIOS.items()}
-    assert counts == {"A": 15, "B": 21, "C": 10, "D": 17, "E": 18, "F": 8, "I": 6}
+    assert counts == {"A": 15, "B": 21, "C": 10, "D": 17, "E": 18, "F": 8, "H": 9, "I": 6, "J": 4}

@@ -38,6 +38,8 @@ EXPECTED: dict[tuple[Delivery, Event], Delivery] = {
     (D.NOT_ACCEPTED, E.REAPPEARED): D.REVIVED,
     (D.NOT_ACCEPTED, E.DUPLICATED): D.DUPLICATE,
     (D.REVIVED, E.DUPLICATED): D.DUPLICATE,
+    (D.ACKNOWLEDGED, E.WITHDRAWN): D.UNKNOWN,
+    (D.NOT_ACCEPTED, E.WITHDRAWN): D.UNKNOWN,
 }
 """The law, written a second time."""
 
@@ -64,14 +66,16 @@ def test_only_evidence_leads_out_of_unknown() -> None:
 
 
 def test_a_definite_answer_is_final() -> None:
-    """Nothing leads out of an acceptance, a refusal or a proven non-sending."""
+    """Nothing leads out of an acceptance, a refusal or a proven non-sending, but an operator's word taken back."""
     for state in (D.ACKNOWLEDGED, D.REFUSED, D.NOT_SENT, D.DUPLICATE):
-        assert not [event for event in Event if (state, event) in TRANSITIONS]
+        leading_out = {event for event in Event if (state, event) in TRANSITIONS}
+        assert leading_out <= ({E.WITHDRAWN} if state is D.ACKNOWLEDGED else set())
 
 
 def test_absence_is_only_corrected_by_the_order_itself() -> None:
-    """A proof of absence gives way to late evidence of the order, and to nothing else."""
-    assert {event for state, event in TRANSITIONS if state is D.NOT_ACCEPTED} == {E.REAPPEARED, E.DUPLICATED}
+    """A proof of absence gives way to late evidence of the order; an operator's word is taken back as well."""
+    leading_out = {event for state, event in TRANSITIONS if state is D.NOT_ACCEPTED}
+    assert leading_out == {E.REAPPEARED, E.DUPLICATED, E.WITHDRAWN}
 
 
 def test_nothing_is_absent_or_lost_before_it_was_sent() -> None:

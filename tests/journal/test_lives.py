@@ -194,7 +194,7 @@ async def test_alarm_is_told_once(journal: Journal) -> None:
     wrong = row(filled=11, leaves=0)
     first = await journal.note_ledger(news_of(wrong))
     assert first.alarms == ("order order-1 (0000101): overfill: 11 filled of an order for 10",)
-    assert first.wants_look
+    assert first.doubts
     assert await journal.note_ledger(news_of(wrong)) == ReportNews()
     told = (await events(journal))[-1]
     assert (told.kind, told.filled_quantity, told.status) == (OrderEventKind.ALARM, 0, None)
@@ -243,7 +243,7 @@ async def test_cancel_that_took_effect_empties_its_original(journal: Journal, is
         await claimed(journal, "cancel-1", "0000102", request=CANCEL_ALL)
     news = await journal.note_reports([took(Action.CANCEL)])
     # Whose it is, is not known before the answer, but that it took something from ours is.
-    assert (news.wants_look, news.unclaimed) == (is_early, is_early)
+    assert (bool(news.doubts), news.unclaimed) == (is_early, is_early)
     if is_early:
         await claimed(journal, "cancel-1", "0000102", request=CANCEL_ALL)
     await journal.note_reports([GONE, took(Action.CANCEL)])
@@ -286,7 +286,7 @@ async def test_ledger_tells_of_a_whole_modify_or_cancel(journal: Journal, action
     # The mark may be above the original, so that its own row is not among them.
     for own in ((change,), (row(filled=4, leaves=0), change)):
         news = await journal.note_ledger(news_of(*own))
-        assert not news.wants_look
+        assert not news.doubts
     kind = "modified" if action is Action.MODIFY else "canceled"
     assert await heard(journal, "order-1") == [("accepted", None), (kind, 10), ("filled", 4)]
 
@@ -295,9 +295,9 @@ async def test_partial_cancel_wants_a_look(journal: Journal) -> None:
     """What a partial one took is known from the original's own statements only."""
     await claimed(journal)
     await claimed(journal, "cancel-1", "0000102", request=evolve(CANCEL_ALL, quantity=3))
-    assert (await journal.note_reports([took(Action.CANCEL, quantity=3)])).wants_look
+    assert (await journal.note_reports([took(Action.CANCEL, quantity=3)])).doubts
     listed = row("0000102", action=Action.CANCEL, original="0000101", leaves=0, confirmed_quantity=3, quantity=3)
-    assert not (await journal.note_ledger(news_of(row(leaves=7), listed))).wants_look
+    assert not (await journal.note_ledger(news_of(row(leaves=7), listed))).doubts
     assert await heard(journal) == [("accepted", None), ("canceled", 3)]
     assert (await events(journal))[-1].leaves_quantity == 7
 
@@ -306,12 +306,12 @@ async def test_somebody_elses_cancel_of_our_order_wants_a_look(journal: Journal)
     """Reported while it is nobody's, and after it is declared foreign."""
     await claimed(journal)
     news = await journal.note_reports([took(Action.CANCEL)])
-    assert (news.wants_look, news.unclaimed) == (True, True)
+    assert (bool(news.doubts), news.unclaimed) == (True, True)
     listed = row("0000102", action=Action.CANCEL, original="0000101", leaves=0, confirmed_quantity=10)
-    assert (await journal.note_ledger(news_of(foreign=(listed,)))).wants_look
+    assert (await journal.note_ledger(news_of(foreign=(listed,)))).doubts
     assert await journal.kept_reports(Desk.STOCK) == ()
     news = await journal.note_reports([took(Action.CANCEL)])
-    assert (news.wants_look, news.unclaimed) == (True, False)
+    assert (bool(news.doubts), news.unclaimed) == (True, False)
     assert await journal.kept_reports(Desk.STOCK) == ()
 
 
@@ -328,8 +328,8 @@ async def test_refused_cancel_is_told(journal: Journal) -> None:
 async def test_cancellation_that_tells_no_fills_wants_a_look(journal: Journal) -> None:
     """It says that something was filled, and not how much."""
     await claimed(journal)
-    assert not (await journal.note_reports([fill(4, 4)])).wants_look
-    assert (await journal.note_reports([evolve(GONE, filled_amount=None)])).wants_look
+    assert not (await journal.note_reports([fill(4, 4)])).doubts
+    assert (await journal.note_reports([evolve(GONE, filled_amount=None)])).doubts
     assert await heard(journal) == [("accepted", None), ("filled", 4), ("canceled", 6)]
 
 

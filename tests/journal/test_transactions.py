@@ -13,6 +13,7 @@ import apsw
 import pytest
 from attrs import evolve
 
+from kiwoom_async._domain.events import OrderEventKind
 from kiwoom_async._domain.intents import Attempt, OrderRequest
 from kiwoom_async._domain.reports import LedgerOrder
 from kiwoom_async._domain.states import AGREEING, TRANSITIONS, Delivery, Event
@@ -96,6 +97,38 @@ async def test_in_progress_claim_never_expires(journal: Journal) -> None:
     known = await journal.dispatch(evolve(later, day=TOMORROW))
     assert isinstance(known, Known)
     assert known.record.last.state is Delivery.DISPATCHED
+
+
+async def test_operators_verdict_can_be_taken_back(journal: Journal) -> None:
+    """The number is free for another order, the history tells all of it, and a wrong acceptance is told as an alarm."""
+    attempt, other = await dispatched(journal), await dispatched(journal, "order-2")
+    await journal.conclude(attempt, LOST)
+    await journal.conclude(attempt, acknowledged(resolved_by=ResolvedBy.OPERATOR))
+    withdrawn = (await journal.withdraw(attempt, "wrong line")).attempt
+    assert (withdrawn.state, withdrawn.broker_order_id, withdrawn.resolved_by) == (Delivery.UNKNOWN, None, None)
+    taken = await journal.conclude(other, acknowledged(resolved_by=ResolvedBy.RESPONSE))
+    assert (taken.contradiction, taken.attempt.broker_order_id) == (None, "0000101")
+    last = (await journal.history("order-1"))[-1]
+    assert (last.event, last.evidence["was_claimed"], last.evidence["reason"]) == ("withdrawn", "0000101", "wrong line")
+    events = [(event.client_order_id, event.kind) for event in await journal.order_events(0, limit=9)]
+    assert events == [
+        ("order-1", OrderEventKind.ACCEPTED),
+        ("order-1", OrderEventKind.ALARM),
+        ("order-2", OrderEventKind.ACCEPTED),
+    ]
+
+
+@pytest.mark.parametrize("source", [ResolvedBy.RESPONSE, ResolvedBy.EVENT, ResolvedBy.LEDGER])
+async def test_what_the_broker_confirmed_is_not_taken_back(journal: Journal, source: ResolvedBy) -> None:
+    """Better evidence takes the place of a person's word; so does an answer that nobody decided."""
+    attempt = await dispatched(journal)
+    await journal.conclude(attempt, LOST)
+    await journal.conclude(attempt, acknowledged(resolved_by=ResolvedBy.OPERATOR))
+    confirmed = await journal.conclude(attempt, acknowledged(resolved_by=source))
+    assert confirmed.attempt.resolved_by is source
+    with pytest.raises(IllegalTransition, match="nothing to take back"):
+        await journal.withdraw(attempt, "too late")
+    assert await state_of(journal) == (Delivery.ACKNOWLEDGED,)
 
 
 async def test_unsent_id_may_be_sent_again(journal: Journal) -> None:

@@ -15,7 +15,7 @@ from kiwoom_async import FeedState, KiwoomClient, OrderEvent, OrderEventKind
 from kiwoom_async.simulator import Simulator
 from tests.scenarios.trading import TIMING, client_of
 
-PATIENT: Final = evolve(TIMING, reconcile_interval=0.2)
+PATIENT: Final = evolve(TIMING, reconcile_interval=0.2, watch_interval=60)
 """The feed gets its turn before the ledger does."""
 
 

@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
 from kiwoom_async import FeedState, OrderEvent, OrderEventKind, OrderStatus, ResolvedBy, StreamError
 from kiwoom_async.simulator import Fault, FaultKind, FeedFault, FeedFaultKind, Liquidity, Simulator
@@ -152,6 +153,20 @@ async def test_dropped_fill_is_made_up_for_by_the_next(tmp_path: Path) -> None:
         await eventually(lambda: [event.quantity for event in record.of(E.FILLED)] == [10])
         assert record.of(E.FILLED)[0].price == 69_000
         assert record.of(E.FILLED)[0].execution_id is None
+
+
+async def test_last_fill_that_never_came_is_found_by_the_rare_look(tmp_path: Path) -> None:
+    """A live feed that leaves out the last frame of an order shows no gap; the ledger is looked at all the same."""
+    timing = evolve(PATIENT, watch_interval=0.2, poll_interval=0.05)
+    async with broker_of() as broker, listener_of(broker, tmp_path, timing=timing) as (client, record):
+        order = await client.stock.buy(SYMBOL, 10, price=69_000, client_order_id="parts")
+        assert order.broker_order_id is not None
+        broker.set_feed_faults([FeedFault(FeedFaultKind.DROP_FRAME, states="체결")])
+        broker.fill(order.broker_order_id, 10)
+        async with asyncio.timeout(20):
+            done = await client.orders.wait_filled(order)
+        assert (done.status, done.filled_quantity) == (OrderStatus.FILLED, 10)
+        await eventually(lambda: record.filled() == on_the_book(broker))
 
 
 async def test_fill_after_cancel_confirmed_applied(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from kiwoom_async import (
     OrderStatus,
     OutcomeUnknown,
     ResolvedBy,
+    ValidationError,
 )
 from kiwoom_async._execution import feed_keeper
 from kiwoom_async.simulator import Fault, FaultKind, FeedFault, FeedFaultKind, FeedHabits, Simulator
@@ -211,3 +212,22 @@ async def test_books_wait_for_what_is_unknown_and_list_what_stays_so(tmp_path: P
         assert left.state is Delivery.UNRESOLVED_AT_CLOSE
         settled = await client.orders.resolve("lost", accepted_as=broker.orders[0].broker_order_id, reason="seen")
         assert settled.resolved_by is ResolvedBy.OPERATOR
+
+
+async def test_resolve_is_reversible_while_nothing_but_a_person_says_so(tmp_path: Path) -> None:
+    """A wrong number is taken back and told as an alarm; then the order is found by its evidence."""
+    async with broker_of() as broker, client_of(broker, tmp_path) as client, record_of(client) as record:
+        broker.set_faults([Fault(FaultKind.DROP_AFTER_ACCEPTANCE), Fault(FaultKind.QUERY_ERROR, times=100_000)])
+        with pytest.raises(OutcomeUnknown):
+            await client.stock.buy(SYMBOL, 2, price=69_000, client_order_id="lost", deadline=0.2)
+        wrong = await client.orders.resolve("lost", accepted_as="0000999", reason="a slip of the pen")
+        assert (wrong.broker_order_id, wrong.resolved_by) == ("0000999", ResolvedBy.OPERATOR)
+        broker.set_faults(None)
+        again = await client.orders.take_back("lost", reason="it was another number")
+        assert (again.broker_order_id, again.delivery) == (None, Delivery.UNKNOWN)
+        order = await client.stock.buy(SYMBOL, 2, price=69_000, client_order_id="lost")
+        assert (order.broker_order_id, order.resolved_by) == (broker.orders[0].broker_order_id, ResolvedBy.LEDGER)
+        await eventually(lambda: record.kinds("lost") == [E.ACCEPTED, E.ALARM, E.ACCEPTED])
+        with pytest.raises(ValidationError, match="settled by hand"):
+            await client.orders.take_back("lost", reason="nothing to take back any more")
+        assert len(broker.orders) == 1

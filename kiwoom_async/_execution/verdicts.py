@@ -1,0 +1,107 @@
+"""An operator's verdict on an order that no evidence decides, and taking it back."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from kiwoom_async._domain.intents import Attempt
+from kiwoom_async._domain.orders import Order
+from kiwoom_async._domain.states import UNRESOLVED, Event
+from kiwoom_async._domain.validation import check_order_number
+from kiwoom_async._domain.vocabulary import ResolvedBy
+from kiwoom_async._execution.answers import describe
+from kiwoom_async._journal.journal import Journal
+from kiwoom_async._journal.records import Finding, OrderRecord
+from kiwoom_async._journal.transactions import Conclusion
+from kiwoom_async.errors import JournalError, ValidationError
+
+
+@frozen
+class Verdict:
+    """What a person has seen on Kiwoom's own screen.
+
+    Attributes:
+        number: The broker order number; None: it is not on the book.
+        reason: Kept in the history.
+    """
+
+    number: str | None
+    reason: str
+
+    @classmethod
+    def of(cls, accepted_as: object, *, not_accepted: bool, reason: str) -> Verdict:
+        """Check the arguments of a caller.
+
+        Raises:
+            ValidationError: Not exactly one verdict, no number, or no reason.
+        """
+        if (accepted_as is not None) == not_accepted:
+            raise ValidationError(
+                "accepted_as", accepted_as, "exactly one of accepted_as='0001234' and not_accepted=True"
+            )
+        number = None if accepted_as is None else check_order_number("accepted_as", accepted_as)
+        return cls(number, check_reason(reason))
+
+    @property
+    def finding(self) -> Finding:
+        """Give it as evidence."""
+        return Finding(
+            Event.PROVEN_ABSENT if self.number is None else Event.ACKNOWLEDGED,
+            reason=self.reason,
+            broker_order_id=self.number,
+            resolved_by=ResolvedBy.OPERATOR,
+            evidence={"decided_by": "operator"},
+        )
+
+
+def check_reason(reason: str) -> str:
+    """Require a few words.
+
+    Raises:
+        ValidationError: There are none.
+    """
+    if not reason.strip():
+        raise ValidationError("reason", reason, "a few words about how you know; they are kept")
+    return reason.strip()
+
+
+async def settle(journal: Journal, client_order_id: str, verdict: Verdict) -> Order:
+    """Settle an unresolved order of this account by a verdict.
+
+    Raises:
+        ValidationError: The id is not that of an unresolved order.
+        JournalError: The number belongs to another of our orders, or evidence came in between.
+    """
+    attempt = await _decisive(journal, client_order_id)
+    if attempt is None or attempt.state not in UNRESOLVED:
+        raise ValidationError(
+            "client_order_id", client_order_id, "the id of an unresolved order; see client.orders.unresolved()"
+        )
+    return await _written(journal, client_order_id, await journal.conclude(attempt, verdict.finding))
+
+
+async def take_back(journal: Journal, client_order_id: str, reason: str) -> Order:
+    """Make an order of this account unresolved again that a verdict had settled.
+
+    Raises:
+        ValidationError: No verdict has settled it, or the broker has confirmed it since.
+    """
+    attempt = await _decisive(journal, client_order_id)
+    if attempt is None or attempt.resolved_by is not ResolvedBy.OPERATOR:
+        raise ValidationError(
+            "client_order_id", client_order_id, "the id of an order that was settled by hand and by nothing else"
+        )
+    return await _written(journal, client_order_id, await journal.withdraw(attempt, check_reason(reason)))
+
+
+async def _decisive(journal: Journal, client_order_id: str) -> Attempt | None:
+    record: OrderRecord | None = await journal.find(client_order_id)
+    return None if record is None or record.intent.account != journal.account else record.decisive
+
+
+async def _written(journal: Journal, client_order_id: str, conclusion: Conclusion) -> Order:
+    if conclusion.contradiction is not None:
+        raise JournalError(f"Order {client_order_id!r} cannot be settled so: {conclusion.contradiction}.")
+    record = await journal.find(client_order_id)
+    assert record is not None, "it was just written"  # noqa: S101
+    return describe(record)

@@ -1,0 +1,75 @@
+"""Settling an order by hand from the command line, audited and reversible."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from kiwoom_async import OutcomeUnknown
+from kiwoom_async._cli.main import main
+from tests.cli.test_journal import hanging
+from tests.scenarios.trading import client_of
+
+
+async def leave_unknown(folder: Path) -> tuple[str, str]:
+    """Close a client while an order hangs; give the journal and the order's number on the book."""
+    async with hanging() as broker:
+        async with client_of(broker, folder) as client:
+            with pytest.raises(OutcomeUnknown):
+                await client.stock.buy("005930", 10, price=70_000, client_order_id="open-1", deadline=0.05)
+        return str(folder / "orders.db"), broker.orders[0].broker_order_id
+
+
+def resolve(*arguments: str) -> int:
+    """Run the command."""
+    return main(["resolve", *arguments])
+
+
+def states(path: str, capsys: pytest.CaptureFixture[str]) -> list[tuple[str, str]]:
+    """Read the history of the order."""
+    capsys.readouterr()
+    assert main(["journal", path, "open-1", "--json"]) == 0
+    return [(event["event"], event["state"]) for event in json.loads(capsys.readouterr().out)["history"]]
+
+
+async def test_resolve_key_as_is_audited_and_reversible(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A verdict, its reversal and the next verdict all stand in the history with their reasons."""
+    path, number = await leave_unknown(tmp_path)
+
+    def play() -> None:
+        assert states(path, capsys)[-1] == ("lost", "unknown")
+        assert resolve(path, "--key", "open-1", "--not-accepted", "--reason", "not on the screen") == 0
+        assert "not_accepted" in capsys.readouterr().out
+        assert resolve(path, "--key", "open-1", "--take-back", "--reason", "wrong account looked at") == 0
+        assert "unknown" in capsys.readouterr().out
+        assert resolve(path, "--key", "open-1", "--as", number, "--reason", "seen on the screen") == 0
+        assert number in capsys.readouterr().out
+        assert states(path, capsys)[-3:] == [
+            ("proven_absent", "not_accepted"),
+            ("withdrawn", "unknown"),
+            ("acknowledged", "acknowledged"),
+        ]
+
+    await asyncio.to_thread(play)
+
+
+async def test_what_cannot_be_settled_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An unknown id, a verdict that was never given, a number that is none, a file that is not there."""
+    path, _ = await leave_unknown(tmp_path)
+
+    def play() -> None:
+        for arguments, text in (
+            (("--key", "nobody", "--not-accepted", "--reason", "x"), "unresolved order"),
+            (("--key", "open-1", "--take-back", "--reason", "x"), "settled by hand"),
+            (("--key", "open-1", "--as", "seven", "--reason", "x"), "accepted_as"),
+            (("--key", "open-1", "--not-accepted", "--reason", " "), "reason"),
+        ):
+            assert resolve(path, *arguments) == 1
+            assert text in capsys.readouterr().err
+        assert resolve(str(tmp_path / "none.db"), "--key", "x", "--not-accepted", "--reason", "x") == 1
+        assert not (tmp_path / "none.db").exists()
+
+    await asyncio.to_thread(play)
