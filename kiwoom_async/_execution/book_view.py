@@ -14,12 +14,22 @@ from kiwoom_async._domain.matching import Matching, match
 from kiwoom_async._domain.relations import ChannelKnowledge, Claimant
 from kiwoom_async._domain.reports import LedgerOrder, OpenOrder, OrderReport, ReportKind, Snapshot
 from kiwoom_async._domain.settings import Environment, Timing
-from kiwoom_async._domain.states import ON_THE_BOOK
+from kiwoom_async._domain.states import IN_FLIGHT, ON_THE_BOOK
 from kiwoom_async._domain.vocabulary import Action, Desk, ResolvedBy
 from kiwoom_async._journal.records import Claim
 
 _DIRECT: Final = frozenset({ResolvedBy.RESPONSE, ResolvedBy.EVENT})
 """Evidence that names the number itself."""
+
+
+def is_answer_late(attempt: Attempt, boot_id: str, late_since: float | None) -> bool:
+    """Tell whether an attempt in flight was sent before a moment of this boot's clock."""
+    return (
+        late_since is not None
+        and attempt.state in IN_FLIGHT
+        and attempt.boot_id == boot_id
+        and attempt.dispatched <= late_since
+    )
 
 
 @frozen
@@ -36,6 +46,8 @@ class BookView:
         ancestors: Attempt key to the earlier numbers of the chain it modifies or cancels.
         reported: What the feed has reported of numbers that nobody of us has.
         looked_at: On the wall clock, before the first snapshot.
+        late_since: Attempts in flight that were sent before this moment of the monotonic clock are not left to their
+            answer any more. Only a view of the feed has one: its rows name numbers as directly as answers do.
     """
 
     desk: Desk
@@ -52,6 +64,7 @@ class BookView:
     is_exclusive: bool
     reported: tuple[OrderReport, ...] = ()
     looked_at: datetime | None = None
+    late_since: float | None = None
 
     @property
     def rows(self) -> tuple[LedgerOrder, ...]:
@@ -88,7 +101,7 @@ class BookView:
         )
 
     def _claimant(self, attempt: Attempt) -> Claimant:
-        return Claimant.of(
+        claimant = Claimant.of(
             attempt,
             timing=self.timing,
             environment=self.environment,
@@ -97,6 +110,10 @@ class BookView:
             final_days=[snapshot.day for snapshot in self.snapshots if snapshot.is_final],
             obligation="a cancel is owed" if attempt.client_order_id in self.owed else "",
             ancestors=self.ancestors.get(attempt.key, frozenset()),
+        )
+        # It stays interchangeable with nothing, since its own answer may still name its number.
+        return (
+            evolve(claimant, is_claimable=True) if is_answer_late(attempt, self.boot_id, self.late_since) else claimant
         )
 
     def look(self, candidates: Iterable[LedgerOrder] = ()) -> Round:

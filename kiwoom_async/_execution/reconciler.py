@@ -99,22 +99,26 @@ class Reconciler:
         """Resolve from the feed whenever it reports a number nobody has, for as long as the client lives."""
         while True:
             self._feed.bell.muffle()
+            pause: float | None = None
             try:
-                await self._resolve_from_feed()
+                pause = await self._resolve_from_feed()
             except KiwoomError as error:
                 _LOG.warning("reports of the feed are matched later: %s", error)
                 await anyio.sleep(self._timing.reconcile_interval)
             except Exception:  # noqa: BLE001 - as in `run`
                 _LOG.exception("matching reports of the feed met a fault of the library")
                 await anyio.sleep(self._timing.reconcile_interval)
-            await self._feed.bell.wait()
+            with anyio.move_on_after(pause):
+                await self._feed.bell.wait()
 
-    async def _resolve_from_feed(self) -> None:
+    async def _resolve_from_feed(self) -> float | None:
+        """Resolve what can be; give the seconds after which there is more to do without another report."""
         async with self._pass:
             found = PassFindings()
             await self._resolver.resolve_from_feed(found)
         for alarm in found.alarms:
             _LOG.error("%s", alarm)
+        return max(0.0, min(found.next_look) - self._ambient.monotonic()) if found.next_look else None
 
     async def run(self) -> None:
         """Reconcile for as long as the client lives: at once when woken, and in growing steps while nothing changes."""

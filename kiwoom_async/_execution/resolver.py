@@ -22,9 +22,9 @@ from kiwoom_async._domain.matching import AlarmKind, Matching
 from kiwoom_async._domain.reconciliation import ForeignOrder
 from kiwoom_async._domain.reports import LedgerOrder, Snapshot
 from kiwoom_async._domain.settings import Environment, Timing
-from kiwoom_async._domain.states import UNRESOLVED, Delivery, Event
+from kiwoom_async._domain.states import IN_FLIGHT, UNRESOLVED, Delivery, Event
 from kiwoom_async._domain.vocabulary import Desk, OrderStatus, ResolvedBy
-from kiwoom_async._execution.book_view import BookView
+from kiwoom_async._execution.book_view import BookView, is_answer_late
 from kiwoom_async._execution.dispatcher import Dispatcher
 from kiwoom_async._execution.feed_view import snapshots_of, terminal_channel, what_the_feed_certifies
 from kiwoom_async._execution.ledger_reader import LedgerReader
@@ -148,17 +148,26 @@ class Resolver:
         await self._note_ledger(matching, view, found)
 
     async def resolve_from_feed(self, found: PassFindings) -> None:
-        """Give unresolved attempts the numbers that the feed has reported, where no other possibility is left.
+        """Give attempts without an answer the numbers that the feed has reported, where no other possibility is left.
 
-        Asks the journal only. Nothing is concluded from what the feed did not report.
+        Asks the journal only. Nothing is concluded from what the feed did not report. An attempt in flight is left to
+        its answer for one `reconcile_interval`; if that is not over yet, `found.next_look` says when it is.
         """
-        unresolved = [attempt for attempt in await self._journal.open_attempts() if attempt.state in UNRESOLVED]
-        for desk in dict.fromkeys(attempt.request.desk.ledger for attempt in unresolved):
-            snapshots = snapshots_of(desk, await self._journal.kept_reports(desk))
+        late_since = self._ambient.monotonic() - self._timing.reconcile_interval
+        attempts = await self._journal.open_attempts()
+        for desk in dict.fromkeys(attempt.request.desk.ledger for attempt in attempts):
+            waiting = [attempt for attempt in of_desk(desk, attempts) if attempt.state in UNRESOLVED | IN_FLIGHT]
+            snapshots = snapshots_of(desk, await self._journal.kept_reports(desk)) if waiting else ()
             if not snapshots:
                 continue
+            early = [
+                a for a in waiting if a.state in IN_FLIGHT and not is_answer_late(a, self._ambient.boot_id, late_since)
+            ]
+            found.next_look += [attempt.dispatched + self._timing.reconcile_interval for attempt in early]
+            if len(early) == len(waiting):
+                continue
             channels = frozenset(map(terminal_channel, await self._journal.terminals(desk)))
-            view = await self._make_view(desk, snapshots, channels)
+            view = evolve(await self._make_view(desk, snapshots, channels), late_since=late_since)
             await self._bind(await self._match(view), view, found, ResolvedBy.EVENT)
 
     async def _match(self, view: BookView) -> Matching:
@@ -233,6 +242,8 @@ class Resolver:
         if conclusion.attempt.state not in UNRESOLVED:
             found.resolved.append(attempt.client_order_id)
             self._settlements.ring(attempt.client_order_id)
+            if attempt.state in IN_FLIGHT:
+                await self._dispatcher.tell_early(attempt.client_order_id)
 
     async def _note_candidates(self, matching: Matching, view: BookView) -> None:
         for attempt in view.attempts:

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from kiwoom_async import FeedState, OrderEvent, OrderEventKind, OrderStatus, ResolvedBy, StreamError
+from kiwoom_async import Delivery, FeedState, OrderEvent, OrderEventKind, OrderStatus, ResolvedBy, StreamError
 from kiwoom_async.simulator import Fault, FaultKind, FeedFault, FeedFaultKind, Liquidity, Simulator
 from tests.scenarios.listening import PATIENT, listener_of, live, on_the_book, record_of
-from tests.scenarios.trading import SYMBOL, broker_of, client_of, eventually, ledger_queries
+from tests.scenarios.trading import SYMBOL, broker_of, client_of, eventually, landed, ledger_queries, on_book
 
 E = OrderEventKind
 LOST = Fault(FaultKind.DROP_AFTER_ACCEPTANCE)
@@ -72,6 +72,39 @@ async def test_lost_response_is_settled_by_the_ledger_while_the_feed_is_cut(tmp_
             broker.set_faults([LOST])
             order = await client.stock.buy(SYMBOL, 2, price=69_000, client_order_id="lost")
             assert order.resolved_by is ResolvedBy.LEDGER
+
+
+async def test_answer_that_is_late_is_not_waited_for_once_the_feed_has_told(tmp_path: Path) -> None:
+    """The caller gets the number that the feed reported; the answer is read all the same, and agrees."""
+    timing = evolve(PATIENT, response_timeout=60, default_deadline=60)
+    async with broker_of() as broker, listener_of(broker, tmp_path, timing=timing) as (client, record):
+        await client.stock.buy(SYMBOL, 1, price=69_000, client_order_id="teacher")
+        await eventually(lambda: record.kinds("teacher") == [E.ACCEPTED])
+        broker.set_faults([Fault(FaultKind.DELAY_ANSWER, seconds=3, api_ids="kt10000")])
+        order = await client.stock.buy(SYMBOL, 2, price=69_000, client_order_id="slow")
+        assert order.resolved_by is ResolvedBy.EVENT
+        assert [row.broker_order_id for row in on_book(broker, "slow")] == [order.broker_order_id]
+        assert await client.stock.buy(SYMBOL, 2, price=69_000, client_order_id="slow") == order
+        await landed(client, "slow")
+        history = await client.orders.history("slow")
+        assert [entry.state for entry in history] == [Delivery.DISPATCHED, *[Delivery.ACKNOWLEDGED] * 2]
+        assert history[-1].evidence["confirms"] == "acknowledged"
+        assert len(on_book(broker, "slow")) == 1
+
+
+async def test_twins_whose_answers_are_late_wait_for_them(tmp_path: Path) -> None:
+    """Which of two reported numbers is whose only the answers can tell, so nothing is guessed before they come."""
+    timing = evolve(PATIENT, response_timeout=60, default_deadline=60)
+    async with broker_of() as broker, listener_of(broker, tmp_path, timing=timing) as (client, record):
+        await client.stock.buy(SYMBOL, 1, price=69_000, client_order_id="teacher")
+        await eventually(lambda: record.kinds("teacher") == [E.ACCEPTED])
+        broker.set_faults([Fault(FaultKind.DELAY_ANSWER, seconds=1, api_ids="kt10000", times=2)])
+        orders = await asyncio.gather(
+            *(client.stock.buy(SYMBOL, 2, price=69_000, client_order_id=key) for key in ("a", "b"))
+        )
+        assert [order.resolved_by for order in orders] == [ResolvedBy.RESPONSE] * 2
+        for order in orders:
+            assert [row.broker_order_id for row in on_book(broker, order.client_order_id)] == [order.broker_order_id]
 
 
 async def test_persons_twin_on_the_feed_is_not_taken_for_ours(tmp_path: Path) -> None:
