@@ -260,6 +260,7 @@ class FeedKeeper:
         since, since_at = self._ambient.monotonic(), self._ambient.now()
         epoch = await self._journal.begin_feed(since, since_at)
         session = _Session(connection, epoch, since, since_at)
+        connection.on_illegible = self._follower.owe_a_look
         # What happened before nobody has told us.
         self._session = session
         self._follower.owe_a_look()

@@ -17,7 +17,7 @@ from kiwoom_async._execution.settlements import Bell
 from kiwoom_async._journal.journal import Journal
 from kiwoom_async._journal.records import Doubt, LedgerNews, ReportNews
 from kiwoom_async._wire.frames import ORDER_REPORTS, RealEntry, decode_report
-from kiwoom_async.errors import UnreadableReport
+from kiwoom_async.errors import QueryFailed, Refused, UnreadableReport
 
 _LOG: Final = logging.getLogger("kiwoom_async")
 
@@ -128,8 +128,20 @@ class Follower:
         for (desk, day), numbers in wanted.items():
             await self._look(desk, day, numbers)
         if (Desk.STOCK, today) in wanted:
-            # The second view: a fill may be in one of them and not in the other yet.
-            self.spread(await self._journal.note_executions(await self._reader.fetch_executions(today)))
+            await self._look_at_executions(today)
+
+    async def _look_at_executions(self, day: date) -> None:
+        """Ask the second view: a fill may be in one of them and not in the other yet.
+
+        The ledger lists fills as well, so where this view does not answer (it is said to be empty on some mock
+        accounts), nothing is missed for good.
+        """
+        try:
+            executed = await self._reader.fetch_executions(day)
+        except (QueryFailed, Refused) as error:
+            _LOG.info("the executions cannot be read, and the ledger is relied on alone: %s", error)
+            return
+        self.spread(await self._journal.note_executions(executed))
 
     async def _look(self, desk: Desk, day: date, numbers: Sequence[str]) -> None:
         snapshot = await self._reader.fetch_snapshot(desk, day, min(map(int, numbers)) - 1)

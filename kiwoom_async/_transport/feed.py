@@ -70,6 +70,7 @@ class FeedConnection:
     Attributes:
         heard: When the last frame of any kind came, a value of `Ambient.monotonic`.
         oddities: How often something came that means nothing to us, by kind.
+        on_illegible: Called when something came that may have been a report and cannot be read.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class FeedConnection:
         self._reader: asyncio.Task[None] | None = None
         self.heard = ambient.monotonic()
         self.oddities: Counter[str] = Counter()
+        self.on_illegible: Callable[[], None] = _pass_over
 
     async def entries(self) -> AsyncIterator[RealEntry]:
         """Give what was registered for, in the order it came, also what came before the registration was answered.
@@ -181,6 +183,7 @@ class FeedConnection:
                 self._news.set()
                 if frame.unreadable:
                     self._note_oddity("a REAL frame with an entry that is none")
+                    self.on_illegible()
             case System():
                 self._heed(frame)
             case LoginAnswer() if frame.code:
@@ -192,6 +195,7 @@ class FeedConnection:
                 self._note_oddity(f"a frame named {self._clean(frame.trnm)!r}")
             case Malformed():
                 self._note_oddity(frame.reason)
+                self.on_illegible()
         return frame
 
     async def _receive(self) -> str | None:
@@ -247,6 +251,10 @@ class FeedConnection:
         finally:
             with _breakage_as(self._lost):
                 await self._socket.close()
+
+
+def _pass_over() -> None:
+    """Do nothing: nobody wants to know."""
 
 
 _ENDS: Final = frozenset(

@@ -202,6 +202,24 @@ async def test_last_fill_that_never_came_is_found_by_the_rare_look(tmp_path: Pat
         await eventually(lambda: record.filled() == on_the_book(broker))
 
 
+async def test_frame_that_cannot_be_read_causes_a_look(tmp_path: Path) -> None:
+    """Garbage may have been the report of a fill, so the ledger is asked at once; its silence on executions is borne."""
+    no_executions = Fault(FaultKind.QUERY_ERROR, api_ids="ka10076", times=100_000)
+    async with broker_of() as broker, listener_of(broker, tmp_path) as (client, record):
+        order = await client.stock.buy(SYMBOL, 10, price=69_000, client_order_id="parts")
+        assert order.broker_order_id is not None
+        broker.set_faults([no_executions])
+        broker.set_feed_faults(
+            [FeedFault(FeedFaultKind.GARBAGE, states="체결"), FeedFault(FeedFaultKind.DROP_FRAME, states="체결")]
+        )
+        broker.fill(order.broker_order_id, 4)
+        broker.fill(order.broker_order_id, 6)
+        done = await client.orders.wait_filled(order)
+        assert (done.status, done.filled_quantity) == (OrderStatus.FILLED, 10)
+        await eventually(lambda: record.filled() == on_the_book(broker))
+        await live(client)
+
+
 async def test_fill_after_cancel_confirmed_applied(tmp_path: Path) -> None:
     """A fill whose report comes after the cancel's is counted, and the order stays canceled."""
     async with broker_of() as broker, listener_of(broker, tmp_path) as (client, record):
