@@ -11,15 +11,16 @@ from attrs import evolve, frozen
 from kiwoom_async._domain.absence import Round
 from kiwoom_async._domain.intents import Attempt
 from kiwoom_async._domain.matching import Matching, match
-from kiwoom_async._domain.relations import ChannelKnowledge, Claimant
+from kiwoom_async._domain.relations import ChannelKnowledge, Claimant, Relation, relation
 from kiwoom_async._domain.reports import LedgerOrder, OpenOrder, OrderReport, ReportKind, Snapshot
 from kiwoom_async._domain.settings import Environment, Timing
-from kiwoom_async._domain.states import IN_FLIGHT, ON_THE_BOOK
+from kiwoom_async._domain.states import IN_FLIGHT, ON_THE_BOOK, UNRESOLVED
 from kiwoom_async._domain.vocabulary import Action, Desk, ResolvedBy
+from kiwoom_async._execution.feed_view import snapshots_of
 from kiwoom_async._journal.records import Claim
 
-_DIRECT: Final = frozenset({ResolvedBy.RESPONSE, ResolvedBy.EVENT})
-"""Evidence that names the number itself."""
+_DIRECT: Final = frozenset({ResolvedBy.RESPONSE})
+"""Evidence that names the number itself. A number that the feed reported was found by matching, as the ledger's are."""
 
 
 def is_answer_late(attempt: Attempt, boot_id: str, late_since: float | None) -> bool:
@@ -44,7 +45,8 @@ class BookView:
         claims: (day, number) of our orders, with their attempts.
         owed: Client order ids that a durable cancel waits for: which of two twins is on the book matters to it.
         ancestors: Attempt key to the earlier numbers of the chain it modifies or cancels.
-        reported: What the feed has reported of numbers that nobody of us has.
+        reported: What the feed has reported of numbers that nobody of us has. One that the ledger does not list, and
+            that may be an attempt's, is a candidate of it: no absence is concluded beside it.
         looked_at: On the wall clock, before the first snapshot.
         late_since: Attempts in flight that were sent before this moment of the monotonic clock are not left to their
             answer any more. Only a view of the feed has one: its rows name numbers as directly as answers do.
@@ -83,7 +85,35 @@ class BookView:
 
     def match_open(self) -> Matching:
         """Match the unresolved attempts, with those in flight as competitors, against the unclaimed rows."""
-        return self._match(map(self._claimant, self.attempts), self.unclaimed_rows)
+        matching = self._match(map(self._claimant, self.attempts), self.unclaimed_rows)
+        reported = {key: rows for key, rows in self._reported_candidates().items() if key not in matching.bindings}
+        candidates = {
+            key: (*matching.candidates.get(key, ()), *reported.get(key, ()))
+            for key in {**matching.candidates, **reported}
+        }
+        return evolve(matching, candidates=candidates, absent=matching.absent - reported.keys())
+
+    def _reported_candidates(self) -> Mapping[str, tuple[LedgerOrder, ...]]:
+        """Give the orders that only the feed tells of, by the unresolved attempts that they may be."""
+        listed = {(row.day, row.broker_order_id) for row in self.rows}
+        only_reported = [
+            row
+            for snapshot in snapshots_of(self.desk, self.reported)
+            for row in snapshot.rows
+            if (row.day, row.broker_order_id) not in {*listed, *self.claims}
+        ]
+        found = {}
+        for attempt in self.attempts if only_reported else ():
+            if attempt.state not in UNRESOLVED:
+                continue
+            claimant = self._claimant(attempt)
+            # Nothing is learnt about terminals here: whoever placed it, it may be this attempt.
+            rows = tuple(
+                row for row in only_reported if relation(claimant, row, ChannelKnowledge()) is not Relation.NONE
+            )
+            if rows:
+                found[attempt.key] = rows
+        return found
 
     def match_watched(self, rows: Iterable[LedgerOrder]) -> Matching:
         """Match the attempts proven absent against rows that are nobody's.
@@ -122,7 +152,7 @@ class BookView:
 
     @property
     def own_channels(self) -> frozenset[str]:
-        """Give the channel texts of our orders whose number came by an answer or an event.
+        """Give the channel texts of our orders whose number came by an answer.
 
         A number found by matching teaches nothing: the match may have rested on the text.
         """
@@ -134,7 +164,7 @@ class BookView:
 
     @property
     def own_dispatches(self) -> Mapping[tuple[date, str], float]:
-        """Give when our acknowledged orders were sent, for those whose number came by an answer or an event."""
+        """Give when our acknowledged orders were sent, for those whose number came by an answer."""
         return {
             place: attempt.dispatched
             for place, (_, attempt) in self.claims.items()
@@ -166,7 +196,8 @@ class BookView:
         if self.looked_at is None:
             return ()
         listed = {(row.day, row.broker_order_id) for row in self.rows}
-        since = {snapshot.day: snapshot.since for snapshot in self.snapshots}
+        # What a final ledger does not list is not going to be listed, and so tells nothing about how fresh it is.
+        since = {snapshot.day: snapshot.since for snapshot in self.snapshots if not snapshot.is_final}
         latest = self.looked_at - timedelta(seconds=self.timing.visibility_bound + self.timing.clock_skew + 1)
         return tuple(
             report.broker_order_id

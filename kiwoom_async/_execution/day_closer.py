@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
 from typing import Final
 
+from attrs import evolve
+
 from kiwoom_async._domain.ambient import Ambient, korean_day
 from kiwoom_async._domain.day_close import DayClose
 from kiwoom_async._domain.intents import Attempt
@@ -15,7 +17,7 @@ from kiwoom_async._domain.relations import ChannelKnowledge, Claimant, Relation,
 from kiwoom_async._domain.reports import LedgerOrder, Snapshot
 from kiwoom_async._domain.settings import Environment, Timing
 from kiwoom_async._domain.states import Delivery
-from kiwoom_async._domain.vocabulary import Action, Desk
+from kiwoom_async._domain.vocabulary import Action, Desk, ResolvedBy
 from kiwoom_async._execution.event_log import EventLog
 from kiwoom_async._execution.ledger_reader import LedgerReader
 from kiwoom_async._journal.journal import Journal
@@ -25,8 +27,8 @@ from kiwoom_async.errors import QueryFailed, Refused
 _LOG: Final = logging.getLogger("kiwoom_async")
 
 OLDEST: Final = timedelta(days=7)
-"""Days that ended longer ago are left as they are. Source: our choice; nobody has measured how far back the ledger goes
-on every environment."""
+"""Days that ended longer ago are closed without their ledger. Source: our choice; nobody has measured how far back the
+ledger goes on every environment."""
 
 LONGEST_PAUSE: Final = 3600.0
 """Seconds between two tries to close a day whose ledger cannot be read. Source: our choice."""
@@ -68,7 +70,7 @@ class DayCloser:
         return tuple(
             (desk, day)
             for desk, day in days
-            if day >= today - OLDEST and (desk, day) not in open_days and self._next_try.get((desk, day), tick) <= tick
+            if (desk, day) not in open_days and self._next_try.get((desk, day), tick) <= tick
         )
 
     async def close_all(self, attempts: Iterable[Attempt]) -> list[DayClose]:
@@ -84,7 +86,8 @@ class DayCloser:
         """
         place = desk, day
         try:
-            done = await self._close(desk, day)
+            is_in_reach = day >= korean_day(self._ambient.now()) - OLDEST
+            done = await (self._close(desk, day) if is_in_reach else self._close_unread(desk, day))
         except (QueryFailed, Refused) as error:
             _LOG.info("the books of %s cannot be closed yet: %s", day, error)
             done = None
@@ -103,13 +106,15 @@ class DayCloser:
             return None
         claims = await self._journal.claims(desk, day, 0)
         listed = {row.broker_order_id for row in snapshot.rows}
-        missing = [
-            number
+        missing = {
+            number: attempt
             for number, (_, attempt) in claims.items()
             if number not in listed and attempt.request.action is Action.NEW
-        ]
-        if missing:
-            raise QueryFailed("ledger", f"the final ledger of {day} does not list our order {missing[0]}")
+        }
+        for number, attempt in missing.items():
+            # A person may have been wrong about a number; the broker is not about one that it has told us.
+            if attempt.resolved_by is not ResolvedBy.OPERATOR:
+                raise QueryFailed("ledger", f"the final ledger of {day} does not list our order {number}")
         attempts = [
             attempt
             # Unresolved at the close, or proven absent: both may be among the rows that nobody has.
@@ -130,12 +135,29 @@ class DayCloser:
                 is_final=True,
             )
         )
-        if news.events:
-            self._events.ring()
+        for alarm in news.alarms:
+            _LOG.error("%s", alarm)
         close = _sum_up(
             desk, day, self._ambient.now(), snapshot, [attempt for _, attempt in claims.values()], attempts, residue
         )
+        return await self._write(evolve(close, unlisted=_ids(missing.values())))
+
+    async def _close_unread(self, desk: Desk, day: date) -> DayClose:
+        """Close a day that ended too long ago to be read: what is not settled by now has expired all the same."""
+        working = {order.client_order_id for order in await self._journal.working_orders() if order.day == day}
+        claims = await self._journal.claims(desk, day, 0)
+        left = [attempt for _, attempt in claims.values() if attempt.client_order_id in working]
+        return await self._write(DayClose(desk=desk, day=day, closed_at=self._ambient.now(), unlisted=_ids(left)))
+
+    async def _write(self, close: DayClose) -> DayClose:
+        if close.unlisted:
+            _LOG.error(
+                "the ledger of %s does not say what became of %s: look at Kiwoom's own screen",
+                close.day,
+                ", ".join(close.unlisted),
+            )
         await self._journal.close_day(close)
+        self._events.ring()
         return close
 
     def _may_be_one_of(self, row: LedgerOrder, attempts: Sequence[Attempt], snapshot: Snapshot) -> bool:
@@ -154,6 +176,10 @@ class DayCloser:
             is not Relation.NONE
             for attempt in attempts
         )
+
+
+def _ids(attempts: Iterable[Attempt]) -> tuple[str, ...]:
+    return tuple(sorted(attempt.client_order_id for attempt in attempts))
 
 
 def _sum_up(

@@ -7,6 +7,7 @@ others read its events from the journal and take over when it dies.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
@@ -72,12 +73,20 @@ class _Ended:
 
 @define
 class _Session:
-    """A session under way."""
+    """A session under way.
+
+    Attributes:
+        is_closed: The gap before it is closed: the ledger was asked, and once more when it must have listed what
+            happened before the session began.
+        is_behind: What came is not recorded yet.
+    """
 
     connection: FeedConnection
     epoch: int
     since: float
     since_at: datetime
+    is_closed: bool = False
+    is_behind: bool = False
     ended: list[StreamError] = field(factory=list)
 
 
@@ -119,6 +128,7 @@ class FeedKeeper:
         self._session: _Session | None = None
         self._replacements = 0
         self._failures = 0
+        self._refused_tokens = 0
         self._bell = bell
         self._next_audit = 0.0
 
@@ -127,7 +137,9 @@ class FeedKeeper:
         """Say how this client hears of its orders at this moment."""
         if self._session is None:
             return FeedStatus(self._state, text=self._text)
-        if self._follower.owes_a_look:
+        if self._session.is_behind:
+            return FeedStatus(FeedState.CONNECTING, text="what the feed reports cannot be recorded at the moment")
+        if self._follower.owes_a_look or not self._session.is_closed:
             return FeedStatus(FeedState.CONNECTING, text="what was missed is being asked for")
         return FeedStatus(FeedState.LIVE, since=self._session.since_at)
 
@@ -152,7 +164,7 @@ class FeedKeeper:
             if self._must_ask:
                 self._next_audit = self._ambient.monotonic() + self._timing.watch_interval
                 try:
-                    await self._follower.catch_up()
+                    await self._look(self._session)
                 except KiwoomError as error:
                     _LOG.info("working orders are looked at later: %s", error)
                 except Exception:  # noqa: BLE001 - a fault of ours must not end the watch over open orders
@@ -161,8 +173,21 @@ class FeedKeeper:
                 await anyio.sleep(self._timing.reconcile_interval)
             if self._is_fed and self._follower.owes_a_look:
                 continue
-            with anyio.move_on_after(self._timing.poll_interval):
+            with anyio.move_on_after(min(self._timing.poll_interval, self._gap_closes_in)):
                 await self._bell.wait()
+
+    async def _look(self, session: _Session | None) -> None:
+        began = self._ambient.monotonic()
+        has_asked = await self._follower.catch_up()
+        # The ledger may list late what happened before the session; what happens in it is told by the feed.
+        if session is not None and (not has_asked or began >= session.since + self._timing.visibility_bound):
+            session.is_closed = True
+
+    @property
+    def _gap_closes_in(self) -> float:
+        if self._session is None or self._session.is_closed:
+            return math.inf
+        return max(0.0, self._session.since + self._timing.visibility_bound - self._ambient.monotonic())
 
     @property
     def _is_fed(self) -> bool:
@@ -170,7 +195,7 @@ class FeedKeeper:
 
     @property
     def _must_ask(self) -> bool:
-        if self._session is not None and self._ambient.monotonic() >= self._next_audit:
+        if self._session is not None and (self._ambient.monotonic() >= self._next_audit or not self._gap_closes_in):
             return True
         if self._is_fed:
             return self._follower.owes_a_look
@@ -206,8 +231,12 @@ class FeedKeeper:
         until = float("inf") if seconds is None else self._ambient.monotonic() + seconds
         while (left := until - self._ambient.monotonic()) > 0:
             await anyio.sleep(min(left, RENEW_EVERY))
-            if left > RENEW_EVERY and not await self._take_lease():
-                return
+            try:
+                if left > RENEW_EVERY and not await self._take_lease():
+                    return
+            except JournalError as error:
+                # A login before its time would be worse than a lease that runs out.
+                _LOG.warning("the lease of the feed is not renewed yet: %s", error)
 
     async def _pause_after(self, ended: _Ended) -> float | None:
         error = ended.error
@@ -215,7 +244,7 @@ class FeedKeeper:
         if isinstance(error, StreamReplaced):
             return await self._pause_after_replacement()
         if isinstance(error, AuthenticationError) or (
-            isinstance(error, StreamLoginRefused) and not error.is_token_refused
+            isinstance(error, StreamLoginRefused) and (not error.is_token_refused or self._refused_tokens > 1)
         ):
             self._note(FeedState.REFUSED, str(error))
             return REFUSED_PAUSE
@@ -250,6 +279,9 @@ class FeedKeeper:
                     error: KiwoomError = await self._follow(connection)
             except StreamLoginRefused as refusal:
                 if refusal.is_token_refused:
+                    self._refused_tokens += 1
+                # Orders are sent with the same token. A login that refuses a fresh one as well has another reason.
+                if self._refused_tokens == 1:
                     self._tokens.reject(token)
                 raise
         except KiwoomError as failure:
@@ -260,6 +292,7 @@ class FeedKeeper:
         since, since_at = self._ambient.monotonic(), self._ambient.now()
         epoch = await self._journal.begin_feed(since, since_at)
         session = _Session(connection, epoch, since, since_at)
+        self._refused_tokens = 0
         connection.on_illegible = self._follower.owe_a_look
         # What happened before nobody has told us.
         self._session = session
@@ -285,17 +318,19 @@ class FeedKeeper:
             group.start_soon(self._renew, session, group.cancel_scope)
             try:
                 async for batch in session.connection.batches():
-                    await self._write(batch)
+                    await self._write(session, batch)
             except StreamError as error:
                 session.ended.append(error)
             group.cancel_scope.cancel()
 
-    async def _write(self, batch: Sequence[RealEntry]) -> None:
+    async def _write(self, session: _Session, batch: Sequence[RealEntry]) -> None:
         while True:
             try:
                 await self._follower.take(batch)
+                session.is_behind = False
                 break
             except JournalError as error:
+                session.is_behind = True
                 _LOG.error("reports of the feed are not recorded yet: %s", error)
                 await anyio.sleep(self._timing.reconcile_interval)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from datetime import date
+from datetime import date, timedelta
 from typing import Final
 
 from kiwoom_async._domain.ambient import Ambient, korean_day
@@ -20,6 +20,10 @@ from kiwoom_async._wire.frames import ORDER_REPORTS, RealEntry, decode_report
 from kiwoom_async.errors import QueryFailed, Refused, UnreadableReport
 
 _LOG: Final = logging.getLogger("kiwoom_async")
+
+FUTURE_MARGIN: Final = timedelta(minutes=5)
+"""How far the broker's clock may be ahead of ours before a report is taken for another day's. Source: our choice, far
+beyond any clock that is set at all."""
 
 
 class Follower:
@@ -74,22 +78,31 @@ class Follower:
 
     def _decode(self, entries: Sequence[RealEntry]) -> list[OrderReport]:
         reports = []
-        day = korean_day(self._ambient.now())
         for entry in entries:
             if entry.type != ORDER_REPORTS:
                 continue
             try:
-                reports.append(decode_report(entry, day))
+                reports.append(self._read(entry))
             except UnreadableReport as error:
                 # It may be about an order of ours, and nothing may be counted that is not understood.
                 self.owe_a_look()
                 _LOG.error("a report of the feed cannot be read, so the ledger is asked: %s", error)
         return reports
 
+    def _read(self, entry: RealEntry) -> OrderReport:
+        received_at = entry.received_at or self._ambient.now()
+        report = decode_report(entry, korean_day(received_at))
+        if report.at is not None and report.at > received_at + FUTURE_MARGIN:
+            # It tells a time and no day, and numbers begin anew every day.
+            raise UnreadableReport("908", "says a time that has not come yet: it is not of today")
+        return report
+
     def spread(self, news: ReportNews) -> None:
         """Tell everybody whom it concerns what was written down."""
-        if news.doubts:
-            self._doubts.update(news.doubts)
+        today = korean_day(self._ambient.now())
+        # Earlier days are settled by the close of their books.
+        if doubts := {doubt for doubt in news.doubts if doubt.day == today}:
+            self._doubts |= doubts
             self._bell.ring()
         for alarm in news.alarms:
             _LOG.error("%s", alarm)
@@ -98,10 +111,13 @@ class Follower:
         if news.unclaimed:
             self._on_unclaimed()
 
-    async def catch_up(self) -> None:
+    async def catch_up(self) -> bool:
         """Ask the ledger about every working order of today and about what is in doubt.
 
-        Afterwards nothing before this call is missed.
+        Afterwards nothing is missed that the ledger has listed by then.
+
+        Returns:
+            Whether there was anything to ask about.
 
         Raises:
             QueryFailed: A look was not complete; what was missed is still missed.
@@ -111,24 +127,25 @@ class Follower:
         had_missed, self._may_have_missed = self._may_have_missed, False
         doubts, self._doubts = self._doubts, set()
         try:
-            await self._catch_up(doubts)
+            return await self._catch_up(doubts)
         except BaseException:
             self._may_have_missed = self._may_have_missed or had_missed
             self._doubts |= doubts
             raise
 
-    async def _catch_up(self, doubts: Iterable[Doubt]) -> None:
+    async def _catch_up(self, doubts: Iterable[Doubt]) -> bool:
         today = korean_day(self._ambient.now())
         wanted: dict[tuple[Desk, date], list[str]] = defaultdict(list)
         for order in await self._journal.working_orders():
             if order.day == today:
                 wanted[order.desk.ledger, order.day].append(order.broker_order_id)
-        for doubt in doubts:
+        for doubt in (doubt for doubt in doubts if doubt.day == today):
             wanted[doubt.desk, doubt.day].append(doubt.broker_order_id)
         for (desk, day), numbers in wanted.items():
             await self._look(desk, day, numbers)
         if (Desk.STOCK, today) in wanted:
             await self._look_at_executions(today)
+        return bool(wanted)
 
     async def _look_at_executions(self, day: date) -> None:
         """Ask the second view: a fill may be in one of them and not in the other yet.

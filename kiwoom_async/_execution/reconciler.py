@@ -172,7 +172,7 @@ class Reconciler:
         ]
         if not self._feed.is_live() or len(ended) < sum(map(self._needs_work, attempts)):
             return 0.0
-        return max(ended, default=0.0) + self._timing.reconcile_interval - self._ambient.monotonic()
+        return min(ended, default=0.0) + self._timing.reconcile_interval - self._ambient.monotonic()
 
     async def _learn_mark(self) -> None:
         """Learn a high-water mark once a day, so that no look has to read the whole day."""

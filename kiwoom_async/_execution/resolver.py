@@ -130,11 +130,6 @@ class Resolver:
         """
         self._ambient.reached(Checkpoint.BEFORE_LEDGER_QUERY)
         view = await self._take_view(desk, wanted, watched)
-        if missing := view.unlisted_reports():
-            found.alarms.append(f"the ledger does not list order {missing[0]}, which the feed has reported")
-            raise QueryFailed(
-                "ledger", f"it does not list order {missing[0]}, which the feed has reported: it is stale"
-            )
         if missing := view.unlisted_own_orders():
             found.alarms.append(f"the ledger does not list our order {missing[0]}; nothing is concluded from it")
             raise QueryFailed("ledger", f"it does not list our order {missing[0]}: it is stale or incomplete")
@@ -143,7 +138,8 @@ class Resolver:
         await self._bind(matching, view, found, ResolvedBy.LEDGER)
         await self._note_candidates(matching, view)
         dealt_with = await self._settle_cancels(matching, view, found)
-        await self._judge_absent(matching, view, found, dealt_with)
+        if not self._is_stale(view, found):
+            await self._judge_absent(matching, view, found, dealt_with)
         await self._revive(matching, view, found)
         await self._note_ledger(matching, view, found)
 
@@ -157,7 +153,9 @@ class Resolver:
         attempts = await self._journal.open_attempts()
         for desk in dict.fromkeys(attempt.request.desk.ledger for attempt in attempts):
             waiting = [attempt for attempt in of_desk(desk, attempts) if attempt.state in UNRESOLVED | IN_FLIGHT]
-            snapshots = snapshots_of(desk, await self._journal.kept_reports(desk)) if waiting else ()
+            snapshots = (
+                snapshots_of(desk, await self._journal.kept_reports(desk, _first_day(waiting))) if waiting else ()
+            )
             if not snapshots:
                 continue
             early = [
@@ -178,7 +176,7 @@ class Resolver:
     async def _take_view(self, desk: Desk, wanted: Sequence[Attempt], watched: Sequence[Attempt]) -> BookView:
         looked_at = self._ambient.now()
         today = korean_day(looked_at)
-        reported = await self._journal.kept_reports(desk)
+        reported = await self._journal.kept_reports(desk, _first_day([*wanted, *watched]))
         since: dict[date, int] = {}
         for attempt in [*wanted, *watched]:
             for day in attempt.days(self._timing, self._environment):
@@ -292,9 +290,18 @@ class Resolver:
                 await self._close_day(attempt, view, found, flaw)
                 self._rounds.pop(attempt.key, None)
                 continue
-            await self._accept_absence(attempt, verdict, found)
+            await self._accept_absence(attempt, view, verdict, found)
         if has_shrunk:
             found.alarms.append(f"{AlarmKind.LEDGER_SHRANK.value}: {Missing.STEADY_LEDGER.value}")
+
+    def _is_stale(self, view: BookView, found: PassFindings) -> bool:
+        """Tell whether this look is older than what the feed has told: what it does not list may be there as well."""
+        missing = view.unlisted_reports()
+        if missing:
+            stale = f"the ledger does not list order {missing[0]}, which the feed has reported"
+            found.alarms.append(stale)
+            found.why.update((attempt.key, stale) for attempt in view.attempts if attempt.state in UNRESOLVED)
+        return bool(missing)
 
     def _prove(self, attempt: Attempt, view: BookView, feed: Continuity | None) -> AbsenceProof | NotYet:
         return prove_absence(
@@ -316,10 +323,14 @@ class Resolver:
         missing = view.unlisted_open_orders(await self._reader.fetch_open_orders(view.desk, symbol))
         return f"open order {missing[0]} is not in the ledger, which is therefore incomplete" if missing else ""
 
-    async def _accept_absence(self, attempt: Attempt, proof: AbsenceProof, found: PassFindings) -> None:
+    async def _accept_absence(self, attempt: Attempt, view: BookView, proof: AbsenceProof, found: PassFindings) -> None:
+        finding = evolve(
+            _absence_finding(proof),
+            considered=frozenset((report.day, report.broker_order_id) for report in view.reported),
+        )
         record = await self._journal.find(attempt.client_order_id)
         if record is None or record.decisive.key != attempt.key:
-            await self._conclude(attempt, _absence_finding(proof), found)
+            await self._conclude(attempt, finding, found)
             return
         intent = record.intent
         left = 0.0
@@ -331,9 +342,9 @@ class Resolver:
                 # A witness may still come, and then it can be sent again.
                 found.why[attempt.key] = "it looks absent, but nothing shows that the ledger is fresh"
                 return
-            if await self._dispatcher.resend(intent, attempt, _absence_finding(proof), within=left):
+            if await self._dispatcher.resend(intent, attempt, finding, within=left):
                 return
-        await self._conclude(attempt, _absence_finding(proof), found)
+        await self._conclude(attempt, finding, found)
 
     async def _close_day(self, attempt: Attempt, view: BookView, found: PassFindings, why: str) -> None:
         """List for the operator what the final ledger does not decide."""
@@ -422,6 +433,10 @@ class Resolver:
         # Alarms of a pass are told with its report.
         found.alarms += news.alarms
         self._settlements.spread(evolve(news, alarms=()))
+
+
+def _first_day(attempts: Iterable[Attempt]) -> date:
+    return min(attempt.day for attempt in attempts)
 
 
 def of_desk(desk: Desk, attempts: Iterable[Attempt]) -> tuple[Attempt, ...]:

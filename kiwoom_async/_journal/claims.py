@@ -5,7 +5,7 @@ Like `transactions`, these functions run in the committing thread, inside a save
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import date, datetime
 from typing import Final, TypeAlias
 
@@ -133,6 +133,32 @@ def find_successor(connection: apsw.Connection, place: Place, number: str) -> st
         (*place, number),
     ).get
     return reported
+
+
+def has_kept_change(connection: apsw.Connection, place: Place, number: str) -> bool:
+    """Tell whether the feed has told of a modify or cancel of an order under a number that nobody has."""
+    row = connection.execute(
+        f"SELECT 1 FROM kept_reports WHERE {_AT} AND json_extract(report, '$.original') = ? LIMIT 1",  # noqa: S608
+        (*place, number),
+    ).get
+    return row is not None
+
+
+def find_surprise(
+    connection: apsw.Connection, attempt: Attempt, considered: Collection[tuple[date, str]]
+) -> str | None:
+    """Find an order of an attempt's symbol that the feed has told of and a proof has not taken into account."""
+    rows = connection.execute(
+        "SELECT day, broker_order_id FROM kept_reports WHERE account = ? AND ledger = ? AND day >= ? "
+        "AND json_extract(report, '$.symbol') = ?",
+        (attempt.account, attempt.request.desk.ledger.value, attempt.day.isoformat(), attempt.request.symbol),
+    )
+    for day_text, number in rows:
+        day = date.fromisoformat(day_text)
+        is_older = day == attempt.day and int(number) <= attempt.mark
+        if not is_older and (day, number) not in considered:
+            return str(number)
+    return None
 
 
 # ---------------------------------------------------------------- what a day's numbers teach

@@ -5,14 +5,23 @@ Like `transactions`, the writing functions run in the committing thread, inside 
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
+from typing import Final
 
 import apsw
 
 from kiwoom_async._domain.day_close import DayClose
+from kiwoom_async._domain.intents import Attempt
+from kiwoom_async._domain.settings import KST
 from kiwoom_async._domain.vocabulary import Desk
 from kiwoom_async._journal.claims import Place, place_of
+from kiwoom_async._journal.lives import Hearing
+from kiwoom_async._journal.queries import read_working
 from kiwoom_async._journal.records import FeedSession, from_json, to_json
+
+KEPT_FOR: Final = timedelta(days=14)
+"""How long reports of numbers that nobody has are kept, where their day has no books to close. Source: our choice,
+longer than an order can stay unresolved."""
 
 
 def open_day(connection: apsw.Connection, place: Place) -> None:
@@ -24,9 +33,22 @@ def open_day(connection: apsw.Connection, place: Place) -> None:
     )
 
 
+def reopen_day(connection: apsw.Connection, place: Place) -> None:
+    """Open the books of a day again: a number of it is ours that was not when they were closed."""
+    connection.execute("DELETE FROM closed_days WHERE account = ? AND ledger = ? AND day = ?", place)
+    open_day(connection, place)
+
+
 def close_day(connection: apsw.Connection, account: str, close: DayClose) -> None:
-    """Close the books of a day: the first close counts, and reports that nobody claimed are not kept any longer."""
+    """Close the books of a day: the first close counts, and reports that nobody claimed are not kept any longer.
+
+    What the final ledger has not settled of our orders has expired, too.
+    """
     place = place_of(account, close.desk, close.day)
+    hearing = Hearing(connection, close.closed_at)
+    for order in read_working(connection, account):
+        if (order.desk, order.day) == (close.desk, close.day):
+            hearing.expire(place, order.broker_order_id)
     connection.execute(
         "INSERT OR IGNORE INTO closed_days VALUES (?, ?, ?, ?, ?)",
         (*place, close.closed_at.isoformat(), to_json(close)),
@@ -59,6 +81,11 @@ def begin_feed(
     connection: apsw.Connection, account: str, *, runner: str, boot_id: str, since: float, since_at: datetime
 ) -> int:
     """Certify that the feed is listened to from now on; give the epoch."""
+    # What nobody has claimed for so long, nobody will.
+    connection.execute(
+        "DELETE FROM kept_reports WHERE account = ? AND day < ?",
+        (account, (since_at - KEPT_FOR).astimezone(KST).date().isoformat()),
+    )
     epoch: int = connection.execute(
         "SELECT coalesce(max(epoch), 0) + 1 FROM feed_sessions WHERE account = ?", (account,)
     ).get
@@ -68,6 +95,17 @@ def begin_feed(
         (account, epoch, runner, boot_id, since, since_at.isoformat(), since),
     )
     return epoch
+
+
+def was_heard(connection: apsw.Connection, attempt: Attempt) -> bool:
+    """Tell whether everything that was reported of an attempt's order since it was sent is in the journal.
+
+    True also where nobody has ever listened: then the ledger is asked.
+    """
+    session = read_feed_session(connection, attempt.account)
+    if session is None:
+        return True
+    return not session.is_over and session.boot_id == attempt.boot_id and session.since <= attempt.dispatched
 
 
 def note_feed(connection: apsw.Connection, account: str, epoch: int, heard: float) -> None:

@@ -323,9 +323,9 @@ class Journal:
         """Read how the feed names the terminal of our own orders whose number came by an answer."""
         return await self._read(lambda connection: queries.read_terminals(connection, self.account, desk))
 
-    async def kept_reports(self, desk: Desk) -> tuple[OrderReport, ...]:
-        """Read what the feed reported of numbers that nobody has, oldest first."""
-        return await self._read(lambda connection: queries.read_kept_reports(connection, self.account, desk))
+    async def kept_reports(self, desk: Desk, since: date) -> tuple[OrderReport, ...]:
+        """Read what the feed reported from a day on of numbers that nobody has, oldest first."""
+        return await self._read(lambda connection: queries.read_kept_reports(connection, self.account, desk, since))
 
     async def working_orders(self) -> tuple[WorkingOrder, ...]:
         """Read our numbers that may still be in the book, of any day; cancels have none."""

@@ -24,6 +24,7 @@ from kiwoom_async._journal.claims import (
     Place,
     declare_foreign,
     find_successor,
+    has_kept_change,
     is_foreign,
     learn_channels,
     learn_terminal,
@@ -61,7 +62,8 @@ class Hearing:
     def take_report(self, account: str, report: OrderReport) -> None:
         """Apply a report of the feed to the order that has its number, or keep it until one has."""
         place = place_of(account, report.desk, report.day)
-        raise_high_water(self.connection, place, int(report.broker_order_id))
+        # The day's mark stays where answers and the ledger have put it: with one strange number among the feed's, every
+        # order that is lost afterwards would look older than its mark.
         claimed = read_claimed(self.connection, place, report.broker_order_id)
         if claimed is not None:
             self._report(claimed, report)
@@ -96,7 +98,6 @@ class Hearing:
     def take_execution(self, account: str, executed: ExecutedOrder) -> None:
         """Apply a row of the executions to the order that has its number."""
         place = place_of(account, executed.desk, executed.day)
-        raise_high_water(self.connection, place, int(executed.broker_order_id))
         claimed = read_claimed(self.connection, place, executed.broker_order_id)
         if claimed is not None:
             self._see(claimed, Sight.of_execution(executed))
@@ -115,10 +116,25 @@ class Hearing:
                 status=OrderStatus.WORKING,
                 leaves_quantity=request.quantity,
             )
+        if has_kept_change(self.connection, place, number):
+            # Somebody has modified or canceled it before it was known to be ours; only its row tells what is left.
+            self._doubt(claimed)
         for report in self._take_kept(place, number):
             claimed = read_claimed(self.connection, place, number)
             assert claimed is not None  # noqa: S101
             self._report(claimed, report)
+
+    def doubt(self, place: Place, number: str) -> None:
+        """Want a look at a number of ours that may have been reported of while nobody listened."""
+        claimed = read_claimed(self.connection, place, number)
+        if claimed is not None and claimed.life.action is not Action.CANCEL:
+            self._doubt(claimed)
+
+    def expire(self, place: Place, number: str) -> None:
+        """Tell that the day of an order is over, whatever was left of it."""
+        claimed = read_claimed(self.connection, place, number)
+        assert claimed is not None, "it is a working order of ours"  # noqa: S101
+        self._see(claimed, Sight(ResolvedBy.LEDGER, is_final=True))
 
     def disown(self, place: Place, number: str, text: str) -> None:
         """Tell that a number was wrongly taken for an order of ours; what was told of it cannot be untold."""

@@ -132,11 +132,11 @@ def read_terminals(connection: apsw.Connection, account: str, desk: Desk) -> fro
     return frozenset(terminal for (terminal,) in rows)
 
 
-def read_kept_reports(connection: apsw.Connection, account: str, desk: Desk) -> tuple[OrderReport, ...]:
-    """Read what the feed has reported of numbers that nobody has, oldest first."""
+def read_kept_reports(connection: apsw.Connection, account: str, desk: Desk, since: date) -> tuple[OrderReport, ...]:
+    """Read what the feed has reported from a day on of numbers that nobody has, oldest first."""
     rows = connection.execute(
-        "SELECT report FROM kept_reports WHERE account = ? AND ledger = ? ORDER BY day, n",
-        (account, desk.ledger.value),
+        "SELECT report FROM kept_reports WHERE account = ? AND ledger = ? AND day >= ? ORDER BY day, n",
+        (account, desk.ledger.value, since.isoformat()),
     )
     return tuple(from_json(text, OrderReport) for (text,) in rows)
 

@@ -160,6 +160,7 @@ class Finding:
         ended, ended_at: When the sender was known to be finished, if this finding tells.
         is_answered: Kiwoom itself answered.
         row: The broker's report of the claimed order, where the number was found on the ledger.
+        considered: With PROVEN_ABSENT: days and numbers of the feed's reports that the proof has taken into account.
     """
 
     event: Event
@@ -172,6 +173,7 @@ class Finding:
     ended_at: datetime | None = None
     is_answered: bool = False
     row: LedgerOrder | None = None
+    considered: frozenset[tuple[date, str]] = frozenset()
 
 
 @frozen

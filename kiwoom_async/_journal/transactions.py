@@ -21,12 +21,13 @@ from kiwoom_async._journal.claims import (
     claim_holder,
     claimed_place,
     delete_claim,
+    find_surprise,
     insert_claim,
     place_of,
     raise_high_water,
     read_high_water,
 )
-from kiwoom_async._journal.days import open_day
+from kiwoom_async._journal.days import open_day, reopen_day, was_heard
 from kiwoom_async._journal.lives import Hearing
 from kiwoom_async._journal.queries import read_attempt_of, read_open, read_record
 from kiwoom_async._journal.records import (
@@ -237,6 +238,12 @@ def conclude(
     """
     attempt = _read_attempt(connection, client_order_id, number)
     event = _fitting_event(connection, attempt, finding.event)
+    if event is Event.PROVEN_ABSENT and finding.resolved_by is None:
+        surprise = find_surprise(connection, attempt, finding.considered)
+        if surprise is not None:
+            # The proof was made before the feed told of an order that may be this one.
+            _append(connection, attempt, None, at, {"proof_held_back_by": surprise})
+            return Conclusion(attempt)
     holder = None
     if finding.broker_order_id is not None:
         holder = claim_holder(connection, _place(attempt, finding), finding.broker_order_id, attempt)
@@ -379,12 +386,14 @@ def _claim(connection: apsw.Connection, attempt: Attempt, finding: Finding, at: 
     assert number is not None  # noqa: S101
     place = _place(attempt, finding)
     hearing = Hearing(connection, at)
-    open_day(connection, place)
     raise_high_water(connection, place, int(number))
     if insert_claim(connection, place, number, attempt, at):
+        reopen_day(connection, place)
         hearing.begin(place, number, finding.resolved_by or attempt.resolved_by or ResolvedBy.RESPONSE)
     if finding.row is not None:
         hearing.take_row(place, finding.row, frozenset())
+    if not was_heard(connection, attempt):
+        hearing.doubt(place, number)
     return hearing.news
 
 

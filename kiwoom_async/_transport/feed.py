@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import aiohttp
 import anyio
 from aiohttp.http import HttpProcessingError, WebSocketError
+from attrs import evolve
 
 from kiwoom_async._domain.ambient import Ambient
 from kiwoom_async._domain.settings import Timing
@@ -49,6 +50,13 @@ _LOG: Final = logging.getLogger("kiwoom_async")
 SILENCE_LIMIT: Final = 35.0
 """Seconds without any frame after which the feed is lost. Source: the mock sends a PING every 10 s (measured
 2026-09-10; the live service's interval is not known), so that three of them are missing."""
+
+AWAY_MARGIN: Final = 5.0
+"""Seconds beyond the silence limit after which what is read has waited for a process that was stopped. Source: our
+choice, the time of a late timer."""
+
+MOST_WAITING: Final = 100_000
+"""Reports that may wait to be recorded. Source: our choice; a day of the busiest bot is less."""
 
 REPLACED_WITHIN: Final = 15.0
 """An end this many seconds after R10001 is the end it announced. Source: our choice, more than one interval of PINGs: a
@@ -90,6 +98,7 @@ class FeedConnection:
         self._replaced_at: float | None = None
         self._reader: asyncio.Task[None] | None = None
         self.heard = ambient.monotonic()
+        self._heard_at = ambient.now()
         self.oddities: Counter[str] = Counter()
         self.on_illegible: Callable[[], None] = _pass_over
 
@@ -179,8 +188,7 @@ class FeedConnection:
             case Ping():
                 await self._socket.send_str(frame.text)
             case Real():
-                self._waiting.extend(frame.entries)
-                self._news.set()
+                self._take(frame)
                 if frame.unreadable:
                     self._note_oddity("a REAL frame with an entry that is none")
                     self.on_illegible()
@@ -198,10 +206,20 @@ class FeedConnection:
                 self.on_illegible()
         return frame
 
+    def _require_presence(self) -> None:
+        """Give up a session that we were away from: frames that have waited for us may be of another day.
+
+        The wall clock also counts while the machine sleeps.
+        """
+        away = max(self._ambient.monotonic() - self.heard, (self._ambient.now() - self._heard_at).total_seconds())
+        if self._reader is not None and away > self._silence_limit + AWAY_MARGIN:
+            raise self._lost(f"nothing was read for {away:.0f} s")
+
     async def _receive(self) -> str | None:
         message = await self._socket.receive()
         if message.type not in _ENDS:
-            self.heard = self._ambient.monotonic()
+            self._require_presence()
+            self.heard, self._heard_at = self._ambient.monotonic(), self._ambient.now()
         match message.type:
             case aiohttp.WSMsgType.TEXT:
                 return str(message.data)
@@ -217,6 +235,13 @@ class FeedConnection:
             case _:
                 self._note_oddity(f"a {message.type.name.lower()} frame")
         return None
+
+    def _take(self, frame: Real) -> None:
+        if len(self._waiting) + len(frame.entries) > MOST_WAITING:
+            raise self._lost(f"more than {MOST_WAITING} reports wait to be recorded")
+        received_at = self._ambient.now()
+        self._waiting.extend(evolve(entry, received_at=received_at) for entry in frame.entries)
+        self._news.set()
 
     def _heed(self, notice: System) -> None:
         if notice.code == REPLACED:

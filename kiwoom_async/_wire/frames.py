@@ -103,11 +103,13 @@ class RealEntry:
         type: Which real-time item, for example "00".
         item: A symbol, or what the item is about.
         values: By field number (FID). Not in the repr: there is an account number among them.
+        received_at: When it came, on our wall clock: a report tells a time and no day.
     """
 
     type: str
     item: str
     values: Mapping[str, Any] = field(repr=False)
+    received_at: datetime | None = field(default=None, eq=False)
 
 
 @frozen

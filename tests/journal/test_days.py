@@ -14,6 +14,7 @@ import pytest
 from attrs import evolve
 
 from kiwoom_async._domain.day_close import DayClose
+from kiwoom_async._domain.events import OrderEventKind
 from kiwoom_async._domain.intents import OrderRequest
 from kiwoom_async._domain.vocabulary import Action, Desk, OrderStatus, OrderType, ResolvedBy, Side
 from kiwoom_async._journal import days, store
@@ -86,7 +87,7 @@ async def test_days_stay_open_until_they_are_closed(tmp_path: Path) -> None:
 
 
 async def test_close_is_kept_and_the_first_counts(tmp_path: Path) -> None:
-    """What the close found can be read; a second close changes nothing, and a late claim opens no closed day."""
+    """What the close found can be read; a second close changes nothing, and a late claim opens the day again."""
     async with Journal(tmp_path / "orders.db", AMBIENT, ACCOUNT) as journal:
         attempt = await dispatched(journal)
         assert await journal.day_close(Desk.STOCK, DAY) is None
@@ -94,7 +95,20 @@ async def test_close_is_kept_and_the_first_counts(tmp_path: Path) -> None:
         await journal.close_day(evolve(CLOSE, rows=6))
         assert await journal.day_close(Desk.STOCK, DAY) == CLOSE
         await journal.conclude(attempt, acknowledged(resolved_by=ResolvedBy.OPERATOR))
+        assert await journal.days_to_close(LATER) == ((Desk.STOCK, DAY),)
+        await journal.close_day(CLOSE)
         assert await journal.days_to_close(LATER) == ()
+
+
+async def test_what_a_close_leaves_working_has_expired(tmp_path: Path) -> None:
+    """An order that no ledger settles any more ends with its day, and is told so, once."""
+    async with Journal(tmp_path / "orders.db", AMBIENT, ACCOUNT) as journal:
+        await journal.conclude(await dispatched(journal), acknowledged(resolved_by=ResolvedBy.RESPONSE))
+        for _ in range(2):
+            await journal.close_day(CLOSE)
+        assert await journal.working_orders() == ()
+        kinds = [event.kind for event in await journal.order_events(0, limit=9)]
+        assert kinds == [OrderEventKind.ACCEPTED, OrderEventKind.EXPIRED]
 
 
 async def test_close_drops_the_reports_of_its_day(tmp_path: Path) -> None:
@@ -102,8 +116,8 @@ async def test_close_drops_the_reports_of_its_day(tmp_path: Path) -> None:
     async with Journal(tmp_path / "orders.db", AMBIENT, ACCOUNT) as journal:
         await journal.note_reports([report(), report(day=TOMORROW), report(desk=Desk.GOLD)])
         await journal.close_day(CLOSE)
-        assert [kept.day for kept in await journal.kept_reports(Desk.STOCK)] == [TOMORROW]
-        assert [kept.day for kept in await journal.kept_reports(Desk.GOLD)] == [DAY]
+        assert [kept.day for kept in await journal.kept_reports(Desk.STOCK, DAY)] == [TOMORROW]
+        assert [kept.day for kept in await journal.kept_reports(Desk.GOLD, DAY)] == [DAY]
 
 
 @pytest.mark.parametrize("failure", [disk_full, disk_broken])

@@ -15,18 +15,21 @@ from attrs import evolve
 from kiwoom_async._domain.events import OrderEvent, OrderEventKind
 from kiwoom_async._domain.executions import ExecutedOrder
 from kiwoom_async._domain.reports import OrderReport, ReportKind
-from kiwoom_async._domain.states import Event
+from kiwoom_async._domain.states import Delivery, Event
 from kiwoom_async._domain.vocabulary import Action, Desk, OrderStatus, ResolvedBy, Side
 from kiwoom_async._journal import lives
 from kiwoom_async._journal.journal import Journal
 from kiwoom_async._journal.records import Finding, ReportNews, WorkingOrder, to_json
+from kiwoom_async._journal.transactions import Known
 from kiwoom_async.errors import JournalError
 from tests.journal.builders import (
+    ABSENT,
     ACCOUNT,
     BUY,
     BY_RESPONSE,
     CANCEL,
     DAY,
+    LOST,
     NOON,
     TOMORROW,
     FixedAmbient,
@@ -37,6 +40,7 @@ from tests.journal.builders import (
     fill,
     heard,
     news_of,
+    plan,
     report,
     row,
 )
@@ -72,7 +76,7 @@ async def test_fill_event_before_order_response_buffered(journal: Journal) -> No
     attempt = await dispatched(journal)
     news = await journal.note_reports([report(), fill(4, 4), fill(10, 6)])
     assert news == ReportNews(unclaimed=True)
-    assert [kept.kind for kept in await journal.kept_reports(Desk.STOCK)] == ["accepted", "filled", "filled"]
+    assert [kept.kind for kept in await journal.kept_reports(Desk.STOCK, DAY)] == ["accepted", "filled", "filled"]
     conclusion = await journal.conclude(attempt, BY_RESPONSE)
     assert (conclusion.news.events, conclusion.news.touched) == (3, ("order-1",))
     told = await events(journal)
@@ -100,7 +104,7 @@ async def test_fill_event_before_order_response_buffered(journal: Journal) -> No
         leaves_quantity=6,
         execution_id="x4",
     )
-    assert await journal.kept_reports(Desk.STOCK) == ()
+    assert await journal.kept_reports(Desk.STOCK, DAY) == ()
     assert await journal.terminals(Desk.STOCK) == {"6801005"}
 
 
@@ -108,7 +112,7 @@ async def test_event_for_unknown_ord_no_adopted_after_claim(journal: Journal) ->
     """A number that nobody has is kept once, and adopted by whoever is proven to have it, however that is proven."""
     await journal.note_reports([fill(10, 10)])
     assert not (await journal.note_reports([fill(10, 10)])).unclaimed
-    assert (await journal.kept_reports(Desk.STOCK)) == (evolve(fill(10, 10), account_digest=None),)
+    assert (await journal.kept_reports(Desk.STOCK, DAY)) == (evolve(fill(10, 10), account_digest=None),)
     attempt = await dispatched(journal)
     found = acknowledged(resolved_by=ResolvedBy.LEDGER, row=row(filled=10, leaves=0))
     await journal.conclude(attempt, found)
@@ -149,14 +153,47 @@ async def test_numbers_mean_their_account_day_and_ledger(journal: Journal) -> No
     for other in (fill(10, 10, day=TOMORROW), fill(10, 10, desk=Desk.GOLD, symbol="M04020000")):
         news = await journal.note_reports([other])
         assert (news.events, news.unclaimed) == (0, True)
-    assert [kept.desk for kept in await journal.kept_reports(Desk.GOLD)] == [Desk.GOLD]
+    assert [kept.desk for kept in await journal.kept_reports(Desk.GOLD, DAY)] == [Desk.GOLD]
     assert await heard(journal) == [("accepted", None)]
 
 
-async def test_reported_numbers_raise_the_high_water_mark(journal: Journal) -> None:
-    """A number that the feed names exists, whoever has it."""
-    await journal.note_reports([report(number="0000500")])
-    assert (await dispatched(journal)).mark == 500
+async def test_reported_numbers_leave_the_mark_alone(journal: Journal) -> None:
+    """With one strange number from the feed, every order lost afterwards would look older than its mark."""
+    await journal.note_reports([report(number="0900000")])
+    assert (await dispatched(journal)).mark == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_held_back"),
+    [({}, True), ({"symbol": "000660"}, False), ({"day": DAY - timedelta(days=1)}, False)],
+)
+async def test_report_that_came_after_a_proof_holds_it_back(
+    journal: Journal, changes: dict[str, Any], *, is_held_back: bool
+) -> None:
+    """Neither the verdict nor the permission of a resend is written beside a report that the proof did not know."""
+    attempt = await dispatched(journal)
+    await journal.conclude(attempt, LOST)
+    await journal.note_reports([report(number="0000500", **changes)])
+    permission = await journal.replace(attempt, ABSENT, evolve(plan(), follows=1))
+    assert isinstance(permission, Known) is is_held_back
+    concluded = await journal.conclude(attempt, ABSENT)
+    assert concluded.attempt.state is (Delivery.UNKNOWN if is_held_back else Delivery.NOT_ACCEPTED)
+    if is_held_back:
+        considered = evolve(ABSENT, considered=frozenset({(DAY, "0000500")}))
+        assert (await journal.conclude(attempt, considered)).attempt.state is Delivery.NOT_ACCEPTED
+
+
+@pytest.mark.parametrize(("since", "ends", "doubts"), [(900.0, False, 0), (1001.0, False, 1), (900.0, True, 1)])
+async def test_claim_whose_order_may_have_been_missed_wants_a_look(
+    journal: Journal, since: float, *, ends: bool, doubts: int
+) -> None:
+    """Only a session that began before the send and goes on has heard all that was reported of the order."""
+    epoch = await journal.begin_feed(since, NOON)
+    attempt = await dispatched(journal)
+    if ends:
+        await journal.end_feed(epoch, 1001.0, "cut")
+    news = (await journal.conclude(attempt, acknowledged())).news
+    assert len(news.doubts) == doubts
 
 
 # ---------------------------------------------------------------- every source
@@ -180,12 +217,11 @@ async def test_fill_told_by_every_source_counts_once(journal: Journal) -> None:
 
 
 async def test_executions_of_others_are_ignored(journal: Journal) -> None:
-    """A row of the executions that is nobody's of us changes nothing but the mark."""
+    """A row of the executions that is nobody's of us changes nothing."""
     news = await journal.note_executions(
         [ExecutedOrder(Desk.STOCK, DAY, "0000600", "005930", 10, 4, Decimal(70_000), 6)]
     )
     assert news == ReportNews()
-    assert (await dispatched(journal)).mark == 600
 
 
 async def test_alarm_is_told_once(journal: Journal) -> None:
@@ -309,10 +345,10 @@ async def test_somebody_elses_cancel_of_our_order_wants_a_look(journal: Journal)
     assert (bool(news.doubts), news.unclaimed) == (True, True)
     listed = row("0000102", action=Action.CANCEL, original="0000101", leaves=0, confirmed_quantity=10)
     assert (await journal.note_ledger(news_of(foreign=(listed,)))).doubts
-    assert await journal.kept_reports(Desk.STOCK) == ()
+    assert await journal.kept_reports(Desk.STOCK, DAY) == ()
     news = await journal.note_reports([took(Action.CANCEL)])
     assert (bool(news.doubts), news.unclaimed) == (True, False)
-    assert await journal.kept_reports(Desk.STOCK) == ()
+    assert await journal.kept_reports(Desk.STOCK, DAY) == ()
 
 
 async def test_refused_cancel_is_told(journal: Journal) -> None:
@@ -422,11 +458,11 @@ async def test_every_journal_failure_of_a_batch_of_reports(tmp_path: Path, failu
             vfs.disarm()
         async with Journal(path, AMBIENT, ACCOUNT) as journal:
             told = await heard(journal)
-            kept = await journal.kept_reports(Desk.STOCK)
+            kept = await journal.kept_reports(Desk.STOCK, DAY)
             assert (len(told), len(kept)) in ([(3, 1)] if is_written else [(1, 0), (3, 1)])
             await journal.note_reports(batch)
             assert await heard(journal) == [("accepted", None), ("filled", 4), ("filled", 6)]
-            assert len(await journal.kept_reports(Desk.STOCK)) == 1
+            assert len(await journal.kept_reports(Desk.STOCK, DAY)) == 1
         if not has_struck:
             break
     assert failures >= 2
@@ -435,8 +471,8 @@ async def test_every_journal_failure_of_a_batch_of_reports(tmp_path: Path, failu
 async def test_one_bad_report_undoes_its_batch_only(journal: Journal) -> None:
     """A batch that cannot be written leaves nothing behind."""
     await claimed(journal)
-    with pytest.raises(ValueError, match="invalid literal"):
-        await journal.note_reports([fill(4, 4), report(number="x")])
+    with pytest.raises(AttributeError, match="isoformat"):
+        await journal.note_reports([fill(4, 4), report(day="not a day")])
     assert await heard(journal) == [("accepted", None)]
 
 

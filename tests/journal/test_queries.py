@@ -49,7 +49,7 @@ READS = {
     "foreign": lambda connection: queries.read_foreign(connection, ACCOUNT, Desk.STOCK, DAY, 0),
     "channels": lambda connection: queries.read_channels(connection, ACCOUNT, Desk.STOCK),
     "terminals": lambda connection: queries.read_terminals(connection, ACCOUNT, Desk.STOCK),
-    "kept reports": lambda connection: queries.read_kept_reports(connection, ACCOUNT, Desk.STOCK),
+    "kept reports": lambda connection: queries.read_kept_reports(connection, ACCOUNT, Desk.STOCK, DAY),
     "working": lambda connection: queries.read_working(connection, ACCOUNT),
     "order events": lambda connection: queries.read_order_events(connection, ACCOUNT, 0, 10),
     "last event": lambda connection: queries.read_last_event(connection, ACCOUNT, None),
