@@ -21,6 +21,7 @@ from aiohttp.http import HttpProcessingError, WebSocketError
 
 from kiwoom_async._ambient import SystemAmbient
 from kiwoom_async._domain.settings import Timing
+from kiwoom_async._transport import feed as feed_module
 from kiwoom_async._transport.feed import REPLACED_WITHIN, SILENCE_LIMIT, FeedConnection, _breakage_as, open_feed
 from kiwoom_async._transport.session import USER_AGENT
 from kiwoom_async.errors import StreamError, StreamLoginRefused, StreamLost, StreamReplaced
@@ -714,3 +715,43 @@ def test_every_breakage_has_one_name(kind: type[BaseException]) -> None:
         raise error
     assert kind.__name__ in str(caught.value)
     assert caught.value.__cause__ is error
+
+
+async def test_what_waited_for_a_stopped_process_is_not_read() -> None:
+    """A report tells no day, so one that was read much later than it came may be of another."""
+    clock = Clock()
+    go = asyncio.Event()
+
+    async def script(session: Session) -> None:
+        await session.accept()
+        await session.send(real(1))
+        await go.wait()
+        await session.send(real(2))
+        await session.wait_for_the_end()
+
+    async with serving(script, ambient=clock) as feed:
+        entries = feed.entries()
+        entry = await anext(entries)
+        assert (entry.values["9203"], entry.received_at) == ("0000001", clock.now())
+        clock.passed += 3600
+        go.set()
+        with pytest.raises(StreamLost, match="nothing was read for 3600 s"):
+            await anext(entries)
+
+
+async def test_reports_that_nobody_records_end_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory is bounded: rather another session and a look at the ledger."""
+    monkeypatch.setattr(feed_module, "MOST_WAITING", 3)
+
+    async def script(session: Session) -> None:
+        await session.accept()
+        await session.send(*map(real, range(1, 6)))
+        await session.wait_for_the_end()
+
+    async with serving(script) as feed:
+        assert feed._reader is not None
+        await asyncio.wait([feed._reader])
+        heard: list[str] = []
+        with pytest.raises(StreamLost, match="more than 3 reports"):
+            await numbers(feed, heard)
+        assert heard == ["0000001", "0000002", "0000003"]
