@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
 from attrs import define, field
 
-from kiwoom_async import Credentials, KiwoomClient, Timing
+from kiwoom_async import Credentials, KiwoomClient, NotSent, Order, OutcomeUnknown, Timing
 from kiwoom_async._ambient import SystemAmbient
 from kiwoom_async._domain.ambient import Checkpoint
 from kiwoom_async._domain.settings import KST
@@ -130,6 +131,21 @@ async def eventually(condition: Callable[[], bool], *, within: float = 10) -> No
     async with asyncio.timeout(within):
         while not condition():  # noqa: ASYNC110 - conditions of the simulator have no event
             await asyncio.sleep(0.002)
+
+
+async def left_open(place: Callable[[], Awaitable[Order]]) -> None:
+    """Place an order with a deadline that comes before its outcome is known.
+
+    Where a slow machine does not let the first byte out before it, nothing was sent, and it is placed again.
+    """
+    while True:
+        try:
+            found = await place()
+        except NotSent:
+            continue
+        except OutcomeUnknown:
+            return
+        pytest.fail(f"{found} is known")
 
 
 async def opened(broker: Simulator) -> None:
