@@ -130,8 +130,7 @@ class DayCloser:
                 is_final=True,
             )
         )
-        if news.events:
-            self._events.ring()
+        self._events.tell(news)
         close = _sum_up(
             desk, day, self._ambient.now(), snapshot, [attempt for _, attempt in claims.values()], attempts, residue
         )

@@ -203,7 +203,7 @@ async def test_last_fill_that_never_came_is_found_by_the_rare_look(tmp_path: Pat
 
 
 async def test_frame_that_cannot_be_read_causes_a_look(tmp_path: Path) -> None:
-    """Garbage may have been the report of a fill, so the ledger is asked at once; its silence on executions is borne."""
+    """Garbage may have been the report of a fill, so the ledger is asked at once; silence on executions is borne."""
     no_executions = Fault(FaultKind.QUERY_ERROR, api_ids="ka10076", times=100_000)
     async with broker_of() as broker, listener_of(broker, tmp_path) as (client, record):
         order = await client.stock.buy(SYMBOL, 10, price=69_000, client_order_id="parts")
