@@ -31,6 +31,7 @@ from kiwoom_async._execution.resolver import Resolver, Rules
 from kiwoom_async._execution.sender import Collaborators, Sender
 from kiwoom_async._execution.settlements import Bell, Settlements
 from kiwoom_async._execution.tasks import OwnTasks, complete
+from kiwoom_async._execution.waiters import Waiters
 from kiwoom_async._journal.journal import Journal
 from kiwoom_async._orders import Orders
 from kiwoom_async._transport.gateway import Gateway
@@ -148,8 +149,10 @@ class KiwoomClient:
             )
             await tokens.get()
             await self._journal.adopt_orphans()
+            await self._waiters.begin()
             stack.push_async_callback(self._tasks.cancel)
-            stack.callback(self._events.close)
+            stack.callback(self._waiters.close)
+            self._tasks.start(self._waiters.watch(), "kiwoom news")
             self._tasks.start(self._reconciler.run(), "kiwoom reconciler")
             self._tasks.start(self._reconciler.follow_feed(), "kiwoom feed matching")
             self._tasks.start(self._keeper.ask_the_ledger(), "kiwoom ledger polling")
@@ -159,14 +162,13 @@ class KiwoomClient:
 
     def _build(self, tokens: TokenKeeper, gateway: Gateway) -> None:
         journal, ambient, timing = self._journal, self._ambient, self._timing
-        self._events = EventLog(journal)
+        self._waiters = Waiters(journal)
+        events = EventLog(journal, self._waiters)
         reader = LedgerReader(gateway, ambient, timing)
         bell, feed_bell, look_bell = Bell(), Bell(), Bell()
-        follower = Follower(journal, reader, self._events, look_bell, feed_bell.ring, ambient)
-        settlements = Settlements(journal, self._events.ring, follower.spread)
-        self._keeper = FeedKeeper(
-            self._websocket_url, tokens, journal, follower, look_bell, self._events, ambient, timing
-        )
+        follower = Follower(journal, reader, events, look_bell, feed_bell.ring, ambient)
+        settlements = Settlements(journal, self._waiters, follower.spread)
+        self._keeper = FeedKeeper(self._websocket_url, tokens, journal, follower, look_bell, events, ambient, timing)
 
         def on_unknown() -> None:
             bell.ring()
@@ -191,14 +193,14 @@ class KiwoomClient:
             Rules(timing, self._environment, self._is_exclusive),
             lambda: self._keeper.continuity,
         )
-        closer = DayCloser(journal, reader, self._events, ambient, self._environment, timing)
+        closer = DayCloser(journal, reader, events, ambient, self._environment, timing)
         watch = FeedWatch(feed_bell, lambda: self._keeper.status.state is FeedState.LIVE)
         self._reconciler = Reconciler(journal, reader, resolver, self._dispatcher, closer, watch, bell, ambient, timing)
         counter = Counter(ambient, self._environment, self._account, self._place)
         self.stock = OrderDesk(Desk.STOCK, counter)
         self.gold = OrderDesk(Desk.GOLD, counter)
         self.credit = ClosedDesk("credit")  # type: ignore[assignment]
-        self.orders = Orders(journal, reader, self._reconciler, settlements, self._events, ambient)
+        self.orders = Orders(journal, reader, self._reconciler, settlements, events, ambient)
 
     @property
     def feed(self) -> FeedStatus:

@@ -10,7 +10,7 @@ from kiwoom_async._domain.life import FINISHED
 from kiwoom_async._domain.orders import Order
 from kiwoom_async._domain.reconciliation import UnresolvedOrder
 from kiwoom_async._domain.vocabulary import Desk
-from kiwoom_async._execution.answers import describe
+from kiwoom_async._execution.answers import answer_of, describe
 from kiwoom_async._execution.event_log import EventLog
 from kiwoom_async._execution.ledger_reader import LedgerReader
 from kiwoom_async._execution.reconciler import Reconciler
@@ -61,16 +61,23 @@ class Orders:
 
         Args:
             since: The `sequence` of the last event you have dealt with; 0 for all that ever happened. Keep it with your
-                own state: a restarted strategy catches up. None: what is written from this call on.
+                own state: a restarted strategy catches up. None: what follows the last event that this client knows of
+                at this call, whatever the clocks say. So nothing that is written after the call, by whichever process,
+                is missing, also if you ask for the first event much later. What this client has written before is left
+                out. What another client has written shortly before may be given: within 0.25 s, or within 5 s if nobody
+                waited or listened at this one.
 
         Delivery: Each event is durable before it is given. Given in the order of the journal; a fill may be known
             before the order's own acceptance, but is given after it.
 
-        Cancellation: Safe; go on with `since`. Ends when the client is closed.
+        Cancellation: Safe; go on with `since`. Ends when the client is closed, at once if it is closed already.
+
+        Raises:
+            JournalError: The journal cannot be read; go on with `since`.
         """
         if since is not None and (type(since) is not int or since < 0):
             raise ValidationError("since", since, "None, 0, or the sequence of an event")
-        return self._events.read(since, self._ambient.now())
+        return self._events.read(self._events.last_event if since is None else since)
 
     async def wait_filled(self, order: Order | str) -> Order:
         """Wait until nothing is left of an order in the book, and give it as it is then.
@@ -85,26 +92,28 @@ class Orders:
         Raises:
             KiwoomError: It is no order: the error that placing it raised, or would have.
             ValidationError: The journal has never heard of it.
+            StreamClosed: The client was closed; the order goes on at the broker.
+            JournalError: The journal cannot be read.
 
         Delivery: With the feed, as soon as it reports; without it, the ledger is asked every `Timing.poll_interval`.
 
         Cancellation: Ends the waiting and nothing else; use `asyncio.timeout`.
         """
         client_order_id = order if isinstance(order, str) else order.client_order_id
-        if await self.get(client_order_id) is None:
-            raise ValidationError("order", client_order_id, "an order of this journal, or its client order id")
-        outcome = await self._settlements.wait(client_order_id)
-        if isinstance(outcome, KiwoomError):
-            raise outcome
 
-        async def look() -> Order | None:
-            found = await self.get(client_order_id)
-            return found if found is not None and found.status in FINISHED else None
+        async def look() -> Order | KiwoomError | None:
+            record = await self._find(client_order_id)
+            if record is None:
+                raise ValidationError("order", client_order_id, "an order of this journal, or its client order id")
+            answer = answer_of(record)
+            return None if isinstance(answer, Order) and answer.status not in FINISHED else answer
 
-        finished = await self._events.until(look)
-        if finished is None:
+        end: Order | KiwoomError | None = await self._events.until(client_order_id, look)
+        if end is None:
             raise StreamClosed("The client was closed while an order was waited for; it goes on at the broker.")
-        return finished
+        if isinstance(end, KiwoomError):
+            raise end
+        return end
 
     async def open(self) -> tuple[Order, ...]:
         """Ask the broker which orders are still in the book, and give those that are ours.
@@ -153,7 +162,7 @@ class Orders:
             taken back: see `take_back`.
         """
         verdict = Verdict.of(accepted_as, not_accepted=not_accepted, reason=reason)
-        settled = await settle(self._journal, client_order_id, verdict)
+        settled = await settle(self._journal, client_order_id, verdict, spread=self._settlements.spread)
         self._settlements.ring(client_order_id)
         return settled
 
@@ -172,7 +181,7 @@ class Orders:
 
         Delivery: Durable when this returns.
         """
-        order = await take_back(self._journal, client_order_id, reason)
+        order = await take_back(self._journal, client_order_id, reason, spread=self._settlements.spread)
         self._settlements.ring(client_order_id)
         self._reconciler.wake()
         return order

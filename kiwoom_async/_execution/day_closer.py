@@ -137,6 +137,7 @@ class DayCloser:
         )
         for alarm in news.alarms:
             _LOG.error("%s", alarm)
+        self._events.tell(news)
         close = _sum_up(
             desk, day, self._ambient.now(), snapshot, [attempt for _, attempt in claims.values()], attempts, residue
         )
@@ -156,8 +157,7 @@ class DayCloser:
                 close.day,
                 ", ".join(close.unlisted),
             )
-        await self._journal.close_day(close)
-        self._events.ring()
+        self._events.tell(await self._journal.close_day(close))
         return close
 
     def _may_be_one_of(self, row: LedgerOrder, attempts: Sequence[Attempt], snapshot: Snapshot) -> bool:

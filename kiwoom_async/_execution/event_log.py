@@ -4,30 +4,30 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from typing import Final, TypeVar
 
-import anyio
-
 from kiwoom_async._domain.events import OrderEvent
+from kiwoom_async._execution.waiters import Waiters
 from kiwoom_async._journal.journal import Journal
+from kiwoom_async._journal.records import ReportNews
 
 _T = TypeVar("_T")
 
 BATCH: Final = 256
 """Events a listener holds at once. Source: our choice; a slow one reads the next when it is ready."""
 
-POLL_INTERVAL: Final = 0.25
-"""Seconds between two looks for what other processes wrote. Source: our choice; a look costs tens of microseconds."""
-
 
 class EventLog:
-    """Read the journal's events as they come."""
+    """Read the journal's events as they come, and know whether anybody does.
 
-    def __init__(self, journal: Journal) -> None:
+    Args:
+        journal: Keeps the events.
+        waiters: Woken when there are new ones.
+    """
+
+    def __init__(self, journal: Journal, waiters: Waiters) -> None:
         self._journal = journal
-        self._bell = anyio.Event()
-        self._is_closed = False
+        self._waiters = waiters
         self._listeners = 0
 
     @property
@@ -35,31 +35,25 @@ class EventLog:
         """Tell whether anybody of this process listens or waits."""
         return self._listeners > 0
 
-    def ring(self) -> None:
+    @property
+    def last_event(self) -> int:
+        """Give the sequence of the latest event that this client knows of; see `Waiters.last_event`."""
+        return self._waiters.last_event
+
+    def tell(self, news: ReportNews) -> None:
         """Tell that this process has written events."""
-        self._bell.set()
-        self._bell = anyio.Event()
+        self._waiters.tell(news)
 
-    def close(self) -> None:
-        """End every wait: the journal is about to be closed."""
-        self._is_closed = True
-        self.ring()
-
-    async def until(self, look: Callable[[], Awaitable[_T | None]]) -> _T | None:
-        """Look until something is found, again after every ring; None once the client is closed.
+    async def until(self, client_order_id: str, look: Callable[[], Awaitable[_T | None]]) -> _T | None:
+        """Look until something is found, again after all news of an order; None once the client is closed.
 
         Cancellation: ends the wait and nothing else.
+
+        Raises:
+            JournalError: A look failed.
         """
         with self._listening():
-            while not self._is_closed:
-                # Taken before the look: a ring between the look and the wait must not be missed.
-                bell = self._bell
-                found = await look()
-                if found is not None:
-                    return found
-                with anyio.move_on_after(POLL_INTERVAL):
-                    await bell.wait()
-        return None
+            return await self._waiters.until(client_order_id, look)
 
     @contextmanager
     def _listening(self) -> Iterator[None]:
@@ -69,20 +63,19 @@ class EventLog:
         finally:
             self._listeners -= 1
 
-    async def read(self, since: int | None, asked_at: datetime) -> AsyncIterator[OrderEvent]:
+    async def read(self, since: int) -> AsyncIterator[OrderEvent]:
         """Give every event after a sequence number, and go on with those that come; end with the client.
 
-        Args:
-            since: A sequence number; None: what is written from `asked_at` on.
-            asked_at: On the wall clock.
+        Raises:
+            JournalError: The journal cannot be read; go on with the sequence of the last event.
         """
-        last = await self._journal.last_event(before=asked_at) if since is None else since
+        last = since
 
         async def look() -> tuple[OrderEvent, ...] | None:
-            return await self._journal.order_events(last, limit=BATCH) or None
+            return await self._journal.order_events(last, limit=BATCH)
 
         with self._listening():
-            while (events := await self.until(look)) is not None:
-                for event in events:
+            while await self._waiters.until_event(last):
+                for event in await self._waiters.unless_closed(look) or ():
                     last = event.sequence
                     yield event

@@ -106,8 +106,7 @@ class Follower:
             self._bell.ring()
         for alarm in news.alarms:
             _LOG.error("%s", alarm)
-        if news.events:
-            self._events.ring()
+        self._events.tell(news)
         if news.unclaimed:
             self._on_unclaimed()
 

@@ -1,22 +1,17 @@
-"""Waiting for the answer to an order: woken by this process, and looking after what other processes write."""
+"""Waiting for the answer to an order."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
-from weakref import WeakValueDictionary
 
 import anyio
 
 from kiwoom_async._domain.orders import Order
 from kiwoom_async._execution.answers import answer_of
+from kiwoom_async._execution.waiters import Waiters
 from kiwoom_async._journal.journal import Journal
 from kiwoom_async._journal.records import ReportNews
 from kiwoom_async.errors import KiwoomError
-
-POLL_INTERVAL: Final = 0.25
-"""Seconds between two looks into the journal for what another process wrote. Source: our choice; a look costs tens of
-microseconds and another process's answer is that much late at the most."""
 
 
 class Bell:
@@ -43,34 +38,36 @@ class Settlements:
 
     Args:
         journal: Holds the answers.
-        ring_events: Wakes whoever listens to events.
+        waiters: Woken when this or another process has written something.
         spread: Tells everybody whom it concerns what the broker had said of a number before it was known whose it is.
     """
 
-    def __init__(self, journal: Journal, ring_events: Callable[[], None], spread: Callable[[ReportNews], None]) -> None:
+    def __init__(self, journal: Journal, waiters: Waiters, spread: Callable[[ReportNews], None]) -> None:
         self._journal = journal
-        self._ring_events = ring_events
+        self._waiters = waiters
         self.spread = spread
-        # Whoever waits holds the bell; one that nobody waits for goes by itself.
-        self._bells: WeakValueDictionary[str, anyio.Event] = WeakValueDictionary()
 
     def ring(self, client_order_id: str) -> None:
         """Tell that the journal has news of an order."""
-        self._ring_events()
-        bell = self._bells.pop(client_order_id, None)
-        if bell is not None:
-            bell.set()
+        self._waiters.ring(client_order_id)
 
     async def wait(self, client_order_id: str) -> Order | KiwoomError:
-        """Wait until an order has an answer, however long that takes.
+        """Wait until an order has an answer, however long that takes. For the client's own tasks.
 
         Cancellation: ends the wait and nothing else.
+
+        Raises:
+            JournalError: The journal cannot be read.
         """
-        while True:
-            bell = self._bells.setdefault(client_order_id, anyio.Event())
+
+        async def look() -> Order | KiwoomError | None:
             record = await self._journal.find(client_order_id)
-            answer = None if record is None else answer_of(record)
+            return None if record is None else answer_of(record)
+
+        while True:
+            answer: Order | KiwoomError | None = await self._waiters.until(client_order_id, look)
             if answer is not None:
                 return answer
-            with anyio.move_on_after(POLL_INTERVAL):
-                await bell.wait()
+            # The end of the client is no answer: one of its tasks that took it for one might send or give up an order.
+            # Cancellation ends them.
+            await anyio.sleep_forever()

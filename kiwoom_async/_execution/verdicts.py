@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from attrs import frozen
 
 from kiwoom_async._domain.intents import Attempt
@@ -11,7 +13,7 @@ from kiwoom_async._domain.validation import check_order_number
 from kiwoom_async._domain.vocabulary import ResolvedBy
 from kiwoom_async._execution.answers import describe
 from kiwoom_async._journal.journal import Journal
-from kiwoom_async._journal.records import Finding, OrderRecord
+from kiwoom_async._journal.records import Finding, OrderRecord, ReportNews
 from kiwoom_async._journal.transactions import Conclusion
 from kiwoom_async.errors import JournalError, ValidationError
 
@@ -65,8 +67,24 @@ def check_reason(reason: str) -> str:
     return reason.strip()
 
 
-async def settle(journal: Journal, client_order_id: str, verdict: Verdict) -> Order:
+def keep_to_oneself(_: ReportNews) -> None:
+    """Tell nobody: for a process in which nobody listens."""
+
+
+async def settle(
+    journal: Journal,
+    client_order_id: str,
+    verdict: Verdict,
+    *,
+    spread: Callable[[ReportNews], None] = keep_to_oneself,
+) -> Order:
     """Settle an unresolved order of this account by a verdict.
+
+    Args:
+        journal: Where it is written.
+        client_order_id: The order.
+        verdict: What a person has seen.
+        spread: Told what the broker had said of the number before.
 
     Raises:
         ValidationError: The id is not that of an unresolved order.
@@ -77,11 +95,25 @@ async def settle(journal: Journal, client_order_id: str, verdict: Verdict) -> Or
         raise ValidationError(
             "client_order_id", client_order_id, "the id of an unresolved order; see client.orders.unresolved()"
         )
-    return await _written(journal, client_order_id, await journal.conclude(attempt, verdict.finding))
+    conclusion = await journal.conclude(attempt, verdict.finding)
+    spread(conclusion.news)
+    return await _written(journal, client_order_id, conclusion)
 
 
-async def take_back(journal: Journal, client_order_id: str, reason: str) -> Order:
+async def take_back(
+    journal: Journal,
+    client_order_id: str,
+    reason: str,
+    *,
+    spread: Callable[[ReportNews], None] = keep_to_oneself,
+) -> Order:
     """Make an order of this account unresolved again that a verdict had settled.
+
+    Args:
+        journal: Where it is written.
+        client_order_id: The order.
+        reason: What was wrong.
+        spread: Told what strategies are to hear of it.
 
     Raises:
         ValidationError: No verdict has settled it, or the broker has confirmed it since.
@@ -91,7 +123,9 @@ async def take_back(journal: Journal, client_order_id: str, reason: str) -> Orde
         raise ValidationError(
             "client_order_id", client_order_id, "the id of an order that was settled by hand and by nothing else"
         )
-    return await _written(journal, client_order_id, await journal.withdraw(attempt, check_reason(reason)))
+    conclusion = await journal.withdraw(attempt, check_reason(reason))
+    spread(conclusion.news)
+    return await _written(journal, client_order_id, conclusion)
 
 
 async def _decisive(journal: Journal, client_order_id: str) -> Attempt | None:

@@ -17,7 +17,7 @@ from kiwoom_async._domain.vocabulary import Desk
 from kiwoom_async._journal.claims import Place, place_of
 from kiwoom_async._journal.lives import Hearing
 from kiwoom_async._journal.queries import read_working
-from kiwoom_async._journal.records import FeedSession, from_json, to_json
+from kiwoom_async._journal.records import FeedSession, ReportNews, from_json, to_json
 
 KEPT_FOR: Final = timedelta(days=14)
 """How long reports of numbers that nobody has are kept, where their day has no books to close. Source: our choice,
@@ -39,7 +39,7 @@ def reopen_day(connection: apsw.Connection, place: Place) -> None:
     open_day(connection, place)
 
 
-def close_day(connection: apsw.Connection, account: str, close: DayClose) -> None:
+def close_day(connection: apsw.Connection, account: str, close: DayClose) -> ReportNews:
     """Close the books of a day: the first close counts, and reports that nobody claimed are not kept any longer.
 
     What the final ledger has not settled of our orders has expired, too.
@@ -55,6 +55,7 @@ def close_day(connection: apsw.Connection, account: str, close: DayClose) -> Non
     )
     for table in ("open_days", "kept_reports"):
         connection.execute(f"DELETE FROM {table} WHERE account = ? AND ledger = ? AND day = ?", place)  # noqa: S608
+    return hearing.news
 
 
 def read_days_to_close(connection: apsw.Connection, account: str, before: date) -> tuple[tuple[Desk, date], ...]:

@@ -23,10 +23,12 @@ from kiwoom_async._domain.reports import OrderReport
 from kiwoom_async._domain.vocabulary import Desk
 from kiwoom_async._journal import days, lives, queries, transactions
 from kiwoom_async._journal.records import (
+    Bookmark,
     Claim,
     FeedSession,
     Finding,
     HistoryEntry,
+    JournalNews,
     LedgerNews,
     OrderRecord,
     ReportNews,
@@ -251,9 +253,9 @@ class Journal:
         at = self._ambient.now()
         return await self._write(lambda connection: lives.note_executions(connection, self.account, executed, at))
 
-    async def close_day(self, close: DayClose) -> None:
+    async def close_day(self, close: DayClose) -> ReportNews:
         """Close the books of a day; the first close counts."""
-        await self._write(lambda connection: days.close_day(connection, self.account, close))
+        return await self._write(lambda connection: days.close_day(connection, self.account, close))
 
     async def begin_feed(self, since: float, since_at: datetime) -> int:
         """Certify that this client listens to the feed from a moment on; give the epoch."""
@@ -335,13 +337,13 @@ class Journal:
         """Read what happened to the account's orders after a sequence number, oldest first."""
         return await self._read(lambda connection: queries.read_order_events(connection, self.account, since, limit))
 
-    async def last_event(self, *, before: datetime | None = None) -> int:
-        """Read the sequence number of the account's latest event; 0 if there is none.
+    async def bookmark(self) -> Bookmark:
+        """Read the place after which nothing is written yet."""
+        return await self._read(lambda connection: queries.read_bookmark(connection, self.account))
 
-        Args:
-            before: Only of those recorded before this moment, on our clock; None: of all.
-        """
-        return await self._read(lambda connection: queries.read_last_event(connection, self.account, before))
+    async def news(self, since: Bookmark) -> JournalNews:
+        """Read about which orders any process has written something since a place; one cheap look for all who wait."""
+        return await self._read(lambda connection: queries.read_news(connection, self.account, since))
 
     async def days_to_close(self, before: date) -> tuple[tuple[Desk, date], ...]:
         """Read the ledger days before one on which something of ours went out, and whose books are not closed."""

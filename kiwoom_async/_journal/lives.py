@@ -6,6 +6,7 @@ lives it changes and the events it makes are one transaction.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
@@ -51,11 +52,19 @@ class Hearing:
     _doubts: dict[Doubt, None] = field(factory=dict)
     _alarms: list[str] = field(factory=list)
     _touched: dict[str, None] = field(factory=dict)
+    _last_event: int = 0
 
     @property
     def news(self) -> ReportNews:
         """Sum up what has changed so far."""
-        return ReportNews(self._events, self._unclaimed, tuple(self._doubts), tuple(self._alarms), tuple(self._touched))
+        return ReportNews(
+            self._events,
+            self._unclaimed,
+            tuple(self._doubts),
+            tuple(self._alarms),
+            tuple(self._touched),
+            self._last_event,
+        )
 
     # ------------------------------------------------------------------ what comes
 
@@ -175,9 +184,30 @@ class Hearing:
                 replaced_by=news.replaced_by,
                 text=news.text,
             )
+        if step.life.is_finished and not claimed.life.is_finished and not step.news:
+            self._note_end(evolve(claimed, life=step.life))
         if step.alarm is not None:
             self._raise(evolve(claimed, life=step.life), sight, step.alarm)
         return step.life != claimed.life
+
+    def _note_end(self, claimed: Claimed) -> None:
+        """Leave a trace of an end that is no event: an order that turns out to be no larger than what was filled.
+
+        Whoever waits for the order, in any process, is woken by what is appended and by nothing else.
+        """
+        attempt = claimed.attempt
+        self.connection.execute(
+            "INSERT INTO history (client_order_id, attempt, at, event, state, evidence) "
+            "VALUES (?, ?, ?, 'noted', ?, ?)",
+            (
+                attempt.client_order_id,
+                attempt.number,
+                self.at.isoformat(),
+                attempt.state.value,
+                json.dumps({"status": claimed.life.status}),
+            ),
+        )
+        self._touched[attempt.client_order_id] = None
 
     def _explain(self, claimed: Claimed, sight: Sight) -> Sight:
         """Say which modify took what is not left any more, if one is known: then the order lives on under its number.
@@ -273,6 +303,7 @@ class Hearing:
             "INSERT INTO order_events (account, client_order_id, recorded_at, event) VALUES (?, ?, ?, ?)",
             event_row(attempt.account, event),
         )
+        self._last_event = self.connection.last_insert_rowid()
         self._events += 1
         self._touched[attempt.client_order_id] = None
 

@@ -5,20 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime
+from typing import Final
 
 import apsw
 
 from kiwoom_async._domain.events import OrderEvent
 from kiwoom_async._domain.intents import Attempt
 from kiwoom_async._domain.reports import OrderReport
-from kiwoom_async._domain.settings import KST
 from kiwoom_async._domain.states import Delivery
 from kiwoom_async._domain.vocabulary import Desk
 from kiwoom_async._journal.records import (
     ATTEMPT_COLUMNS,
     CLAIM_COLUMNS,
+    Bookmark,
     Claim,
     HistoryEntry,
+    JournalNews,
     OrderRecord,
     WorkingOrder,
     decisive_attempt,
@@ -164,14 +166,32 @@ def read_order_events(connection: apsw.Connection, account: str, since: int, lim
     return tuple(map(read_event, rows))
 
 
-def read_last_event(connection: apsw.Connection, account: str, before: datetime | None) -> int:
-    """Read the sequence number of the account's latest event, or of the latest that was recorded before a moment."""
-    # Newest first, so that it ends after the few that are newer than the moment.
-    found: int | None = connection.execute(
-        "SELECT sequence FROM order_events WHERE account = ? AND recorded_at < ? ORDER BY sequence DESC LIMIT 1",
-        (account, "~" if before is None else before.astimezone(KST).isoformat()),
-    ).get
-    return found or 0
+MOST_NAMED: Final = 1000
+"""News whose orders are told one by one. Source: our choice; more than that in the time between two looks means that
+this process slept, and everybody had better look for himself."""
+
+
+def read_bookmark(connection: apsw.Connection, account: str) -> Bookmark:
+    """Read the place after which nothing is written yet."""
+    history: int | None = connection.execute("SELECT max(sequence) FROM history").get
+    event: int | None = connection.execute("SELECT max(sequence) FROM order_events WHERE account = ?", (account,)).get
+    return Bookmark(history or 0, event or 0)
+
+
+def read_news(connection: apsw.Connection, account: str, since: Bookmark) -> JournalNews:
+    """Read which orders something was written about; the cost grows with what is new, not with the history."""
+    until = read_bookmark(connection, account)
+    if until == since:
+        return JournalNews(until, frozenset())
+    if until.history - since.history + until.event - since.event > MOST_NAMED:
+        return JournalNews(until, None)
+    # Up to the bookmark: what is written between these statements belongs to the next look.
+    touched = connection.execute(
+        "SELECT client_order_id FROM history WHERE sequence > ? AND sequence <= ? "
+        "UNION SELECT client_order_id FROM order_events WHERE account = ? AND sequence > ? AND sequence <= ?",
+        (since.history, until.history, account, since.event, until.event),
+    )
+    return JournalNews(until, frozenset(name for (name,) in touched))
 
 
 def read_claim_of(connection: apsw.Connection, account: str, desk: Desk, day: date, number: str) -> Claim | None:

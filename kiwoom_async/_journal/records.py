@@ -216,7 +216,8 @@ class ReportNews:
         unclaimed: A report names a number that nobody has; it is kept until somebody claims it.
         doubts: Numbers of ours that want a look at the ledger.
         alarms: What cannot be true, in words, where it was not said before.
-        touched: Client order ids with new events.
+        touched: Client order ids with new events, or finished without one.
+        last_event: Sequence of the last of the events; 0 if there are none.
     """
 
     events: int = 0
@@ -224,6 +225,33 @@ class ReportNews:
     doubts: tuple[Doubt, ...] = ()
     alarms: tuple[str, ...] = ()
     touched: tuple[str, ...] = ()
+    last_event: int = 0
+
+
+@frozen
+class Bookmark:
+    """A place in what the file tells in rising order; 0 is before everything.
+
+    Attributes:
+        history: Sequence in the history, which is of all accounts of the file.
+        event: Sequence of an order event of the account.
+    """
+
+    history: int = 0
+    event: int = 0
+
+
+@frozen
+class JournalNews:
+    """What all processes have written since a bookmark.
+
+    Attributes:
+        until: The place up to which it was read.
+        touched: Client order ids with new history or events, other accounts' among them; None: too many to name.
+    """
+
+    until: Bookmark
+    touched: frozenset[str] | None
 
 
 @frozen

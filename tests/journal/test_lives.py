@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,9 @@ from kiwoom_async._domain.executions import ExecutedOrder
 from kiwoom_async._domain.reports import OrderReport, ReportKind
 from kiwoom_async._domain.states import Delivery, Event
 from kiwoom_async._domain.vocabulary import Action, Desk, OrderStatus, ResolvedBy, Side
-from kiwoom_async._journal import lives
+from kiwoom_async._journal import lives, queries
 from kiwoom_async._journal.journal import Journal
-from kiwoom_async._journal.records import Finding, ReportNews, WorkingOrder, to_json
+from kiwoom_async._journal.records import Bookmark, Finding, JournalNews, ReportNews, WorkingOrder, to_json
 from kiwoom_async._journal.transactions import Known
 from kiwoom_async.errors import JournalError
 from tests.journal.builders import (
@@ -378,26 +378,58 @@ async def test_events_are_read_by_account_and_sequence(journal: Journal, tmp_pat
     async with Journal(tmp_path / "orders.db", AMBIENT, "key-other") as other:
         await claimed(other, "other-1", account="key-other")
         assert [event.client_order_id for event in await events(other)] == ["other-1"]
-        assert await other.last_event() == 2
-    await journal.note_reports([fill(1, 1), fill(2, 1), fill(3, 1)])
+        assert (await other.bookmark()).event == 2
+    news = await journal.note_reports([fill(1, 1), fill(2, 1), fill(3, 1)])
+    assert (news.events, news.last_event) == (3, 5)
     assert [event.sequence for event in await journal.order_events(1, limit=2)] == [3, 4]
     assert [event.sequence for event in await journal.order_events(4, limit=2)] == [5]
     assert await journal.order_events(5, limit=2) == ()
-    assert await journal.last_event() == 5
+    assert (await journal.bookmark()).event == 5
 
 
-async def test_last_event_before_a_moment(tmp_path: Path) -> None:
-    """Whoever begins to listen at a moment hears what is recorded from then on."""
-    clock = FixedAmbient()
-    async with Journal(tmp_path / "orders.db", clock, ACCOUNT) as journal:
-        assert await journal.last_event() == 0
-        await claimed(journal)
-        clock.seconds += 0.5
-        moment: datetime = clock.now()
-        await journal.note_reports([fill(1, 1)])
-        assert await journal.last_event(before=moment) == 1
-        assert await journal.last_event(before=moment + timedelta(seconds=1)) == 2
-        assert await journal.last_event(before=NOON) == 0
+async def test_news_name_the_orders_that_any_process_has_written_about(journal: Journal, tmp_path: Path) -> None:
+    """From a bookmark on: by history whosever account it is, by events of one's own; then there are none."""
+    assert await journal.bookmark() == Bookmark()
+    await claimed(journal)
+    start = await journal.bookmark()
+    assert await journal.news(start) == JournalNews(start, frozenset())
+    async with Journal(tmp_path / "orders.db", AMBIENT, ACCOUNT) as other:
+        await other.note_reports([fill(1, 1)])
+        await dispatched(other, "order-2")
+    news = await journal.news(start)
+    assert news.touched == frozenset({"order-1", "order-2"})
+    assert news.until == Bookmark(start.history + 1, start.event + 1)
+    async with Journal(tmp_path / "orders.db", AMBIENT, "key-other") as stranger:
+        await claimed(stranger, "other-1", account="key-other")
+        theirs = await stranger.news(Bookmark())
+    until = evolve(news.until, history=theirs.until.history)
+    assert await journal.news(news.until) == JournalNews(until, frozenset({"other-1"}))
+    assert (await journal.news(theirs.until)).until.event == news.until.event < theirs.until.event
+
+
+async def test_too_many_news_are_not_named(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a long sleep the cost of a look is what it always is."""
+    await claimed(journal)
+    monkeypatch.setattr(queries, "MOST_NAMED", 2)
+    assert (await journal.news(Bookmark())).touched is None
+    assert (await journal.news(Bookmark(1, 0))).touched == frozenset({"order-1"})
+
+
+async def test_end_without_an_event_leaves_a_trace(journal: Journal) -> None:
+    """An order that turns out to be no larger than what was filled: whoever waits for it is told, in any process."""
+    await claimed(journal)
+    await claimed(journal, "modify-1", "0000102", request=MODIFY)
+    part = fill(6, 6, "0000102", action=Action.MODIFY, original="0000101", leaves_quantity=None)
+    await journal.note_reports([part])
+    start = await journal.bookmark()
+    news = await journal.note_reports([evolve(part, quantity=6)])
+    claim = await journal.claim_of(Desk.STOCK, DAY, "0000102")
+    assert claim is not None
+    assert claim.status is OrderStatus.FILLED
+    assert (news.events, news.touched) == (0, ("modify-1",))
+    assert (await journal.news(start)).touched == frozenset({"modify-1"})
+    last = (await journal.history("modify-1"))[-1]
+    assert (last.event, last.evidence) == ("noted", {"status": "filled"})
 
 
 @pytest.mark.parametrize("statement", ["UPDATE order_events SET event = ''", "DELETE FROM order_events"])

@@ -12,7 +12,7 @@ from kiwoom_async._domain.states import Delivery
 from kiwoom_async._domain.vocabulary import Desk
 from kiwoom_async._journal import queries, transactions
 from kiwoom_async._journal.journal import Journal
-from kiwoom_async._journal.records import attempt_row
+from kiwoom_async._journal.records import Bookmark, attempt_row
 from tests.journal.builders import ACCOUNT, DAY, TOMORROW, FixedAmbient, dispatched, obligation, plan
 
 AMBIENT = FixedAmbient()
@@ -52,7 +52,8 @@ READS = {
     "kept reports": lambda connection: queries.read_kept_reports(connection, ACCOUNT, Desk.STOCK, DAY),
     "working": lambda connection: queries.read_working(connection, ACCOUNT),
     "order events": lambda connection: queries.read_order_events(connection, ACCOUNT, 0, 10),
-    "last event": lambda connection: queries.read_last_event(connection, ACCOUNT, None),
+    "bookmark": lambda connection: queries.read_bookmark(connection, ACCOUNT),
+    "news": lambda connection: queries.read_news(connection, ACCOUNT, Bookmark()),
     "history": lambda connection: queries.read_history(connection, "open-1"),
     "twin": lambda connection: transactions._open_twin(connection, plan()),
 }

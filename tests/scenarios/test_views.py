@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -220,7 +221,7 @@ async def test_channels_are_learnt_from_acknowledged_orders_only(tmp_path: Path)
     async with broker_of() as broker, client_of(broker, tmp_path) as client:
         broker.set_faults([DROPPED, LOST, blind])
         for key, quantity in (("matched", 10), ("absent", 3)):
-            await left_open(lambda: buy(client, client_order_id=key, quantity=quantity, deadline=0.1))
+            await left_open(partial(buy, client, client_order_id=key, quantity=quantity, deadline=0.1))
         broker.set_faults(None)
         assert (await buy(client, client_order_id="matched")).resolved_by is ResolvedBy.LEDGER
         with pytest.raises(OrderNotAccepted):
