@@ -10,7 +10,7 @@ from typing import Any, Self
 import httpx
 
 from kiwoom_async._ambient import SystemAmbient
-from kiwoom_async._desks import ClosedDesk, Counter, OrderDesk
+from kiwoom_async._desks import Counter, CreditDesk, OrderDesk
 from kiwoom_async._domain.ambient import Ambient
 from kiwoom_async._domain.feed_status import FeedState, FeedStatus
 from kiwoom_async._domain.intents import Intent
@@ -76,7 +76,7 @@ class KiwoomClient:
 
     stock: OrderDesk
     gold: OrderDesk
-    credit: OrderDesk
+    credit: CreditDesk
     orders: Orders
 
     def __init__(  # noqa: PLR0913 - the settings of a client, all but the first by name
@@ -194,7 +194,7 @@ class KiwoomClient:
         counter = Counter(ambient, self._environment, self._account, self._place)
         self.stock = OrderDesk(Desk.STOCK, counter)
         self.gold = OrderDesk(Desk.GOLD, counter)
-        self.credit = ClosedDesk("credit")  # type: ignore[assignment]
+        self.credit = CreditDesk(counter)
         self.orders = Orders(journal, reader, self._reconciler, settlements, self._events, ambient)
 
     @property

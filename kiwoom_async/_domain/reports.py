@@ -27,6 +27,9 @@ class LedgerOrder:
         average_fill_price: KRW per share; None while nothing is filled.
         leaves_quantity: What is left in the book; None where the view leaves it empty.
         confirmed_quantity: What a cancel or modify really took.
+        is_credit: Whether the row says that the order was placed on credit (신용), or for cash (현금); None where it
+            does not tell.
+        loan_date: The day of the loan that a credit sale repays (대출일); None where the row shows none.
     """
 
     day: date
@@ -47,6 +50,8 @@ class LedgerOrder:
     average_fill_price: Decimal | None
     leaves_quantity: int | None
     confirmed_quantity: int
+    is_credit: bool | None = None
+    loan_date: date | None = None
 
     @property
     def number(self) -> int:

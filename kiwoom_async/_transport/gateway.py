@@ -5,7 +5,7 @@ A query may be asked again with a new token. An order never is: what it met is r
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Final
 
 from kiwoom_async._domain.ambient import Ambient
@@ -171,7 +171,7 @@ class Gateway:
         }
         return token, await self._post(call.path, headers, call.to_bytes())
 
-    async def fetch_pages(self, call: Call) -> AsyncIterator[Page]:
+    async def fetch_pages(self, call: Call) -> AsyncGenerator[Page, None]:
         """Ask a query to its last page.
 
         Raises:

@@ -19,6 +19,7 @@ from attrs import frozen
 from kiwoom_async._domain.reports import LedgerOrder, OpenOrder
 from kiwoom_async._domain.settings import KST
 from kiwoom_async._domain.vocabulary import Action, Desk, OrderType, Route, Side
+from kiwoom_async._wire.credit import parse_credit, parse_loan_date
 from kiwoom_async.errors import QueryFailed
 
 Padded = NewType("Padded", int)
@@ -32,6 +33,8 @@ Symbol = NewType("Symbol", str)
 Clock = NewType("Clock", time)
 """`HH:mm:ss` or `HHmmss`, Korean time."""
 
+LoanDate = NewType("LoanDate", date)
+"""`YYYYMMDD`; empty or zeros for none."""
 Price = NewType("Price", Decimal)
 """A price with or without an up or down mark before it and digits behind the point."""
 AccountDigest = NewType("AccountDigest", str)
@@ -60,6 +63,8 @@ class _StockLedgerRow:
     comm_ord_tp: str = ""
     dmst_stex_tp: str = ""
     cond_uv: OptionalPadded | None = None
+    crd_tp: str = ""
+    loan_dt: LoanDate | None = None
 
 
 @frozen
@@ -171,6 +176,7 @@ def _make_converter() -> cattrs.Converter:
         Number | None: lambda text, _: parse_number(text),
         Symbol: lambda text, _: parse_symbol(text),
         Clock | None: lambda text, _: parse_clock(text),
+        LoanDate | None: lambda text, _: parse_loan_date(text),
         Price | None: lambda text, _: parse_price(text),
         AccountDigest | None: lambda text, _: make_digest(text),
         str: lambda text, _: parse_text(text),
@@ -247,6 +253,8 @@ def _to_ledger_order(api_id: str, desk: Desk, day: date, row: _StockLedgerRow) -
         average_fill_price=Decimal(row.cntr_uv) if row.cntr_qty and row.cntr_uv else None,
         leaves_quantity=leaves,
         confirmed_quantity=confirmed,
+        is_credit=None if desk is Desk.GOLD else parse_credit(row.io_tp_nm, row.crd_tp, row.loan_dt),
+        loan_date=row.loan_dt,
     )
 
 

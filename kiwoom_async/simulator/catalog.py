@@ -21,12 +21,17 @@ class Purpose(Enum):
 
 @frozen
 class Field:
-    """One field of a request body."""
+    """One field of a request body.
+
+    Attributes:
+        required_with: Another field and the value of it that makes this one required.
+    """
 
     name: str
     length: int
     is_required: bool = True
     choices: frozenset[str] | None = None
+    required_with: tuple[str, str] | None = None
 
 
 def _field(name: str, length: int, choices: str = "") -> Field:
@@ -97,7 +102,13 @@ _STOCK_NEW: Final = (
     _field("trde_tp", 2, " ".join(ORDER_TYPE_CODES)),
     _optional("cond_uv", 12),
 )
-_CREDIT_SELL: Final = (*_STOCK_NEW, _field("crd_deal_tp", 2, "33 99"), _optional("crd_loan_dt", 8))
+ONE_LOAN: Final = "33"
+"""`crd_deal_tp` for 융자, which needs the day of the loan; the other one is 99, 융자합."""
+_CREDIT_SELL: Final = (
+    *_STOCK_NEW,
+    _field("crd_deal_tp", 2, f"{ONE_LOAN} 99"),
+    Field("crd_loan_dt", 8, is_required=False, required_with=("crd_deal_tp", ONE_LOAN)),
+)
 _STOCK_MODIFY: Final = (
     _ROUTE,
     _field("orig_ord_no", 7),

@@ -19,7 +19,7 @@ from kiwoom_async.simulator.exchange import DEFAULT_PRICES, Exchange
 from kiwoom_async.simulator.ledger import Change
 from kiwoom_async.simulator.orders import NO_ORIGINAL, BookOrder, Channel
 from kiwoom_async.simulator.rejections import tick_size
-from kiwoom_async.simulator.rendering import name_of, type_text
+from kiwoom_async.simulator.rendering import date_text, name_of, type_text
 
 Values = dict[str, str]
 
@@ -240,7 +240,7 @@ class FrameWriter:
             "919": order.refusal or "0",
             **_origin(order),
             "922": _credit_code(order),
-            "923": "",
+            "923": date_text(order.loan_date),
             "10010": f" {self.exchange.last_price(order.symbol, order.desk)}",
             "2134": venue_code,
             "2135": venue,
@@ -315,7 +315,7 @@ class FrameWriter:
             "9201": self.account,
             "9001": self._symbol(order),
             "917": _credit_code(order),
-            "916": "",
+            "916": date_text(order.loan_date),
             "302": name_of(order.symbol),
             "930": str(held),
             "931": str(position.cost // held if held else 0),

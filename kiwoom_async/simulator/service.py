@@ -22,6 +22,7 @@ from kiwoom_async._domain.settings import KST
 from kiwoom_async._domain.vocabulary import Action, Desk, OrderType, Route
 from kiwoom_async.simulator.catalog import (
     GOLD_TYPE_CODES,
+    ONE_LOAN,
     ORDER_TYPE_CODES,
     REVOKE_PATH,
     TOKEN_PATH,
@@ -140,6 +141,8 @@ class Habits:
         empty_list: How an empty list is answered.
         is_from_inclusive: Whether `fr_ord_no` is part of the answer.
         rate_limit_style: How too many requests are answered.
+        tells_credit: Whether the stock ledger's texts tell an order on credit from one for cash. No row of an order
+            on credit has been seen.
         accepts_any_user_agent: Whether the firewall is off.
     """
 
@@ -148,6 +151,7 @@ class Habits:
     is_from_inclusive: bool = True
     rate_limit_style: RateLimitStyle = RateLimitStyle.HTTP_429
     accepts_any_user_agent: bool = False
+    tells_credit: bool = True
 
 
 @define(eq=False)
@@ -245,7 +249,8 @@ class Service:
         for spec in request.rule.fields:
             value = request.body.get(spec.name, "")
             if not value:
-                if spec.is_required:
+                needed, worth = spec.required_with or ("", "")
+                if spec.is_required or (needed and request.body.get(needed) == worth):
                     return gateway_refusal(GatewayCode.FIELD_MISSING, spec.name)
                 continue
             if len(value) > spec.length or (spec.choices is not None and value not in spec.choices):
@@ -321,7 +326,7 @@ class Service:
             if empty is not None:
                 return empty
         page, following = cut(orders, cursor, self.habits.page_size, digest, is_by_offset=is_by_offset)
-        scene = Scene(self.account, self.flavour, self.exchange.last_price)
+        scene = Scene(self.account, self.flavour, self.exchange.last_price, self.habits.tells_credit)
         answer: Answer = dict(status_totals(orders)) if api_id == "kt00009" else {}
         answer[view.list_key] = [view.row(order, scene) for order in page]
         answer["return_code"] = 0
@@ -526,6 +531,22 @@ def _number(body: Mapping[str, str], name: str) -> int | None:
     return int(text)
 
 
+_DAY_LENGTH: Final = 8
+
+
+def _loan_date(body: Mapping[str, str]) -> date | None:
+    """Read the day of the loan that is repaid; None where all are."""
+    if body.get("crd_deal_tp") != ONE_LOAN:
+        return None
+    text = body["crd_loan_dt"]
+    try:
+        if len(text) == _DAY_LENGTH and text.isascii() and text.isdigit():
+            return date.fromisoformat(text)
+    except ValueError:
+        pass
+    raise MalformedField("crd_loan_dt")
+
+
 _QUANTITY_FIELDS: Final = {Action.NEW: "ord_qty", Action.MODIFY: "mdfy_qty", Action.CANCEL: "cncl_qty"}
 
 
@@ -556,4 +577,5 @@ def _order_request(request: _Request) -> OrderRequest:
         idempotency_key=request.idempotency_key,
         # A modify and a cancel have the type of their original; the exchange knows it.
         order_type=codes[body["trde_tp"]] if is_new else OrderType.LIMIT,
+        loan_date=_loan_date(body),
     )

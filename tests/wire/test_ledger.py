@@ -129,6 +129,7 @@ def test_stock_row() -> None:
             average_fill_price=Decimal(4900),
             leaves_quantity=6,
             confirmed_quantity=0,
+            is_credit=False,
         ),
     )
     assert stock().status is OrderStatus.PARTIALLY_FILLED
