@@ -1,6 +1,7 @@
 """An asyncio client for the Kiwoom Securities REST API that cannot double an order.
 
-The public names are these; everything under a name with an underscore is private.
+The public names are these, and the records of `client.account` in `kiwoom_async.records`; everything under a name with
+an underscore is private.
 """
 
 from kiwoom_async._client import KiwoomClient
@@ -19,6 +20,7 @@ from kiwoom_async.errors import (
     AuthenticationError,
     ClientOrderIdConflict,
     ConfigurationError,
+    InvalidRequest,
     JournalError,
     KiwoomError,
     NotSent,
@@ -45,6 +47,7 @@ __all__ = [
     "FeedState",
     "FeedStatus",
     "ForeignOrder",
+    "InvalidRequest",
     "JournalError",
     "KiwoomClient",
     "KiwoomError",

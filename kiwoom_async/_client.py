@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
 
+from kiwoom_async._account import Account
 from kiwoom_async._ambient import SystemAmbient
+from kiwoom_async._calls import Calls
 from kiwoom_async._desks import Counter, CreditDesk, OrderDesk
 from kiwoom_async._domain.ambient import Ambient
 from kiwoom_async._domain.feed_status import FeedState, FeedStatus
@@ -78,6 +81,7 @@ class KiwoomClient:
     gold: OrderDesk
     credit: CreditDesk
     orders: Orders
+    account: Account
 
     def __init__(  # noqa: PLR0913 - the settings of a client, all but the first by name
         self,
@@ -116,7 +120,7 @@ class KiwoomClient:
         self._was_opened = False
 
     def __getattr__(self, name: str) -> Any:
-        if name in {"stock", "gold", "credit", "orders"}:
+        if name in {"stock", "gold", "credit", "orders", "account"}:
             raise ConfigurationError(
                 f"client.{name} is there once the client is open: async with KiwoomClient(…) as client."
             )
@@ -196,6 +200,8 @@ class KiwoomClient:
         self.gold = OrderDesk(Desk.GOLD, counter)
         self.credit = CreditDesk(counter)
         self.orders = Orders(journal, reader, self._reconciler, settlements, self._events, ambient)
+        self.account = Account(gateway, LedgerReader(gateway, ambient, timing), ambient)
+        self._calls = Calls(gateway)
 
     @property
     def feed(self) -> FeedStatus:
@@ -203,6 +209,86 @@ class KiwoomClient:
         if self._stack is None:
             return FeedStatus(FeedState.OFF, text="the client is not open")
         return self._keeper.status
+
+    async def call(
+        self, api_id: str, body: Mapping[str, str] | None = None, *, path: str | None = None
+    ) -> Mapping[str, Any]:
+        """Ask any query of Kiwoom's public guide by its id and give the first page of its answer as it came.
+
+        Orders are refused: they go through the journal, that is through `stock`, `gold` and `credit`.
+
+        Args:
+            api_id: The TR's id (TR명), for example ``ka10081``.
+            body: Field name to value, every value as text, in Kiwoom's own words. None: no fields.
+            path: Where to post it, for a TR that this release does not know. None: found by the id.
+
+        Returns:
+            The JSON object, with ``return_code`` and ``return_msg``. Empty where Kiwoom says by an error that there is
+            nothing.
+
+        Raises:
+            ConfigurationError: The client is not open.
+            ValidationError: The TR is unknown (near matches are named), is an order or no query, or a value is not
+                text. Nothing was sent.
+            QueryFailed: There is no complete answer, or it refuses with a code that has no error of its own.
+            AuthenticationError: The key, the secret or a new token was refused.
+            RateLimited: Kiwoom's rate limit, in spite of ours.
+            InvalidRequest: Kiwoom did not understand the query.
+
+        Delivery: Nothing is journaled; neither body nor answer is logged. The query waits for a slot of the rate limit
+        and is asked once more if its token was refused. Bound the wait with `asyncio.timeout`.
+
+        Cancellation: Safe. The slot is given back, the answer thrown away.
+
+        Source: any TR of the public guide.
+        """
+        self._require_open("call")
+        return await self._calls.call(api_id, body, path=path)
+
+    def pages(
+        self,
+        api_id: str,
+        body: Mapping[str, str] | None = None,
+        *,
+        path: str | None = None,
+        limit: int | None = None,
+        progress: Callable[[int], object] | None = None,
+    ) -> AsyncGenerator[Mapping[str, Any], None]:
+        """Ask any query page after page (연속조회), for ``async for``; each page is given as it came.
+
+        A page is asked when the one before has been dealt with. The pages are no snapshot: rows can come twice or be
+        missing where the book moves meanwhile; `account` takes care of that.
+
+        Args:
+            api_id: The TR's id (TR명), for example ``ka10081``.
+            body: Field name to value, every value as text. None: no fields.
+            path: Where to post it, for a TR that this release does not know. None: found by the id.
+            limit: Pages at most. None: all there are.
+            progress: Called with the count of pages read so far, before each is given. None: not wanted.
+
+        Raises:
+            ConfigurationError: At once: the client is not open.
+            ValidationError: At once, as by `call`; `limit` has to be a whole number above zero. Nothing was sent.
+            QueryFailed: While iterating: a page failed, or the pages do not end. What came before is not the whole.
+            AuthenticationError: As by `call`, while iterating.
+            RateLimited: As by `call`, while iterating.
+            InvalidRequest: As by `call`, while iterating.
+
+        Delivery: As of `call`.
+
+        Cancellation: Safe, also between two pages. Whoever leaves early can close the iterator with
+        `contextlib.aclosing`; nothing is held open between two pages in any case.
+
+        Source: ``cont-yn`` and ``next-key`` of the answer's headers, which the next request repeats.
+        """
+        self._require_open("pages")
+        return self._calls.pages(api_id, body, path=path, limit=limit, progress=progress)
+
+    def _require_open(self, name: str) -> None:
+        if self._stack is None:
+            raise ConfigurationError(
+                f"client.{name} asks Kiwoom while the client is open: async with KiwoomClient(…) as client."
+            )
 
     async def _place(
         self, intent: Intent, deadline: float | None, is_fresh: bool, objection: ValidationError | None
