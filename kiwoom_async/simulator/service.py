@@ -20,6 +20,8 @@ from attrs import define, evolve, field, frozen
 from kiwoom_async._domain.ambient import Ambient, korean_day
 from kiwoom_async._domain.settings import KST
 from kiwoom_async._domain.vocabulary import Action, Desk, OrderType, Route
+from kiwoom_async.simulator.account_queries import MAY_BE_NOTHING, STATEMENTS, cut_rows
+from kiwoom_async.simulator.books import Books
 from kiwoom_async.simulator.catalog import (
     GOLD_TYPE_CODES,
     ONE_LOAN,
@@ -128,6 +130,7 @@ _BLOCKED_PAGE: Final = "<html><head><title>Request Blocked</title></head><body>R
 _ERROR_PAGE: Final = "<html><head><title>Error</title></head><body>Service Unavailable</body></html>"
 _JSON: Final = "application/json;charset=UTF-8"
 _HTML: Final = "text/html;charset=UTF-8"
+_NO_RECORDS: Final = "501724"
 _DONE_TEXT: Final = "조회가 완료되었습니다."
 _ORDER_NOT_KNOWN: Final = "조회내역이 없습니다"
 
@@ -310,6 +313,8 @@ class Service:
         api_id, body = request.rule.api_id, request.body
         if api_id == "ka00001":
             return _Content({"acctNo": self.account, "return_code": 0, "return_msg": "정상적으로 처리되었습니다"})
+        if api_id in STATEMENTS:
+            return self._statement(request, now, age)
         view = VIEWS[api_id]
         digest = digest_of(api_id, body)
         try:
@@ -333,6 +338,27 @@ class Service:
         answer["return_msg"] = f" {_DONE_TEXT}" if view.has_blank else _DONE_TEXT
         return _Content(answer, next_key=following.key if following else "", has_more=following is not None)
 
+    def _statement(self, request: _Request, now: Instant, age: float) -> _Content:
+        api_id, body = request.rule.api_id, request.body
+        digest = digest_of(api_id, body)
+        try:
+            start = Cursor.read(request.next_key, digest).offset if request.next_key else 0
+        except MalformedField as error:
+            return self._refused(gateway_refusal(GatewayCode.FIELD_MALFORMED, str(error)))
+        told = STATEMENTS[api_id](body, Books.opened(self.flavour, self.exchange, self.rules.funds, now, age=age))
+        if isinstance(told, GatewayRefusal):
+            return self._refused(told)
+        if isinstance(told, Refusal):
+            return _business(told)
+        if api_id in MAY_BE_NOTHING and not told.rows and (nothing := self._empty(_NO_RECORDS)) is not None:
+            return nothing
+        answer: Answer = dict(told.head)
+        page, following = cut_rows(told.rows, start, self.habits.page_size, digest)
+        if told.list_key:
+            answer[told.list_key] = page
+        answer |= {"return_code": 0, "return_msg": told.message}
+        return _Content(answer, next_key=following.key if following else "", has_more=following is not None)
+
     def _empty(self, code: str) -> _Content | None:
         """Say that a list is empty where that is an error; None: it is a plain answer."""
         if self.habits.empty_list is EmptyList.ERROR:
@@ -342,7 +368,7 @@ class Service:
         return None
 
     def _page_number(self, request: _Request) -> int:
-        if request.rule.api_id not in VIEWS or not request.next_key:
+        if request.rule.purpose is not Purpose.QUERY or not request.next_key:
             return 1
         try:
             cursor = Cursor.read(request.next_key, digest_of(request.rule.api_id, request.body))
