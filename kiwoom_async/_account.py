@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from kiwoom_async._domain.account import (
     AccountNumber,
     Balance,
     Deposit,
     FilledBalance,
+    FilledPosition,
     GoldBalance,
     GoldDeposit,
+    GoldHolding,
+    Holding,
 )
 from kiwoom_async._domain.ambient import Ambient, korean_day
 from kiwoom_async._domain.buying_power import BuyingPower, CreditBuyingPower, OrderFunds
@@ -27,11 +30,14 @@ from kiwoom_async._wire.account import (
     account_number_call,
     balance_call,
     decode_account_number,
-    decode_balance,
+    decode_balance_totals,
     decode_deposit,
-    decode_filled_balance,
-    decode_gold_balance,
+    decode_filled_positions,
+    decode_filled_totals,
     decode_gold_deposit,
+    decode_gold_holdings,
+    decode_gold_totals,
+    decode_holdings,
     deposit_call,
     filled_balance_call,
     gold_balance_call,
@@ -49,7 +55,12 @@ from kiwoom_async._wire.quotes import decode_order_book, decode_quote, order_boo
 from kiwoom_async._wire.requests import Call
 from kiwoom_async.errors import QueryFailed, ValidationError
 
-_Part = TypeVar("_Part")
+_Row = TypeVar("_Row")
+_Totals = TypeVar("_Totals")
+
+LOOKS_AT_A_MOVING_LIST: Final = 3
+"""How often a list that moved while it was paged is read anew before the query counts as failed. Source: our choice, as
+for the day's ledger."""
 
 
 class Account:
@@ -118,10 +129,9 @@ class Account:
 
         Source: TR kt00018.
         """
-        pages = await self._read_all(
-            balance_call(_choose_venue(route), each_loan=each_loan), decode_balance, _list_holdings
-        )
-        return Balance(pages[0].totals, tuple(holding for page in pages for holding in page.holdings))
+        call = balance_call(_choose_venue(route), each_loan=each_loan)
+        totals, holdings = await self._read_list(call, decode_balance_totals, decode_holdings, _name_holding)
+        return Balance(totals, holdings)
 
     async def filled_balance(self, *, route: Route | str = Route.KRX) -> FilledBalance:
         """Read cash and positions with today's fills in them (체결잔고).
@@ -131,8 +141,9 @@ class Account:
 
         Source: TR kt00005; the mock does not serve it (RC9000).
         """
-        pages = await self._read_all(filled_balance_call(_choose_venue(route)), decode_filled_balance, _list_positions)
-        return FilledBalance(pages[0].totals, tuple(position for page in pages for position in page.positions))
+        call = filled_balance_call(_choose_venue(route))
+        totals, positions = await self._read_list(call, decode_filled_totals, decode_filled_positions, _name_position)
+        return FilledBalance(totals, positions)
 
     async def deposit(self, *, estimated: bool = True) -> Deposit:
         """Read the cash of the account (예수금).
@@ -195,8 +206,9 @@ class Account:
 
         Source: TR kt50020.
         """
-        pages = await self._read_all(gold_balance_call(), decode_gold_balance, _list_gold)
-        return GoldBalance(pages[0].totals, tuple(holding for page in pages for holding in page.holdings))
+        call = gold_balance_call()
+        totals, holdings = await self._read_list(call, decode_gold_totals, decode_gold_holdings, _name_gold)
+        return GoldBalance(totals, holdings)
 
     async def gold_deposit(self) -> GoldDeposit:
         """Read the cash of the gold account (금현물 예수금). It needs the app key of a gold account.
@@ -247,36 +259,50 @@ class Account:
         """Read an answer that is one statement. What a second page could hold are lists we do not read (kt00001)."""
         return (await self._gateway.fetch_page(call)).body
 
-    async def _read_all(
+    async def _read_list(
         self,
         call: Call,
-        decode: Callable[[str, Mapping[str, Any]], _Part],
-        identify: Callable[[_Part], list[tuple[object, ...]]],
-    ) -> list[_Part]:
-        """Read a list to its last page.
+        decode_totals: Callable[[str, Mapping[str, Any]], _Totals | None],
+        decode_rows: Callable[[str, Mapping[str, Any]], tuple[_Row, ...]],
+        name: Callable[[_Row], tuple[object, ...]],
+    ) -> tuple[_Totals | None, tuple[_Row, ...]]:
+        """Read a list to its last page, and the sums at the head of its first.
+
+        Args:
+            call: The query.
+            decode_totals: Reads the head of a page.
+            decode_rows: Reads the rows of a page.
+            name: Tells a row from the others, whatever its numbers are.
 
         Raises:
-            QueryFailed: A page failed, or holdings moved between the pages while they were read.
+            QueryFailed: A page failed, or the rows moved while they were read, at each of several looks.
         """
-        parts = [decode(call.api_id, page.body) async for page in self._gateway.fetch_pages(call)]
-        if len(parts) > 1:
-            # A row that slipped from one page to another while we read would be missed: then the first page has moved.
-            again = decode(call.api_id, (await self._gateway.fetch_page(call)).body)
-            if identify(again) != identify(parts[0]):
-                raise QueryFailed(call.api_id, "the holdings changed while their pages were read; ask again")
-        return parts
+        for _ in range(LOOKS_AT_A_MOVING_LIST):
+            pages = [page.body async for page in self._gateway.fetch_pages(call)]
+            totals = decode_totals(call.api_id, pages[0])
+            parts = [decode_rows(call.api_id, page) for page in pages]
+            rows = tuple(row for part in parts for row in part)
+            if len(parts) == 1:
+                return totals, rows
+            # A row that slipped from one page to another while we read would be missed, or come twice: then the first
+            # page has moved, or a name is there again.
+            again = decode_rows(call.api_id, (await self._gateway.fetch_page(call)).body)
+            names = [set(map(name, part)) for part in parts]
+            if list(map(name, again)) == list(map(name, parts[0])) and len(set().union(*names)) == sum(map(len, names)):
+                return totals, rows
+        raise QueryFailed(call.api_id, "the rows moved while their pages were read; ask again")
 
 
-def _list_holdings(page: Balance) -> list[tuple[object, ...]]:
-    return [(row.symbol, row.credit_code, row.loan_date, row.quantity) for row in page.holdings]
+def _name_holding(row: Holding) -> tuple[object, ...]:
+    return row.symbol, row.credit_code, row.loan_date
 
 
-def _list_positions(page: FilledBalance) -> list[tuple[object, ...]]:
-    return [(row.symbol, row.credit_code, row.loan_date, row.quantity) for row in page.positions]
+def _name_position(row: FilledPosition) -> tuple[object, ...]:
+    return row.symbol, row.credit_code, row.loan_date
 
 
-def _list_gold(page: GoldBalance) -> list[tuple[object, ...]]:
-    return [(row.symbol, row.quantity) for row in page.holdings]
+def _name_gold(row: GoldHolding) -> tuple[object, ...]:
+    return (row.symbol,)
 
 
 def _choose_venue(route: Route | str) -> Route:

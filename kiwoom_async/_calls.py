@@ -34,7 +34,7 @@ class Calls:
         limit: int | None = None,
         progress: Callable[[int], object] | None = None,
     ) -> AsyncGenerator[Mapping[str, Any], None]:
-        """Ask one TR page after page, the last one or `limit` of them ending it; `KiwoomClient.pages` tells the rest."""
+        """Ask one TR page after page, to the last or the `limit`; `KiwoomClient.pages` tells the rest."""
         most = None if limit is None else check_count("limit", limit, unit="pages")
         return self._read(prepare_call(api_id, body, path), most, progress)
 

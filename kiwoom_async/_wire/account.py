@@ -10,13 +10,10 @@ from typing import Any, Final
 
 from kiwoom_async._domain.account import (
     AccountNumber,
-    Balance,
     BalanceTotals,
     Deposit,
-    FilledBalance,
     FilledPosition,
     FilledTotals,
-    GoldBalance,
     GoldDeposit,
     GoldHolding,
     GoldTotals,
@@ -248,24 +245,40 @@ def decode_account_number(api_id: str, body: Mapping[str, Any]) -> AccountNumber
     return AccountNumber(read_field(api_id, body, "acctNo", ACCOUNT_NUMBER))
 
 
-def decode_balance(api_id: str, body: Mapping[str, Any]) -> Balance:
-    """Read a page of kt00018.
+def decode_holdings(api_id: str, body: Mapping[str, Any]) -> tuple[Holding, ...]:
+    """Read the rows of a page of kt00018.
 
     Raises:
         QueryFailed: A field is missing or unreadable; the text names it.
     """
-    holdings = read_rows(api_id, body, HOLDINGS_KEY, HOLDING, Holding)
-    return Balance(BalanceTotals(**read_fields(api_id, body, BALANCE_TOTALS)) if body else None, holdings)
+    return read_rows(api_id, body, HOLDINGS_KEY, HOLDING, Holding)
 
 
-def decode_filled_balance(api_id: str, body: Mapping[str, Any]) -> FilledBalance:
-    """Read a page of kt00005.
+def decode_balance_totals(api_id: str, body: Mapping[str, Any]) -> BalanceTotals | None:
+    """Read the head of kt00018; None where the broker said by its code that there is nothing.
 
     Raises:
         QueryFailed: A field is missing or unreadable; the text names it.
     """
-    positions = read_rows(api_id, body, POSITIONS_KEY, FILLED_POSITION, FilledPosition)
-    return FilledBalance(FilledTotals(**read_fields(api_id, body, FILLED_TOTALS)) if body else None, positions)
+    return BalanceTotals(**read_fields(api_id, body, BALANCE_TOTALS)) if body else None
+
+
+def decode_filled_positions(api_id: str, body: Mapping[str, Any]) -> tuple[FilledPosition, ...]:
+    """Read the rows of a page of kt00005.
+
+    Raises:
+        QueryFailed: A field is missing or unreadable; the text names it.
+    """
+    return read_rows(api_id, body, POSITIONS_KEY, FILLED_POSITION, FilledPosition)
+
+
+def decode_filled_totals(api_id: str, body: Mapping[str, Any]) -> FilledTotals | None:
+    """Read the head of kt00005; None where the broker said by its code that there is nothing.
+
+    Raises:
+        QueryFailed: A field is missing or unreadable; the text names it.
+    """
+    return FilledTotals(**read_fields(api_id, body, FILLED_TOTALS)) if body else None
 
 
 def decode_deposit(api_id: str, body: Mapping[str, Any]) -> Deposit:
@@ -279,14 +292,22 @@ def decode_deposit(api_id: str, body: Mapping[str, Any]) -> Deposit:
     return Deposit(**read_fields(api_id, body, DEPOSIT), by_margin_rate=by_rate)
 
 
-def decode_gold_balance(api_id: str, body: Mapping[str, Any]) -> GoldBalance:
-    """Read a page of kt50020.
+def decode_gold_holdings(api_id: str, body: Mapping[str, Any]) -> tuple[GoldHolding, ...]:
+    """Read the rows of a page of kt50020.
 
     Raises:
         QueryFailed: A field is missing or unreadable; the text names it.
     """
-    holdings = read_rows(api_id, body, GOLD_HOLDINGS_KEY, GOLD_HOLDING, GoldHolding)
-    return GoldBalance(GoldTotals(**read_fields(api_id, body, GOLD_TOTALS)) if body else None, holdings)
+    return read_rows(api_id, body, GOLD_HOLDINGS_KEY, GOLD_HOLDING, GoldHolding)
+
+
+def decode_gold_totals(api_id: str, body: Mapping[str, Any]) -> GoldTotals | None:
+    """Read the head of kt50020; None where the broker said by its code that there is nothing.
+
+    Raises:
+        QueryFailed: A field is missing or unreadable; the text names it.
+    """
+    return GoldTotals(**read_fields(api_id, body, GOLD_TOTALS)) if body else None
 
 
 def decode_gold_deposit(api_id: str, body: Mapping[str, Any]) -> GoldDeposit:

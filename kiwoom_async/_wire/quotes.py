@@ -116,16 +116,24 @@ def decode_order_book(api_id: str, symbol: str, route: Route, body: Mapping[str,
 
 
 def _read_levels(api_id: str, body: Mapping[str, Any], side: str, direction: int) -> tuple[PriceLevel, ...]:
-    levels = []
-    for place, (price_name, quantity_name) in enumerate(level_fields(side)):
-        if place == 0 and price_name not in body:
-            raise QueryFailed(api_id, f"{price_name} is missing")
+    levels: list[PriceLevel] = []
+    hole = ""
+    for price_name, quantity_name in level_fields(side):
+        for name in (price_name, quantity_name):
+            if name not in body:
+                raise QueryFailed(api_id, f"{name} is missing")
         price = read_field(api_id, body, price_name, MARKET_PRICE)
         quantity = read_field(api_id, body, quantity_name, COUNT.optional)
-        if price is not None and quantity is None:
+        if price is None:
+            if quantity:
+                raise QueryFailed(api_id, f"{quantity_name} has shares, but {price_name} no price")
+            hole = hole or price_name
+            continue
+        if quantity is None:
             raise QueryFailed(api_id, f"{quantity_name} is missing")
-        if price is not None:
-            levels.append(PriceLevel(price, quantity))
+        if hole:
+            raise QueryFailed(api_id, f"{price_name} follows on {hole}, which has no price")
+        levels.append(PriceLevel(price, quantity))
     if any((worse.price - better.price) * direction <= 0 for better, worse in pairwise(levels)):
         raise QueryFailed(api_id, f"the prices {side}_…_bid are not in order")
     return tuple(levels)
