@@ -13,7 +13,7 @@ from kiwoom_async._domain.orders import Order
 from kiwoom_async._domain.reconciliation import ForeignOrder, ReconciliationReport, UnresolvedOrder
 from kiwoom_async._domain.settings import Credentials, Environment, Limits, Timing
 from kiwoom_async._domain.states import Delivery
-from kiwoom_async._domain.vocabulary import Action, Desk, OrderStatus, OrderType, ResolvedBy, Route, Side
+from kiwoom_async._domain.vocabulary import Action, CreditKind, Desk, OrderStatus, OrderType, ResolvedBy, Route, Side
 from kiwoom_async._execution.dispatcher import TwinPolicy
 from kiwoom_async._version import __version__
 from kiwoom_async.errors import (
@@ -40,6 +40,7 @@ __all__ = [
     "ClientOrderIdConflict",
     "ConfigurationError",
     "Credentials",
+    "CreditKind",
     "DayClose",
     "Delivery",
     "Desk",

@@ -82,7 +82,7 @@ class OrderDesk:
             resend_within: Seconds.
             max_attempts: A count.
 
-        Source: kt10000, kt50000.
+        Source: kt10000, kt10006, kt50000.
         """
         request = self._form.new(Side.BUY, symbol, quantity, price, order_type, route, stop_price)
         return self._form.call(request, client_order_id, deadline, resend_within, max_attempts)
@@ -199,42 +199,20 @@ class CreditDesk:
     Arguments, errors, delivery and cancellation are those of `OrderDesk`. A credit order is modified and canceled
     here, never at `client.stock`. While one of unknown outcome waits for the ledger, an order for cash with the same
     symbol, quantity and price is told apart by the ledger's own words; where it has none, neither is claimed.
+
+    Attributes:
+        buy: `OrderDesk.buy`, with a new loan (신용매수, 융자; kt10006).
+        modify: `OrderDesk.modify`; the loans stay what they are (신용정정; kt10008).
+        cancel: `OrderDesk.cancel` (신용취소; kt10009).
     """
 
     def __init__(self, counter: Counter) -> None:
         self._form = OrderForm(Desk.CREDIT, counter)
-        self._desk = OrderDesk(Desk.CREDIT, counter)
-
-    def buy(  # noqa: PLR0913 - an order has many fields, all but the first by name
-        self,
-        symbol: str,
-        quantity: int,
-        *,
-        price: int | None = None,
-        order_type: OrderType | str | None = None,
-        route: Route | str | None = None,
-        stop_price: int | None = None,
-        client_order_id: str | None = None,
-        deadline: float | None = None,
-        resend_within: float | None = None,
-        max_attempts: int = MAX_ATTEMPTS,
-    ) -> OrderCall:
-        """Buy with a new loan (신용매수, 융자). The arguments are those of `OrderDesk.buy`.
-
-        Source: kt10006.
-        """
-        return self._desk.buy(
-            symbol,
-            quantity,
-            price=price,
-            order_type=order_type,
-            route=route,
-            stop_price=stop_price,
-            client_order_id=client_order_id,
-            deadline=deadline,
-            resend_within=resend_within,
-            max_attempts=max_attempts,
-        )
+        # Not written down a second time: the same verbs, with the signatures and the words of the other desks.
+        desk = OrderDesk(Desk.CREDIT, counter)
+        self.buy: Final = desk.buy
+        self.modify: Final = desk.modify
+        self.cancel: Final = desk.cancel
 
     def sell(  # noqa: PLR0913 - an order has many fields, all but the first by name
         self,
@@ -252,18 +230,18 @@ class CreditDesk:
         resend_within: float | None = None,
         max_attempts: int = MAX_ATTEMPTS,
     ) -> OrderCall:
-        """Sell what was bought on credit, and repay the loan with it (신용매도). The others are those of `buy`.
+        """Sell what was bought on credit, and repay the loan with it (신용매도).
 
         Args:
-            symbol: See `buy`, as for all that are not named here.
+            symbol: See `OrderDesk.buy`, as for all that are not named here.
             quantity: Shares.
             credit: A `CreditKind` or its text: "loan" (융자) repays the one loan of `loan_date`, "all_loans" (융자합)
                 the loans of the stock taken together. None: "loan" with a `loan_date`, "all_loans" without.
             loan_date: The day of the loan (대출일), a date or its text, "20261001" or "2026-10-01". None: no single
                 loan is meant.
             price: KRW.
-            order_type: See `buy`.
-            route: See `buy`.
+            order_type: See `OrderDesk.buy`.
+            route: See `OrderDesk.buy`.
             stop_price: KRW.
             client_order_id: See `OrderDesk`, as for the following ones.
             deadline: Seconds.
@@ -277,61 +255,3 @@ class CreditDesk:
             Side.SELL, symbol, quantity, price, order_type, route, stop_price, credit=kind, loan_date=day
         )
         return self._form.call(request, client_order_id, deadline, resend_within, max_attempts)
-
-    def modify(  # noqa: PLR0913 - an order has many fields, all but the first by name
-        self,
-        order: Order | str,
-        *,
-        price: int,
-        quantity: int | None = None,
-        stop_price: int | None = None,
-        symbol: str | None = None,
-        route: Route | str | None = None,
-        client_order_id: str | None = None,
-        deadline: float | None = None,
-        resend_within: float | None = None,
-        max_attempts: int = MAX_ATTEMPTS,
-    ) -> OrderCall:
-        """Change the price of a credit order (신용정정); its loans stay. The arguments are those of `OrderDesk.modify`.
-
-        Source: kt10008.
-        """
-        return self._desk.modify(
-            order,
-            price=price,
-            quantity=quantity,
-            stop_price=stop_price,
-            symbol=symbol,
-            route=route,
-            client_order_id=client_order_id,
-            deadline=deadline,
-            resend_within=resend_within,
-            max_attempts=max_attempts,
-        )
-
-    def cancel(
-        self,
-        order: Order | str,
-        *,
-        quantity: int | None = None,
-        symbol: str | None = None,
-        route: Route | str | None = None,
-        client_order_id: str | None = None,
-        deadline: float | None = None,
-        resend_within: float | None = None,
-        max_attempts: int = MAX_ATTEMPTS,
-    ) -> OrderCall:
-        """Cancel a credit order (신용취소), or a part of it. The arguments are those of `OrderDesk.cancel`.
-
-        Source: kt10009.
-        """
-        return self._desk.cancel(
-            order,
-            quantity=quantity,
-            symbol=symbol,
-            route=route,
-            client_order_id=client_order_id,
-            deadline=deadline,
-            resend_within=resend_within,
-            max_attempts=max_attempts,
-        )

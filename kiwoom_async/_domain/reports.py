@@ -141,7 +141,7 @@ class OrderReport:
 
     Attributes:
         day: Of the order number: the Korean day on which the report came.
-        desk: Stock or gold, by the form of the symbol.
+        desk: Stock or gold, by the form of the symbol; an order on credit stands among the stocks.
         action: What the number stands for: an order, a modify or a cancel.
         quantity: Of the order.
         price: KRW; None where the report shows none (or zero, as for market orders).
@@ -156,6 +156,8 @@ class OrderReport:
         reason: Why it was refused; "" for all others.
         terminal: The broker's text for where the order came from (단말); "" where there is none.
         account_digest: Names the account, without its number; None where the report does not show it.
+        is_credit: Whether the report says that the order was placed on credit (신용), or for cash; None where it does
+            not tell.
     """
 
     kind: ReportKind
@@ -180,3 +182,4 @@ class OrderReport:
     reason: str = ""
     terminal: str = ""
     account_digest: str | None = None
+    is_credit: bool | None = None

@@ -221,7 +221,8 @@ class Funds:
     """What the account owns; None means: without limit.
 
     Attributes:
-        cash: Won at the start of the simulation.
+        cash: Won at the start of the simulation. A purchase on credit is counted against it in full, as if nothing
+            were lent: our choice, the broker's margin is not played.
         holdings: Units of each symbol at the start; a symbol that is not named has none.
         loans: Units bought on credit before the start, of each symbol by the day of the loan. Purchases on credit add
             to them, under their own day, and only sales on credit sell them.
