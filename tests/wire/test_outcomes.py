@@ -14,6 +14,9 @@ from kiwoom_async._wire.exchange import Answer, Breakdown, BreakdownKind
 from kiwoom_async._wire.outcomes import Accepted, Refused, Unclear, Unsent, classify, parse_order_number
 
 TR = "kt10000"
+ORDER_TRS = (
+    "kt10000 kt10001 kt10002 kt10003 kt10006 kt10007 kt10008 kt10009 kt50000 kt50001 kt50002 kt50003".split()  # noqa: SIM905
+)
 HTML = b"<html><body>Request Blocked</body></html>"
 
 
@@ -184,6 +187,24 @@ def test_200_rc_nonzero_allowlisted_is_rejected(code: str, return_code: object) 
     assert classify(answer(body), TR) == Refused(code, body["return_msg"], CodeMeaning.BUSINESS_REFUSAL)
     unclear(answer(body, status=500), is_answered=False)
     assert isinstance(classify(answer(body, status=429), TR), Unclear)
+
+
+@pytest.mark.parametrize("api_id", ORDER_TRS)
+def test_codes_mean_the_same_for_every_order(api_id: str) -> None:
+    """A refusal, an empty list, a full house and an acceptance, at every desk and for every verb."""
+    for code, text in REFUSALS.items():
+        body = refused(code, text)
+        assert classify(answer(body, api_id=api_id), api_id) == Refused(
+            code, body["return_msg"], CodeMeaning.BUSINESS_REFUSAL
+        )
+    for code in ("571758", "501724", "999999"):
+        outcome = classify(answer(refused(code), api_id=api_id), api_id)
+        assert isinstance(outcome, Unclear)
+        assert not outcome.is_answered
+    limited = classify(answer(turned_away("1700", 5), api_id=api_id), api_id)
+    assert isinstance(limited, Unclear)
+    assert limited.is_answered
+    assert classify(answer(accepted(), api_id=api_id), api_id) == Accepted("0000101", None)
 
 
 def test_host_code_with_five_digits_in_front_is_read() -> None:
