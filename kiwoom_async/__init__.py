@@ -9,10 +9,12 @@ from kiwoom_async._domain.absence import AbsenceProof
 from kiwoom_async._domain.day_close import DayClose
 from kiwoom_async._domain.events import OrderEvent, OrderEventKind
 from kiwoom_async._domain.feed_status import FeedState, FeedStatus
+from kiwoom_async._domain.market_rules import MarketRules, RuleFinding, Strictness
 from kiwoom_async._domain.orders import Order
 from kiwoom_async._domain.reconciliation import ForeignOrder, ReconciliationReport, UnresolvedOrder
 from kiwoom_async._domain.settings import Credentials, Environment, Limits, Timing
 from kiwoom_async._domain.states import Delivery
+from kiwoom_async._domain.ticks import SymbolKind, round_to_tick
 from kiwoom_async._domain.vocabulary import Action, CreditKind, Desk, OrderStatus, OrderType, ResolvedBy, Route, Side
 from kiwoom_async._execution.dispatcher import TwinPolicy
 from kiwoom_async._version import __version__
@@ -53,6 +55,7 @@ __all__ = [
     "KiwoomClient",
     "KiwoomError",
     "Limits",
+    "MarketRules",
     "NotSent",
     "Order",
     "OrderEvent",
@@ -67,11 +70,15 @@ __all__ = [
     "ReconciliationReport",
     "ResolvedBy",
     "Route",
+    "RuleFinding",
     "Side",
     "StreamError",
+    "Strictness",
+    "SymbolKind",
     "Timing",
     "TwinPolicy",
     "UnresolvedOrder",
     "ValidationError",
     "__version__",
+    "round_to_tick",
 ]

@@ -81,10 +81,13 @@ class Account:
     Cancellation: Ends the query and nothing else.
     """
 
-    def __init__(self, gateway: Gateway, reader: LedgerReader, ambient: Ambient) -> None:
+    def __init__(
+        self, gateway: Gateway, reader: LedgerReader, ambient: Ambient, on_quote: Callable[[Quote], None]
+    ) -> None:
         self._gateway = gateway
         self._reader = reader
         self._ambient = ambient
+        self._on_quote = on_quote
 
     async def open_orders(self, *, desk: Desk | str = Desk.STOCK) -> tuple[OpenOrder, ...]:
         """Read the orders still in the book (미체결), ours and everybody's on the account.
@@ -227,7 +230,7 @@ class Account:
         return decode_account_number(call.api_id, await self._read_one(call))
 
     async def quote(self, symbol: str, *, route: Route | str = Route.KRX) -> Quote:
-        """Read the price of a symbol and its daily band (주식기본정보).
+        """Read the price of a symbol and its daily band (주식기본정보); orders of today are checked against the band.
 
         Args:
             symbol: 종목코드.
@@ -237,7 +240,9 @@ class Account:
         """
         symbol, chosen = check_symbol(Desk.STOCK, symbol), choose("route", Route, route)
         call = quote_call(symbol, chosen)
-        return decode_quote(call.api_id, symbol, chosen, await self._read_one(call))
+        quote = decode_quote(call.api_id, symbol, chosen, await self._read_one(call))
+        self._on_quote(quote)
+        return quote
 
     async def order_book(self, symbol: str, *, route: Route | str = Route.KRX) -> OrderBook:
         """Read the ten best prices of each side (호가).

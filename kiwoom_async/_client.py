@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AsyncExitStack
 from types import TracebackType
@@ -17,6 +18,8 @@ from kiwoom_async._desks import Counter, CreditDesk, OrderDesk
 from kiwoom_async._domain.ambient import Ambient
 from kiwoom_async._domain.feed_status import FeedState, FeedStatus
 from kiwoom_async._domain.intents import Intent
+from kiwoom_async._domain.limit_status import LimitStatus
+from kiwoom_async._domain.market_rules import MarketRules
 from kiwoom_async._domain.orders import Order
 from kiwoom_async._domain.reconciliation import ReconciliationReport
 from kiwoom_async._domain.settings import Credentials, Environment, Limits, Timing
@@ -35,7 +38,9 @@ from kiwoom_async._execution.sender import Collaborators, Sender
 from kiwoom_async._execution.settlements import Bell, Settlements
 from kiwoom_async._execution.tasks import OwnTasks, complete
 from kiwoom_async._journal.journal import Journal
+from kiwoom_async._market import Market
 from kiwoom_async._orders import Orders
+from kiwoom_async._sharing import SharedPlace, adopts_within, choose_shared_path, open_shared_state
 from kiwoom_async._transport.gateway import Gateway
 from kiwoom_async._transport.limiter import Limiter
 from kiwoom_async._transport.session import RestSession
@@ -68,7 +73,16 @@ class KiwoomClient:
             Give the old name when an app key is renewed.
         feed: Follow orders by the real-time feed (주문체결). None: yes, unless you inject a `transport` or the
             environment has no websocket. Without it the ledger is asked while somebody waits for orders or events.
+        market_rules: What is checked before an order leaves. None: `MarketRules()`, which refuses what the exchange
+            would certainly refuse for its price, and only warns where hours or trading days look wrong.
         ambient: Clock and randomness; for simulations.
+        shared_state: Path of the file through which all processes of this user that have the same app key and
+            environment share one token and one rate budget; made with mode 0600, may be deleted at any time. None: a
+            private folder of the user, or nothing is shared if you inject a `transport` or an `ambient`. False: nothing
+            is shared. Where it cannot be used, a warning says why and the client goes on alone.
+
+    Attributes:
+        market: Hours, trading days and the rules; there before the client is opened.
 
     Raises:
         ConfigurationError: The settings cannot work.
@@ -97,12 +111,15 @@ class KiwoomClient:
         transport: httpx.AsyncBaseTransport | None = None,
         account: str | None = None,
         feed: bool | None = None,
+        market_rules: MarketRules | None = None,
         ambient: Ambient | None = None,
+        shared_state: SharedPlace = None,
     ) -> None:
         _require_type("credentials", credentials, Credentials)
         _require_type("environment", environment, Environment)
         _require_type("timing", timing, Timing | None)
         _require_type("limits", limits, Limits | None)
+        _require_type("market_rules", market_rules, MarketRules | None)
         self._credentials = credentials
         self._environment = environment
         self._timing = timing or Timing()
@@ -113,6 +130,9 @@ class KiwoomClient:
         self._transport = transport
         self._websocket_url = _choose_feed(feed, environment, transport)
         self._ambient: Ambient = ambient or SystemAmbient()
+        is_simulated = transport is not None or ambient is not None
+        self._shared_path = choose_shared_path(shared_state, is_simulated=is_simulated)
+        self.market = Market(market_rules or MarketRules(), environment, self._ambient)
         self._account = account or environment.account_key(credentials)
         self._journal = Journal(journal, self._ambient, self._account)
         self._tasks = OwnTasks()
@@ -137,14 +157,26 @@ class KiwoomClient:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._journal)
             session = await stack.enter_async_context(RestSession(self._environment.rest_url, self._transport))
-            tokens = TokenKeeper(session, self._credentials, self._ambient, self._timing)
+            shared = await open_shared_state(
+                stack, self._shared_path, self._environment, self._credentials, self._ambient
+            )
+            tokens = TokenKeeper(
+                session,
+                self._credentials,
+                self._ambient,
+                self._timing,
+                store=shared,
+                adopts_within=adopts_within(self._environment),
+            )
             stack.push_async_callback(tokens.aclose)
+            limiter = Limiter(self._limits, self._ambient, shared)
+            stack.push_async_callback(limiter.aclose)
             self._build(
                 tokens,
                 Gateway(
                     session,
                     tokens,
-                    Limiter(self._limits, self._ambient),
+                    limiter,
                     self._timing,
                     self._ambient,
                     idempotency_header=self._idempotency_header,
@@ -163,6 +195,7 @@ class KiwoomClient:
 
     def _build(self, tokens: TokenKeeper, gateway: Gateway) -> None:
         journal, ambient, timing = self._journal, self._ambient, self._timing
+        self._gateway = gateway
         self._events = EventLog(journal)
         reader, settlements = LedgerReader(gateway, ambient, timing), Settlements(journal, self._events.ring)
         bell, feed_bell = Bell(), Bell()
@@ -195,12 +228,12 @@ class KiwoomClient:
         closer = DayCloser(journal, reader, self._events, ambient, self._environment, timing)
         watch = FeedWatch(feed_bell, lambda: self._keeper.status.state is FeedState.LIVE)
         self._reconciler = Reconciler(journal, reader, resolver, self._dispatcher, closer, watch, bell, ambient, timing)
-        counter = Counter(ambient, self._environment, self._account, self._place)
+        counter = Counter(ambient, self._environment, self._account, self._place, self.market.objection_to)
         self.stock = OrderDesk(Desk.STOCK, counter)
         self.gold = OrderDesk(Desk.GOLD, counter)
         self.credit = CreditDesk(counter)
         self.orders = Orders(journal, reader, self._reconciler, settlements, self._events, ambient)
-        self.account = Account(gateway, LedgerReader(gateway, ambient, timing), ambient)
+        self.account = Account(gateway, LedgerReader(gateway, ambient, timing), ambient, self.market.remember_quote)
         self._calls = Calls(gateway)
 
     @property
@@ -314,6 +347,34 @@ class KiwoomClient:
         finally:
             await stack.aclose()
 
+    @property
+    def limits(self) -> LimitStatus:
+        """Say how many requests wait for the rate limits (유량) at this moment, and what waiting has cost so far."""
+        return LimitStatus() if self._stack is None else self._gateway.limits
+
+    async def revoke_token(self) -> bool:
+        """Give the access token back to Kiwoom (접근토큰폐기), for example before the machine is handed on.
+
+        The token dies for every process that shares it; whoever sends the next request, this client too, gets a new one.
+
+        Returns:
+            Whether Kiwoom confirmed it; False also where there was no token. It is forgotten here in any case.
+
+        Raises:
+            ConfigurationError: The client is not open.
+
+        Delivery: Nothing is journaled. Sent once.
+
+        Cancellation: The token is forgotten, and may or may not have died at Kiwoom.
+
+        Source: au10002.
+        """
+        if self._stack is None:
+            raise ConfigurationError(
+                "client.revoke_token() needs an open client: async with KiwoomClient(…) as client."
+            )
+        return await self._gateway.revoke_token()
+
     async def reconcile(self) -> ReconciliationReport:
         """Do one full pass now over everything unresolved. The client does the same by itself.
 
@@ -326,7 +387,7 @@ class KiwoomClient:
 def _require_type(name: str, value: object, kind: Any) -> None:
     # The value is not shown: it may be a secret in the wrong place.
     if not isinstance(value, kind):
-        wanted = getattr(kind, "__name__", str(kind).replace("kiwoom_async._domain.settings.", ""))
+        wanted = getattr(kind, "__name__", re.sub(r"kiwoom_async\._domain\.[a-z_]+\.", "", str(kind)))
         raise ConfigurationError(f"KiwoomClient({name}=…) must be of the type {wanted}.")
 
 

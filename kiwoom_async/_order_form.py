@@ -27,6 +27,7 @@ from kiwoom_async._domain.vocabulary import Action, CreditKind, Desk, Route, Sid
 from kiwoom_async._order_call import OrderCall
 from kiwoom_async.errors import ValidationError
 
+Check: TypeAlias = Callable[[Intent], ValidationError | None]
 Place: TypeAlias = Callable[[Intent, float | None, bool, ValidationError | None], Coroutine[Any, Any, Order]]
 
 
@@ -37,12 +38,14 @@ class Counter:
     Attributes:
         place: Takes an intent, the deadline, whether its id is new, and an objection to sending it, which does not
             hold back the stored answer of an earlier call.
+        check: Finds what the rules of the market say against an intent.
     """
 
     ambient: Ambient
     environment: Environment
     account: str
     place: Place
+    check: Check
 
 
 @frozen
@@ -155,6 +158,7 @@ class OrderForm:
             max_attempts=check_attempts(max_attempts),
         )
         seconds = check_seconds("deadline", deadline)
+        objection = objection or counter.check(intent)
         if is_fresh and objection is not None:
             raise objection
         return OrderCall(chosen, counter.place(intent, seconds, is_fresh, objection))
