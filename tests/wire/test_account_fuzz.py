@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 import pytest
 from attrs import frozen
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from kiwoom_async._domain.vocabulary import Desk, Route, Side
@@ -274,6 +274,7 @@ def test_what_is_no_text_is_an_error(case: tuple[View, str]) -> None:
         require_named_error(*case, value)
 
 
+@settings(deadline=None)
 @given(case=st.sampled_from(NUMBERS), text=st.text(min_size=1, max_size=20))
 def test_no_text_is_read_as_a_number_by_chance(case: tuple[View, str], text: str) -> None:
     """Whatever stands in a field of numbers, dates or times: it has their form, is empty, or is an error."""
@@ -281,6 +282,7 @@ def test_no_text_is_read_as_a_number_by_chance(case: tuple[View, str], text: str
     require_named_error(*case, text)
 
 
+@settings(deadline=None)
 @given(
     case=st.sampled_from(PLAIN),
     number=st.integers(min_value=0, max_value=10**15),
