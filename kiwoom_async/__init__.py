@@ -6,9 +6,11 @@ an underscore is private.
 
 from kiwoom_async._client import KiwoomClient
 from kiwoom_async._domain.absence import AbsenceProof
+from kiwoom_async._domain.cancellations import CancelOutcome, CancelReport, CancelResult
 from kiwoom_async._domain.day_close import DayClose
 from kiwoom_async._domain.events import OrderEvent, OrderEventKind
 from kiwoom_async._domain.feed_status import FeedState, FeedStatus
+from kiwoom_async._domain.guards import KillSwitchState, OrderLimits
 from kiwoom_async._domain.market_rules import MarketRules, RuleFinding, Strictness
 from kiwoom_async._domain.orders import Order
 from kiwoom_async._domain.reconciliation import ForeignOrder, ReconciliationReport, UnresolvedOrder
@@ -25,6 +27,7 @@ from kiwoom_async.errors import (
     InvalidRequest,
     JournalError,
     KiwoomError,
+    LimitExceeded,
     NotSent,
     OrderNotAccepted,
     OrderRefused,
@@ -39,6 +42,9 @@ __all__ = [
     "AbsenceProof",
     "Action",
     "AuthenticationError",
+    "CancelOutcome",
+    "CancelReport",
+    "CancelResult",
     "ClientOrderIdConflict",
     "ConfigurationError",
     "Credentials",
@@ -52,14 +58,17 @@ __all__ = [
     "ForeignOrder",
     "InvalidRequest",
     "JournalError",
+    "KillSwitchState",
     "KiwoomClient",
     "KiwoomError",
+    "LimitExceeded",
     "Limits",
     "MarketRules",
     "NotSent",
     "Order",
     "OrderEvent",
     "OrderEventKind",
+    "OrderLimits",
     "OrderNotAccepted",
     "OrderRefused",
     "OrderStatus",

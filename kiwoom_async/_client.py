@@ -17,6 +17,7 @@ from kiwoom_async._calls import Calls
 from kiwoom_async._desks import Counter, CreditDesk, OrderDesk
 from kiwoom_async._domain.ambient import Ambient
 from kiwoom_async._domain.feed_status import FeedState, FeedStatus
+from kiwoom_async._domain.guards import OrderLimits
 from kiwoom_async._domain.intents import Intent
 from kiwoom_async._domain.limit_status import LimitStatus
 from kiwoom_async._domain.market_rules import MarketRules
@@ -30,13 +31,17 @@ from kiwoom_async._execution.dispatcher import Dispatcher, TwinPolicy
 from kiwoom_async._execution.event_log import EventLog
 from kiwoom_async._execution.feed_keeper import FeedKeeper
 from kiwoom_async._execution.follower import Follower
+from kiwoom_async._execution.guards import OrderGuards, ReferencePrices
 from kiwoom_async._execution.ledger_reader import LedgerReader
 from kiwoom_async._execution.originals import Originals
 from kiwoom_async._execution.reconciler import FeedWatch, Reconciler
+from kiwoom_async._execution.rehearsal import Rehearsal
 from kiwoom_async._execution.resolver import Resolver, Rules
 from kiwoom_async._execution.sender import Collaborators, Sender
 from kiwoom_async._execution.settlements import Bell, Settlements
+from kiwoom_async._execution.sweeper import Sweeper
 from kiwoom_async._execution.tasks import OwnTasks, complete
+from kiwoom_async._guards import KillSwitch
 from kiwoom_async._journal.journal import Journal
 from kiwoom_async._market import Market
 from kiwoom_async._orders import Orders
@@ -75,6 +80,12 @@ class KiwoomClient:
             environment has no websocket. Without it the ledger is asked while somebody waits for orders or events.
         market_rules: What is checked before an order leaves. None: `MarketRules()`, which refuses what the exchange
             would certainly refuse for its price, and only warns where hours or trading days look wrong.
+        allow_live_orders: On an environment with `is_live`, real money, new orders and modifies are refused with
+            `ValidationError` unless this is True. Reading and cancels work without it.
+        order_limits: How much may be ordered; see `OrderLimits`. None: no limits.
+        dry_run: True: orders, modifies and cancels are checked and kept in the journal as dry, and nothing leaves; they
+            are answered by an `Order` with `is_dry`. Reading works. Such a client sends and resolves nothing that
+            others have left open, and its ids are free for real orders.
         ambient: Clock and randomness; for simulations.
         shared_state: Path of the file through which all processes of this user that have the same app key and
             environment share one token and one rate budget; made with mode 0600, may be deleted at any time. None: a
@@ -95,6 +106,7 @@ class KiwoomClient:
     gold: OrderDesk
     credit: CreditDesk
     orders: Orders
+    kill_switch: KillSwitch
     account: Account
 
     def __init__(  # noqa: PLR0913 - the settings of a client, all but the first by name
@@ -112,6 +124,9 @@ class KiwoomClient:
         account: str | None = None,
         feed: bool | None = None,
         market_rules: MarketRules | None = None,
+        allow_live_orders: bool = False,
+        order_limits: OrderLimits | None = None,
+        dry_run: bool = False,
         ambient: Ambient | None = None,
         shared_state: SharedPlace = None,
     ) -> None:
@@ -120,6 +135,13 @@ class KiwoomClient:
         _require_type("timing", timing, Timing | None)
         _require_type("limits", limits, Limits | None)
         _require_type("market_rules", market_rules, MarketRules | None)
+        # A text such as "false" from a file of settings must not count as yes.
+        _require_type("allow_live_orders", allow_live_orders, bool)
+        _require_type("order_limits", order_limits, OrderLimits | None)
+        _require_type("dry_run", dry_run, bool)
+        self._order_limits = order_limits
+        self._may_order = allow_live_orders or not environment.is_live
+        self._is_dry = dry_run
         self._credentials = credentials
         self._environment = environment
         self._timing = timing or Timing()
@@ -140,7 +162,7 @@ class KiwoomClient:
         self._was_opened = False
 
     def __getattr__(self, name: str) -> Any:
-        if name in {"stock", "gold", "credit", "orders", "account"}:
+        if name in {"stock", "gold", "credit", "orders", "account", "kill_switch"}:
             raise ConfigurationError(
                 f"client.{name} is there once the client is open: async with KiwoomClient(…) as client."
             )
@@ -183,11 +205,13 @@ class KiwoomClient:
                 ),
             )
             await tokens.get()
-            await self._journal.adopt_orphans()
+            if not self._is_dry:
+                await self._journal.adopt_orphans()
             stack.push_async_callback(self._tasks.cancel)
             stack.callback(self._events.close)
-            self._tasks.start(self._reconciler.run(), "kiwoom reconciler")
-            self._tasks.start(self._reconciler.follow_feed(), "kiwoom feed matching")
+            if not self._is_dry:
+                self._tasks.start(self._reconciler.run(), "kiwoom reconciler")
+                self._tasks.start(self._reconciler.follow_feed(), "kiwoom feed matching")
             self._tasks.start(self._keeper.ask_the_ledger(), "kiwoom ledger polling")
             self._tasks.start(self._keeper.run(), "kiwoom feed")
             self._stack = stack.pop_all()
@@ -208,11 +232,17 @@ class KiwoomClient:
 
         originals = Originals(journal, reader)
         together = Collaborators(journal, gateway, ambient, timing, settlements, self._tasks)
+        prices = ReferencePrices(
+            gateway, ambient, {} if self._order_limits is None else self._order_limits.reference_prices
+        )
+        guards = OrderGuards(journal, prices, self._order_limits, may_send=self._may_order, is_dry=self._is_dry)
+        self._rehearsal = Rehearsal(journal, guards, settlements, ambient, timing)
         sender = Sender(
             together,
             waits_for_twins=self._twins is not TwinPolicy.ALLOW,
             on_unknown=on_unknown,
             originals=originals,
+            guards=guards,
         )
         self._dispatcher = Dispatcher(together, sender, twins=self._twins, on_unknown=on_unknown)
         resolver = Resolver(
@@ -228,11 +258,18 @@ class KiwoomClient:
         closer = DayCloser(journal, reader, self._events, ambient, self._environment, timing)
         watch = FeedWatch(feed_bell, lambda: self._keeper.status.state is FeedState.LIVE)
         self._reconciler = Reconciler(journal, reader, resolver, self._dispatcher, closer, watch, bell, ambient, timing)
-        counter = Counter(ambient, self._environment, self._account, self._place, self.market.objection_to)
+        counter = Counter(
+            ambient, self._environment, self._account, self._place, self.market.objection_to, self._is_dry
+        )
         self.stock = OrderDesk(Desk.STOCK, counter)
         self.gold = OrderDesk(Desk.GOLD, counter)
         self.credit = CreditDesk(counter)
-        self.orders = Orders(journal, reader, self._reconciler, settlements, self._events, ambient)
+        sweeper = Sweeper(journal, reader, self._place, ambient, timing)
+        rehearsal = self._rehearsal if self._is_dry else None
+        self.orders = Orders(
+            journal, reader, self._reconciler, settlements, self._events, ambient, sweeper=sweeper, rehearsal=rehearsal
+        )
+        self.kill_switch = KillSwitch(journal, ambient)
         self.account = Account(gateway, LedgerReader(gateway, ambient, timing), ambient, self.market.remember_quote)
         self._calls = Calls(gateway)
 
@@ -328,6 +365,8 @@ class KiwoomClient:
     ) -> Order:
         if objection is not None and await self._journal.find(intent.client_order_id) is None:
             raise objection
+        if self._is_dry:
+            return await self._rehearsal.place(intent, deadline=deadline)
         return await self._dispatcher.place(intent, deadline=deadline, is_fresh=is_fresh)
 
     async def __aexit__(
@@ -380,7 +419,12 @@ class KiwoomClient:
 
         Raises:
             KiwoomError: The journal or the broker could not be asked; nothing was concluded from that.
+            ConfigurationError: This client is a dry run.
         """
+        if self._is_dry:
+            raise ConfigurationError(
+                "A client with dry_run=True leaves what is unresolved to clients that send; open one without it."
+            )
         return await self._reconciler.reconcile()
 
 

@@ -139,7 +139,7 @@ class OrderDesk:
         Source: kt10002, kt10008, kt50002.
         """
         original = self._form.original(order, symbol, route)
-        if original.number is None:
+        if original.number is None and not (isinstance(order, Order) and order.is_dry):
             raise ValidationError(
                 "order",
                 order,

@@ -39,6 +39,7 @@ class Counter:
         place: Takes an intent, the deadline, whether its id is new, and an objection to sending it, which does not
             hold back the stored answer of an earlier call.
         check: Finds what the rules of the market say against an intent.
+        is_dry: Nothing is sent, so orders that were not sent either can be modified and canceled.
     """
 
     ambient: Ambient
@@ -46,6 +47,7 @@ class Counter:
     account: str
     place: Place
     check: Check
+    is_dry: bool = False
 
 
 @frozen
@@ -113,6 +115,10 @@ class OrderForm:
                 "order",
                 order.client_order_id,
                 f"an order of client.{self.desk.value}; this one is of client.{order.desk.value}, give it there",
+            )
+        if order.is_dry and not self.counter.is_dry:
+            raise ValidationError(
+                "order", order.client_order_id, "an order that was sent; this one is of a dry run and not at the broker"
             )
         if order.account != self.counter.account:
             raise ValidationError("order", order.client_order_id, "an order of this client's own account")

@@ -136,22 +136,19 @@ def admit(
 
 def _read_original(connection: apsw.Connection, account: str, request: OrderRequest) -> Original:
     """Read what the journal knows of the order that a modify names: its price, and the most that can be left of it."""
-    price: int | None = None
-    named: OrderRequest | None = request
-    for step in range(LONGEST_CHAIN):
-        named = _read_named(connection, account, named)
-        if named is None:
+    first = named = _read_named(connection, account, request)
+    for _ in range(LONGEST_CHAIN):
+        if named is None or named.quantity is not None:
             break
-        if step == 0:
-            price = named.price
-        if named.quantity is not None:
-            return Original(named.quantity, price)
-    return Original(None, price)
+        named = _read_named(connection, account, named)
+    return Original(None if named is None else named.quantity, None if first is None else first.price)
 
 
 def _read_named(connection: apsw.Connection, account: str, request: OrderRequest) -> OrderRequest | None:
     if request.original is None or request.original_day is None:
-        return None
+        # Only what is rehearsed names an order without a number: one that was rehearsed, too.
+        rehearsed = None if request.target is None else read_rehearsed(connection, request.target)
+        return None if rehearsed is None else rehearsed.request
     claim = read_claim_of(connection, account, request.desk, request.original_day, request.original)
     attempt = None if claim is None else read_attempt_of(connection, claim.client_order_id, claim.attempt)
     return None if attempt is None or attempt.request.action is Action.CANCEL else attempt.request
@@ -191,7 +188,8 @@ def recount(connection: apsw.Connection, attempt: Attempt, evidence: Mapping[str
     if row is None or should == bool(row[6]):
         return
     burden = Burden(row[3], row[4], None if row[5] is None else int(row[5]), None, None)
-    _add(connection, *row[:3], burden, 1 if should else -1)
+    account, day, symbol = row[:3]
+    _add(connection, account, day, symbol, burden, 1 if should else -1)
     connection.execute(
         "UPDATE counted_sends SET is_counted = ? WHERE client_order_id = ? AND attempt = ?",
         (int(should), attempt.client_order_id, attempt.number),
