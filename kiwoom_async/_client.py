@@ -232,9 +232,7 @@ class KiwoomClient:
 
         originals = Originals(journal, reader)
         together = Collaborators(journal, gateway, ambient, timing, settlements, self._tasks)
-        prices = ReferencePrices(
-            gateway, ambient, {} if self._order_limits is None else self._order_limits.reference_prices
-        )
+        prices = ReferencePrices(gateway, ambient, self._order_limits)
         guards = OrderGuards(journal, prices, self._order_limits, may_send=self._may_order, is_dry=self._is_dry)
         self._rehearsal = Rehearsal(journal, guards, settlements, ambient, timing)
         sender = Sender(
@@ -258,9 +256,8 @@ class KiwoomClient:
         closer = DayCloser(journal, reader, self._events, ambient, self._environment, timing)
         watch = FeedWatch(feed_bell, lambda: self._keeper.status.state is FeedState.LIVE)
         self._reconciler = Reconciler(journal, reader, resolver, self._dispatcher, closer, watch, bell, ambient, timing)
-        counter = Counter(
-            ambient, self._environment, self._account, self._place, self.market.objection_to, self._is_dry
-        )
+        check = self.market.objection_to
+        counter = Counter(ambient, self._environment, self._account, self._place, check, self._is_dry)
         self.stock = OrderDesk(Desk.STOCK, counter)
         self.gold = OrderDesk(Desk.GOLD, counter)
         self.credit = CreditDesk(counter)
