@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from kiwoom_async._cli import demo, journal, simulate
+from kiwoom_async._cli import demo, halt, journal, simulate
 from kiwoom_async._version import __version__
 
 _INTERRUPTED: Final = 130
@@ -33,6 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
     demo.add_parser(commands)
     simulate.add_parser(commands)
     journal.add_parser(commands)
+    halt.add_parser(commands)
     return parser
 
 
