@@ -20,8 +20,8 @@ FIRST_SCHEMA: Final = 3
 """The schema with which the switch came; a client of an earlier release never looks at it."""
 
 _HALT: Final = """\
-Hold new orders and modifies of every client on a journal, from now on and until kiwoom-async resume. Cancels go through.
-Orders at the broker stay there."""
+Hold new orders and modifies of every client on a journal, from now on and until kiwoom-async resume. Cancels go
+through. Orders at the broker stay there."""
 
 _RESUME: Final = """\
 Let orders through again after kiwoom-async halt. Nothing that was held is sent by itself."""
