@@ -18,7 +18,8 @@ from kiwoom_async._domain.sessions import PLACES, SESSIONS, Hours, Place, Sessio
 from kiwoom_async._domain.settings import KST
 from kiwoom_async._domain.ticks import LISTED_KINDS, SymbolKind, is_on_grid, neighbors, tick_table
 from kiwoom_async._domain.trading_calendar import TradingCalendar
-from kiwoom_async._domain.vocabulary import ORDER_TYPE_RULES, Action, Desk, OrderType
+from kiwoom_async._domain.validation import check_symbol, choose
+from kiwoom_async._domain.vocabulary import GOLD_SYMBOLS, ORDER_TYPE_RULES, Action, Desk, OrderType
 from kiwoom_async.errors import ConfigurationError, ValidationError
 
 MOST_GOLD_GRAMS: Final = 5_000
@@ -92,10 +93,26 @@ def _to_strictness(value: object) -> Strictness:
 
 def _to_kinds(value: Mapping[str, object]) -> dict[str, SymbolKind]:
     try:
-        return {symbol: SymbolKind(kind) for symbol, kind in value.items()}  # type: ignore[arg-type]
-    except ValueError as error:
-        allowed = ", ".join(repr(choice.value) for choice in SymbolKind)
-        raise ConfigurationError(f"MarketRules(kinds=…): {error}; choose one of {allowed}.") from None
+        return {
+            check_symbol(Desk.GOLD if symbol in GOLD_SYMBOLS else Desk.STOCK, symbol): choose("kind", SymbolKind, kind)
+            for symbol, kind in value.items()
+        }
+    except ValidationError as error:
+        raise ConfigurationError(
+            f"MarketRules(kinds=…): {error.argument} {error.value!r} must be {error.allowed}."
+        ) from None
+
+
+def _to_sessions(value: Iterable[Session]) -> tuple[Session, ...]:
+    sessions = tuple(value)
+    if wrong := [row for row in sessions if not isinstance(row, Session)]:
+        raise ConfigurationError(f"MarketRules(sessions=…) must hold sessions; {wrong[0]!r} is none.")
+    return sessions
+
+
+def _check_calendar_type(_rules: object, _attribute: object, value: object) -> None:
+    if not isinstance(value, TradingCalendar):
+        raise ConfigurationError(f"MarketRules(trading_calendar={value!r}) must be a TradingCalendar.")
 
 
 def _check_callable(_rules: object, attribute: Any, value: object) -> None:
@@ -130,8 +147,8 @@ class MarketRules:
     calendar: Strictness = field(default=Strictness.WARN, converter=_to_strictness)
     gold: Strictness = field(default=Strictness.REFUSE, converter=_to_strictness)
     kinds: Mapping[str, SymbolKind] = field(factory=dict, converter=_to_kinds)
-    trading_calendar: TradingCalendar = field(factory=TradingCalendar)
-    sessions: tuple[Session, ...] = field(default=SESSIONS, converter=tuple)
+    trading_calendar: TradingCalendar = field(factory=TradingCalendar, validator=_check_calendar_type)
+    sessions: tuple[Session, ...] = field(default=SESSIONS, converter=_to_sessions)
     on_warning: Callable[[RuleFinding], object] | None = field(default=None, validator=_check_callable)
 
     @classmethod

@@ -66,6 +66,20 @@ def _days(value: Iterable[date]) -> frozenset[date]:
     return frozenset(value)
 
 
+def _to_special(value: Mapping[date, SpecialDay]) -> dict[date, SpecialDay]:
+    special = dict(value)
+    for day, moved in special.items():
+        if not isinstance(moved, SpecialDay):
+            raise ConfigurationError(f"TradingCalendar(special_days=…): {day} must have a SpecialDay, not {moved!r}.")
+    return special
+
+
+def _check_year(_calendar: object, _attribute: object, value: object) -> None:
+    last = KoreaExchange.end_year
+    if isinstance(value, bool) or not isinstance(value, int) or value > last:
+        raise ConfigurationError(f"TradingCalendar(trusted_until={value!r}) must be a year, {last} at most.")
+
+
 def _check_days(_calendar: object, attribute: Any, value: Iterable[object]) -> None:
     for day in value:
         if not isinstance(day, date) or isinstance(day, datetime):
@@ -90,8 +104,8 @@ class TradingCalendar:
 
     closed_days: frozenset[date] = field(default=frozenset(), converter=_days, validator=_check_days)
     open_days: frozenset[date] = field(default=frozenset(), converter=_days, validator=_check_days)
-    special_days: Mapping[date, SpecialDay] = field(factory=dict, converter=dict, validator=_check_days)
-    trusted_until: int = LAST_TRUSTED_YEAR
+    special_days: Mapping[date, SpecialDay] = field(factory=dict, converter=_to_special, validator=_check_days)
+    trusted_until: int = field(default=LAST_TRUSTED_YEAR, validator=_check_year)
     _holidays: KoreaExchange = field(factory=_korean_holidays, init=False, repr=False, eq=False, hash=False)
 
     def __attrs_post_init__(self) -> None:

@@ -1,7 +1,7 @@
 """Our own check of an order, before anything is journaled or sent.
 
-Only what is certain is refused here: types, signs, forms of symbols, which type takes which price. What the broker
-alone can know (price bands, sessions, buying power) is left to the broker.
+Only what is certain is refused here: types, signs, forms of symbols, which type takes which price. What the markets ask
+for (ticks, bands, hours) is in `market_rules`; what the broker alone can know (buying power) is left to the broker.
 """
 
 from __future__ import annotations

@@ -243,9 +243,23 @@ def test_a_finding_reads_as_a_sentence() -> None:
     assert str(evolve(finding, is_certain=False)) == "005930: price=1 may not be allowed: 2 KRW"
 
 
+def test_kinds_have_one_normal_form() -> None:
+    """A code with a prefix and a kind as text mean what they mean at the desks."""
+    rules = MarketRules(kinds={"A069500": "etf", "M04020000": SymbolKind.GOLD})
+    assert rules.kinds == {"069500": SymbolKind.ETF, "M04020000": SymbolKind.GOLD}
+
+
 @pytest.mark.parametrize(
     "settings",
-    [{"tick": "perhaps"}, {"session": None}, {"kinds": {"069500": "fund"}}, {"on_warning": "print"}],
+    [
+        {"tick": "perhaps"},
+        {"session": None},
+        {"kinds": {"069500": "fund"}},
+        {"kinds": {"69500": "etf"}},
+        {"on_warning": "print"},
+        {"sessions": ["regular"]},
+        {"trading_calendar": "XKRX"},
+    ],
 )
 def test_rules_that_mean_nothing_are_refused(settings: dict[str, Any]) -> None:
     """A wrong setting is found before any order."""

@@ -88,6 +88,9 @@ def test_days_with_moved_hours(day: date, special: SpecialDay | None) -> None:
         {"closed_days": ["2026-11-20"]},
         {"open_days": [datetime(2026, 11, 20)]},  # noqa: DTZ001 - wrong on purpose
         {"special_days": {"2026-11-20": SpecialDay()}},
+        {"special_days": {date(2026, 11, 20): "10:00"}},
+        {"trusted_until": 2101},
+        {"trusted_until": "2030"},
         {"closed_days": [date(2026, 11, 20)], "open_days": [date(2026, 11, 20)]},
         {"closed_days": [date(2026, 11, 20)], "special_days": {date(2026, 11, 20): SpecialDay.exam()}},
     ],
