@@ -34,6 +34,9 @@ ORDER_TRS: Final[dict[tuple[Desk, Action, Side | None], str]] = {
 }
 """The TR of a desk's verb; modify and cancel have one for both sides [O]."""
 
+CANCEL_TRS: Final = frozenset(api_id for (_, action, _), api_id in ORDER_TRS.items() if action is Action.CANCEL)
+"""The TRs that take orders back."""
+
 ORDER_TYPE_CODES: Final[dict[OrderType, str]] = {
     OrderType.LIMIT: "0",
     OrderType.MARKET: "3",
