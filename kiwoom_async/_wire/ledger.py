@@ -80,6 +80,11 @@ class _StockOpenRow:
     cntr_qty: OptionalPadded | None = None
     orig_ord_no: Number | None = None
     acnt_no: AccountDigest | None = None
+    tm: Clock | None = None
+    trde_tp: str = ""
+    stex_tp_txt: str = ""
+    sor_yn: str = ""
+    stop_pric: OptionalPadded | None = None
 
 
 @frozen
@@ -95,6 +100,9 @@ class _GoldOpenRow:
     ord_remnq: OptionalPadded | None = None
     cnfm_qty: OptionalPadded | None = None
     orig_ord_no: Number | None = None
+    trde_tp: str = ""
+    dmst_stex_tp: str = ""
+    cond_uv: OptionalPadded | None = None
 
 
 _INTEGER: Final = re.compile(r"\+?[0-9]{1,18}")
@@ -276,6 +284,9 @@ def decode_open_orders(api_id: str, desk: Desk, body: Mapping[str, Any]) -> tupl
                 leaves_quantity=row.ord_remnq or _compute_leaves(api_id, row),
                 filled_quantity=row.cntr_qty,
                 original=row.orig_ord_no,
+                order_types=parse_order_types(row.trde_tp),
+                route=ROUTES.get(row.dmst_stex_tp.upper()),
+                stop_price=row.cond_uv or None,
             )
             for row in structure_rows(api_id, body, "acnt_ord_oso_prst", _GoldOpenRow)
         )
@@ -291,6 +302,10 @@ def decode_open_orders(api_id: str, desk: Desk, body: Mapping[str, Any]) -> tupl
             filled_quantity=row.cntr_qty or 0,
             original=row.orig_ord_no,
             account_digest=row.acnt_no,
+            order_time=None if row.tm is None else row.tm.replace(tzinfo=KST),
+            order_types=parse_order_types(row.trde_tp),
+            route=Route.SOR if row.sor_yn.upper() == "Y" else ROUTES.get(row.stex_tp_txt.upper()),
+            stop_price=row.stop_pric or None,
         )
         for row in structure_rows(api_id, body, "oso", _StockOpenRow)
     )

@@ -362,6 +362,24 @@ def test_open_stock_order() -> None:
     assert open_orders(OPEN_ROW | {"orig_ord_no": "0000068", "io_tp_nm": "+매수정정"}).original == "0000068"
 
 
+def test_what_else_an_open_order_tells() -> None:
+    """The time without a day, the words of its type, where it was sent, and its stop price."""
+    order = open_orders(OPEN_ROW)
+    assert order.order_time == time(15, 41, 13, tzinfo=KST)
+    assert OrderType.LIMIT in order.order_types
+    assert OrderType.MARKET not in order.order_types
+    for row, route in (
+        ({"sor_yn": "Y", "stex_tp_txt": "통합"}, Route.SOR),
+        ({"sor_yn": "N", "stex_tp_txt": "NXT"}, Route.NXT),
+        ({"sor_yn": "", "stex_tp_txt": ""}, None),
+    ):
+        assert open_orders(OPEN_ROW | row).route is route
+    assert open_orders(OPEN_ROW | {"stop_pric": "73000"}).stop_price == 73_000
+    assert open_orders(OPEN_ROW | {"stop_pric": "0", "tm": ""}).stop_price is None
+    with pytest.raises(QueryFailed, match="tm"):
+        open_orders(OPEN_ROW | {"tm": "254113"})
+
+
 @pytest.mark.parametrize(("remainder", "leaves"), [("", 2), ("0000000000", 2), ("0000000002", 2), ("0000000003", 3)])
 def test_open_gold_order_computes_what_is_left(remainder: str, leaves: int) -> None:
     """Gold rows leave the remainder empty: it is what was neither filled nor taken back."""
