@@ -28,7 +28,7 @@ def _freeze(prices: Mapping[str, int]) -> Mapping[str, int]:
     return MappingProxyType(plain)
 
 
-@frozen
+@frozen(kw_only=True)
 class OrderLimits:
     """How much may be ordered. A value of None means: no limit.
 
@@ -58,7 +58,7 @@ class OrderLimits:
     orders_per_symbol: int | None = None
     quantity_per_symbol: int | None = None
     value_per_symbol: int | None = None
-    reference_prices: Mapping[str, int] = field(factory=dict, converter=_freeze, kw_only=True)
+    reference_prices: Mapping[str, int] = field(factory=dict, converter=_freeze)
 
     def __attrs_post_init__(self) -> None:
         named = {rule.name: getattr(self, rule.name) for rule in _RULES}

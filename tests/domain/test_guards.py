@@ -36,8 +36,14 @@ def check(limits: OrderLimits, request: OrderRequest = BUY, **changes: Any) -> N
     """Check a request against what has been counted."""
     burden = burden_of(request, changes.pop("reference", None), changes.pop("original", None))
     assert burden is not None
-    arguments = {"day": Totals(), "symbol": Totals(), "client_order_id": "one"} | changes
+    arguments: dict[str, Any] = {"day": Totals(), "symbol": Totals(), "client_order_id": "one"} | changes
     check_limits(limits, request, burden, **arguments)
+
+
+def limit(name: str, value: Any) -> OrderLimits:
+    """Set one limit."""
+    chosen: dict[str, Any] = {name: value}
+    return OrderLimits(**chosen)
 
 
 @pytest.mark.parametrize(
@@ -78,10 +84,10 @@ def test_what_a_send_counts(
 )
 def test_each_limit_is_kept_to_the_last_unit(name: str, used: int, asked: int) -> None:
     """What reaches it passes; one more does not, and the error says how much there was and is left."""
-    totals = {"day" if name.endswith("day") else "symbol": PLENTY}
-    check(OrderLimits(**{name: used + asked}), **totals)
+    totals: dict[str, Any] = {"day" if name.endswith("day") else "symbol": PLENTY}
+    check(limit(name, used + asked), **totals)
     with pytest.raises(LimitExceeded, match=name) as refusal:
-        check(OrderLimits(**{name: used + asked - 1}), **totals)
+        check(limit(name, used + asked - 1), **totals)
     error = refusal.value
     assert (error.limit, error.maximum) == (name, used + asked - 1)
     assert (error.used, error.asked, error.left) == (used, asked, asked - 1)
@@ -103,7 +109,7 @@ def test_order_without_a_value_is_never_counted_as_zero() -> None:
     check(OrderLimits(orders_per_day=1, quantity_per_order=10), MARKET)
     for name in ("value_per_order", "value_per_symbol", "value_per_day"):
         with pytest.raises(LimitExceeded, match="reference_prices") as refusal:
-            check(OrderLimits(**{name: 10**12}), MARKET)
+            check(limit(name, 10**12), MARKET)
         assert refusal.value.asked is None
     with pytest.raises(LimitExceeded, match="quantity="):
         check(OrderLimits(value_per_order=10**12), MODIFY)
