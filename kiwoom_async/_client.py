@@ -79,7 +79,8 @@ class KiwoomClient:
         feed: Follow orders by the real-time feed (주문체결). None: yes, unless you inject a `transport` or the
             environment has no websocket. Without it the ledger is asked while somebody waits for orders or events.
         market_rules: What is checked before an order leaves. None: `MarketRules()`, which refuses what the exchange
-            would certainly refuse for its price, and only warns where hours or trading days look wrong.
+            would certainly refuse for its price, and only warns where hours or trading days look wrong; in an
+            environment without hours, such as a simulator, it looks at neither.
         allow_live_orders: On an environment with `is_live`, real money, new orders and modifies are refused with
             `ValidationError` unless this is True. Reading and cancels work without it.
         order_limits: How much may be ordered; see `OrderLimits`. None: no limits.
@@ -154,7 +155,7 @@ class KiwoomClient:
         self._ambient: Ambient = ambient or SystemAmbient()
         is_simulated = transport is not None or ambient is not None
         self._shared_path = choose_shared_path(shared_state, is_simulated=is_simulated)
-        self.market = Market(market_rules or MarketRules(), environment, self._ambient)
+        self.market = Market(market_rules or MarketRules.default(environment), environment, self._ambient)
         self._account = account or environment.account_key(credentials)
         self._journal = Journal(journal, self._ambient, self._account)
         self._tasks = OwnTasks()

@@ -15,7 +15,7 @@ from attrs import field, frozen
 
 from kiwoom_async._domain.intents import OrderRequest
 from kiwoom_async._domain.sessions import PLACES, SESSIONS, Hours, Place, Session, Timetable
-from kiwoom_async._domain.settings import KST
+from kiwoom_async._domain.settings import KST, Environment
 from kiwoom_async._domain.ticks import LISTED_KINDS, SymbolKind, is_on_grid, neighbors, tick_table
 from kiwoom_async._domain.trading_calendar import TradingCalendar
 from kiwoom_async._domain.validation import check_symbol, choose
@@ -156,6 +156,13 @@ class MarketRules:
         """Check nothing."""
         off = Strictness.OFF
         return cls(tick=off, band=off, session=off, calendar=off, gold=off)
+
+    @classmethod
+    def default(cls, environment: Environment) -> MarketRules:
+        """Give the rules of an environment: one without hours, such as a simulator, has no calendar either."""
+        if environment.opens_at is None:
+            return cls(session=Strictness.OFF, calendar=Strictness.OFF)
+        return cls()
 
     def strictness(self, rule: Rule) -> Strictness:
         """Give how strict a check is."""

@@ -10,7 +10,7 @@ from datetime import date, datetime, time, timedelta
 from enum import StrEnum, unique
 from typing import Final
 
-from attrs import frozen
+from attrs import field, frozen
 
 from kiwoom_async._domain.settings import KST
 from kiwoom_async._domain.ticks import SymbolKind
@@ -270,6 +270,8 @@ PLACES: Final[Mapping[Route | None, tuple[Place, ...]]] = {
 }
 """Where a route leads; None is the gold desk. SOR goes to whichever of its markets is open."""
 
+_DAYS_KEPT: Final = 64
+"""How many days a `Timetable` keeps worked out. Source: our choice."""
 _DAYS_AHEAD: Final = 31
 """How far `next_opening` looks. Source: our choice; the longest closure of 2001 to 2027 has ten days."""
 
@@ -298,10 +300,20 @@ class Timetable:
 
     calendar: TradingCalendar
     sessions: tuple[Session, ...] = SESSIONS
+    _known: dict[tuple[tuple[Place, ...], date], tuple[Hours, ...]] = field(
+        factory=dict, init=False, repr=False, eq=False
+    )
 
-    def hours(self, places: Iterable[Place], day: date) -> tuple[Hours, ...]:
+    def hours(self, places: tuple[Place, ...], day: date) -> tuple[Hours, ...]:
         """Give the sessions of a day at some markets, whether it is a trading day or not."""
-        return hours_of(self.sessions, places, day, self.calendar.special_day(day))
+        known = self._known.get((places, day))
+        if known is None:
+            # Every order asks for the same day again, so few days are worth their room.
+            if len(self._known) >= _DAYS_KEPT:
+                self._known.clear()
+            known = hours_of(self.sessions, places, day, self.calendar.special_day(day))
+            self._known[places, day] = known
+        return known
 
     def is_open(self, places: tuple[Place, ...], moment: datetime, name: SessionName | None = None) -> bool | None:
         """Tell whether a market trades at a moment.

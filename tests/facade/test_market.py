@@ -134,12 +134,24 @@ async def test_a_warning_is_told_and_the_order_is_sent(tmp_path: Path, caplog: p
 async def test_an_order_at_any_hour_is_sent_by_default(tmp_path: Path) -> None:
     """A wrong calendar costs no order: the middle of a holiday's night is only warned about."""
     night = hands_at(datetime(2026, 10, 9, 3, 0, tzinfo=KST))
-    async with broker_of(ambient=night) as broker, client_of(broker, tmp_path) as client:
+    rules = MarketRules.default(Environment.LIVE)
+    async with broker_of(ambient=night) as broker, client_of(broker, tmp_path, market_rules=rules) as client:
         order = await client.stock.buy("005930", 1, price=70_000)
         assert order.broker_order_id
         assert [warning.rule for warning in client.market.recent_warnings] == [Rule.CALENDAR]
         await client.stock.cancel(order)
         assert len(client.market.recent_warnings) == 1
+
+
+async def test_a_simulator_has_no_hours(tmp_path: Path) -> None:
+    """By default an environment without hours is not measured by the calendar of the exchanges."""
+    night = hands_at(datetime(2026, 10, 9, 3, 0, tzinfo=KST))
+    async with broker_of(ambient=night) as broker, client_of(broker, tmp_path) as client:
+        await client.stock.buy("005930", 1, price=70_000)
+        assert client.market.recent_warnings == ()
+        assert client.market.is_open() is False
+        with pytest.raises(ValidationError, match="price=70001"):
+            client.stock.buy("005930", 1, price=70_001)
 
 
 async def test_strict_hours_hold_an_order_back(tmp_path: Path) -> None:
