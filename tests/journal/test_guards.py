@@ -13,7 +13,7 @@ import pytest
 from attrs import evolve
 
 from kiwoom_async import ClientOrderIdConflict, JournalError, LimitExceeded, NotSent, OrderLimits
-from kiwoom_async._domain.guards import KillSwitchState, Totals
+from kiwoom_async._domain.guards import Burden, KillSwitchState, Totals
 from kiwoom_async._domain.intents import OrderRequest
 from kiwoom_async._domain.states import Delivery, Event
 from kiwoom_async._domain.vocabulary import Action, OrderType
@@ -52,6 +52,7 @@ STRONG = Finding(Event.PROVEN_ABSENT, reason="proven", evidence={"proof": {"stre
 WEAK = Finding(Event.PROVEN_ABSENT, reason="proven", evidence={"proof": {"strength": "weak"}})
 BY_OPERATOR = Finding(Event.PROVEN_ABSENT, reason="I looked", evidence={"decided_by": "operator"})
 ONE = Totals(orders=1, quantity=10, value=700_000)
+BURDEN = Burden(1, 10, 700_000, 10, 700_000)
 
 
 @pytest.fixture
@@ -111,9 +112,9 @@ async def test_stored_answer_and_twins_are_told_as_ever(journal: Journal) -> Non
 async def test_every_move_of_the_switch_is_kept(journal: Journal, tmp_path: Path) -> None:
     """Twice engaged is two records; releasing a released switch is none; nothing can be changed or deleted."""
     again = evolve(HALT, reason="still", by="\ud800")
-    for state in (RESUME, HALT, again, RESUME, RESUME):
-        told = await journal.move_switch(state)
-    assert told == RESUME
+    for state in (RESUME, HALT, again, RESUME):
+        await journal.move_switch(state)
+    assert await journal.move_switch(RESUME) == RESUME
     connection = apsw.Connection(str(tmp_path / "orders.db"))
     assert [row[0] for row in connection.execute("SELECT reason FROM kill_switch ORDER BY sequence")] == [
         "fat finger",
@@ -155,9 +156,8 @@ async def test_what_is_sent_is_counted_once(journal: Journal) -> None:
 async def test_accounts_are_counted_apart(journal: Journal) -> None:
     """Two accounts in one file have their own days."""
     await send(journal, "one")
-    await journal.dispatch(
-        plan("other", account="another", runner=journal.runner, terms=Terms(OrderLimits(1, 700_000)))
-    )
+    terms = Terms(OrderLimits(orders_per_day=1))
+    await journal.dispatch(plan("other", account="another", runner=journal.runner, terms=terms))
     assert await journal.day_totals(DAY) == ONE
 
 
@@ -195,13 +195,9 @@ async def test_what_turns_up_after_all_counts_again(journal: Journal) -> None:
     assert isinstance(await journal.replace(attempt, STRONG, following), Dispatched)
     assert await journal.day_totals(DAY) == ONE
     await journal.conclude(attempt, acknowledged())
-    assert await journal.day_totals(DAY) == ONE.plus(_burden())
+    assert await journal.day_totals(DAY) == ONE.plus(BURDEN)
     await journal.conclude(evolve(attempt, number=2), acknowledged("0000102"))
-    assert await journal.day_totals(DAY) == ONE.plus(_burden())
-
-
-def _burden() -> guards.Burden:
-    return guards.Burden(1, 10, 700_000, None, None)
+    assert await journal.day_totals(DAY) == ONE.plus(BURDEN)
 
 
 async def test_modify_counts_what_it_raises(journal: Journal) -> None:
