@@ -250,7 +250,8 @@ def _by_order_type(claimant: Claimant, row: LedgerOrder) -> Relation:
 
 def _by_credit(claimant: Claimant, row: LedgerOrder) -> Relation:
     request = claimant.request
-    # The rows of modifies and cancels read alike for both; the original they name says more.
+    # The rows of modifies and cancels read alike for both; the original they name says more. A row that does not tell
+    # excludes nothing: where orders of both kinds wait for it, neither gets it, for they are no twins.
     if request.action is not Action.NEW or row.is_credit is None:
         return Relation.LIKELY
     if row.is_credit is not (request.desk is Desk.CREDIT):

@@ -149,6 +149,18 @@ async def test_broker_order_number_with_its_symbol(tmp_path: Path) -> None:
         assert {api_id for api_id, _ in sent(broker)} <= CREDIT_TRS
 
 
+async def test_cancel_all_takes_each_order_to_its_own_desk(tmp_path: Path) -> None:
+    """Ours by the journal, others' by the words of the ledger."""
+    async with Simulator() as broker, a_client(broker, tmp_path) as client:
+        await client.stock.buy(SYMBOL, 10, price=70_000)
+        await client.credit.buy(SYMBOL, 10, price=70_000)
+        broker.place_foreign(symbol=SYMBOL, side="sell", quantity=3, price=75_000, desk="credit")
+        await client.orders.cancel_all(include_foreign=True)
+        assert sum(row.leaves_quantity for row in broker.all_orders) == 0
+        asked = sorted(api_id for api_id, body in sent(broker) if "cncl_qty" in body)
+        assert asked == ["kt10003", "kt10009", "kt10009"]
+
+
 async def test_loans_are_part_of_the_request(tmp_path: Path) -> None:
     """The same id with the same loan, however it is written, is the same order; with another loan it is a conflict."""
     async with Simulator() as broker, a_client(broker, tmp_path) as client:
