@@ -30,7 +30,7 @@ CREDENTIALS = Credentials(app_key="key", secret_key="secret")
 
 def a_client(broker: Simulator, folder: Path, **settings: Any) -> KiwoomClient:
     """Make a client for a simulator."""
-    arguments = {"environment": broker.environment, "journal": folder / "orders.db", "feed": False}
+    arguments: dict[str, Any] = {"environment": broker.environment, "journal": folder / "orders.db", "feed": False}
     return KiwoomClient(CREDENTIALS, **(arguments | settings))
 
 
@@ -170,7 +170,7 @@ async def test_loans_are_part_of_the_request(tmp_path: Path) -> None:
             {"credit": "loan", "loan_date": "2026-10-01"},
             {"credit": CreditKind.LOAN, "loan_date": "20261001"},
         ):
-            assert await client.credit.sell(SYMBOL, 3, price=71_000, client_order_id="one", **same) == order  # type: ignore[arg-type]
+            assert await client.credit.sell(SYMBOL, 3, price=71_000, client_order_id="one", **same) == order
         with pytest.raises(ClientOrderIdConflict) as caught:
             await client.credit.sell(SYMBOL, 3, price=71_000, client_order_id="one")
         assert set(caught.value.differences) == {"credit", "loan_date"}
