@@ -249,6 +249,9 @@ def _check_grid(question: Question, argument: str, price: int, *, is_binding: bo
     allowed = _say_neighbors(price, kind, question)
     if fitting:
         allowed += f" (right for {' or '.join(fitting)}: tell by MarketRules(kinds=…))"
+    elif len(kinds) > 1:
+        # What no kind allows: who buys a fund must not be sent to the wider grid of stocks.
+        allowed += "".join(f"; {other.value}: {_say_near(price, other, day)}" for other in kinds[1:])
     yield question.find(Rule.TICK, argument, price, allowed, is_certain=is_binding and not fitting)
 
 
@@ -256,8 +259,11 @@ def _say_neighbors(price: int, kind: SymbolKind, question: Question) -> str:
     day = question.day
     table = tick_table(kind, day)
     tick = "unknown" if table is None else f"{table.tick_at(price)} KRW"
-    near = " or ".join(f"{found:,}" for found in neighbors(price, kind, day))
-    return f"{near} KRW; the tick (호가단위) of {kind.value} at this price is {tick}"
+    return f"{_say_near(price, kind, day)}; the tick (호가단위) of {kind.value} at this price is {tick}"
+
+
+def _say_near(price: int, kind: SymbolKind, day: date) -> str:
+    return " or ".join(f"{found:,}" for found in neighbors(price, kind, day)) + " KRW"
 
 
 def _check_band(question: Question) -> Iterable[RuleFinding]:

@@ -90,6 +90,14 @@ def test_the_refusal_names_the_nearest_prices() -> None:
     assert "100 KRW" in error.allowed
 
 
+def test_a_refusal_without_knowing_the_kind_names_the_prices_of_each() -> None:
+    """The buyer of a fund is not sent to the wider grid of stocks."""
+    refusal = verdict(evolve(STOCK, price=70_001)).refusal
+    assert refusal is not None
+    assert refusal.allowed.startswith("70,000 or 70,100 KRW")
+    assert "etf: 70,000 or 70,005 KRW" in refusal.allowed
+
+
 def test_a_stop_price_off_the_grid_is_only_a_warning() -> None:
     """Nobody has said what the exchange does with it."""
     request = evolve(STOCK, order_type=OrderType.STOP_LIMIT, stop_price=70_001, route=Route.NXT)
