@@ -16,7 +16,7 @@ import os
 import stat
 import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Final, Self, TypeVar
@@ -43,8 +43,8 @@ _LOG: Final = logging.getLogger("kiwoom_async")
 _JSON: Final = make_converter()
 
 LOCKED_AFTER: Final = 1.0
-"""Seconds another program may hold the file before this process goes on alone. Source: our choice; a transaction of ours
-takes less than a millisecond."""
+"""Seconds another program may hold the file before this process goes on alone. Source: our choice; a transaction of
+ours takes less than a millisecond."""
 
 WARN_EVERY: Final = 60.0
 """Seconds between two warnings that the file cannot be used. Source: our choice."""
@@ -191,8 +191,10 @@ class SharedState:
                 await anyio.sleep(_ISSUE_POLL)
             yield
         finally:
-            # By the thread that took it, so that it comes after an attempt that is still under way there.
-            self._hand_in(lambda _: self._issue_lock.release())
+            # By the thread that took it, so that it comes after an attempt that is still under way there. Closing
+            # releases it as well.
+            with suppress(JournalError):
+                self._hand_in(lambda _: self._issue_lock.release())
 
     def _try_issue_lock(self, _: apsw.Connection) -> bool:
         try:

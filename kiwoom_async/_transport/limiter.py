@@ -248,7 +248,7 @@ class Limiter:
                 self._tell_all(await self._look())
                 if self._waiting and not self._poked.is_set():
                     await self._rest()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - it belongs to whoever waits, not to this task
             _LOG.exception("the rate limits cannot be kept; nothing is sent until they can")
             for wait in self._waiting.values():
                 if not wait.future.done():

@@ -240,6 +240,11 @@ class Simulator:
         return sum(request.api_id == api_id for request in self._service.requests)
 
     @property
+    def rate_refusals(self) -> Counter[str]:
+        """How often each TR was refused because there were too many requests; faults are not counted."""
+        return Counter() if self._service.gate is None else self._service.gate.refused
+
+    @property
     def faults_injected(self) -> Counter[FaultKind]:
         """How often each fault has hit."""
         return self._service.director.injected

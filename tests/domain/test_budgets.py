@@ -136,13 +136,12 @@ def test_flood_of_one_process_does_not_starve_another() -> None:
 def test_dead_process_keeps_its_place_for_a_short_time_only() -> None:
     """Who has not looked for some seconds does not wait any more."""
     desk = Desk(ONE_A_SECOND)
-    desk.ask("kt10003", owner="dead")
-    desk.look(-0.5, "other")
-    desk.budgets, _ = look(desk.budgets, 0.0, Limits(orders_per_second=0.1), News("dead", tuple(desk.waiting)))
+    desk.ask("kt10000", "kt10003", "kt10003", owner="dead")
+    desk.look(0.0, "dead")
     desk.waiting.clear()
-    desk.budgets = evolve(desk.budgets, starts=(), waiting=(waiter("kt10003", owner="dead"),))
     (mine,) = desk.ask("kt10000", now=1.0)
-    assert desk.look(1.0).moments == {mine: pytest.approx(2 + MARGIN)}
+    assert desk.look(1.0).moments == {mine: pytest.approx(3 * (1 + MARGIN))}
+    assert desk.look(FORGET_AFTER - 0.01).moments
     assert desk.look(FORGET_AFTER + 0.01).begun == {mine}
 
 
@@ -305,6 +304,26 @@ class _World:
             self.arrived.append((began + share * (ended - began), one))
             self.look(one.owner, ended={one.number: self.now})
 
+    def carry_out(self, action: str, api_id: str, owner: str, index: int, share: float, pause: float) -> None:
+        """Let one thing happen after a pause."""
+        self.now += pause
+        mine = [one for one in self.waiting if one.owner == owner]
+        own = [(began, one) for began, one in self.flying if one.owner == owner]
+        if action == "ask":
+            self.waiting.append(waiter(api_id, owner=owner, asked=self.now))
+        elif action == "answer":
+            self.answer(index, share)
+        elif action == "go away" and mine:
+            self.waiting.remove(mine[index % len(mine)])
+        elif action == "return" and own:
+            flight = own[index % len(own)]
+            self.flying.remove(flight)
+            self.begun.remove(flight[1])
+            self.look(owner, returned=frozenset({flight[1].number}))
+        elif action == "refuse":
+            self.look(owner, refusals=(Refusal(api_id),))
+        self.look(owner)
+
     def finish(self) -> None:
         """Let everything go its way; answers come after a while."""
         for _ in range(400):
@@ -330,24 +349,8 @@ def test_no_second_at_the_broker_ever_holds_too_many(
     Nobody starves either.
     """
     world = _World(limits)
-    for action, api_id, owner, index, share, pause in steps:
-        world.now += pause
-        mine = [one for one in world.waiting if one.owner == owner]
-        own = [(began, one) for began, one in world.flying if one.owner == owner]
-        if action == "ask":
-            world.waiting.append(waiter(api_id, owner=owner, asked=world.now))
-        elif action == "answer":
-            world.answer(index, share)
-        elif action == "go away" and mine:
-            world.waiting.remove(mine[index % len(mine)])
-        elif action == "return" and own:
-            flight = own[index % len(own)]
-            world.flying.remove(flight)
-            world.begun.remove(flight[1])
-            world.look(owner, returned=frozenset({flight[1].number}))
-        elif action == "refuse":
-            world.look(owner, refusals=(Refusal(api_id),))
-        world.look(owner)
+    for step in steps:
+        world.carry_out(*step)
     world.finish()
 
     assert limits.orders_per_second is not None

@@ -15,8 +15,8 @@ import pytest
 from attrs import evolve
 
 from kiwoom_async._domain.settings import Credentials, Timing
-from kiwoom_async._transport.session import RestSession
 from kiwoom_async._domain.sharing import SharedStateUnusable, Token, TokenRecord
+from kiwoom_async._transport.session import RestSession
 from kiwoom_async._transport.tokens import COOL_DOWN, COOL_DOWN_AT_MOST, RENEW_AGAIN, TokenKeeper
 from kiwoom_async.errors import AuthenticationError, NotSent
 from tests.transport.clocks import START, Clock
