@@ -103,11 +103,9 @@ def _to_kinds(value: Mapping[str, object]) -> dict[str, SymbolKind]:
         ) from None
 
 
-def _to_sessions(value: Iterable[Session]) -> tuple[Session, ...]:
-    sessions = tuple(value)
-    if wrong := [row for row in sessions if not isinstance(row, Session)]:
+def _check_sessions(_rules: object, _attribute: object, value: tuple[object, ...]) -> None:
+    if wrong := [row for row in value if not isinstance(row, Session)]:
         raise ConfigurationError(f"MarketRules(sessions=…) must hold sessions; {wrong[0]!r} is none.")
-    return sessions
 
 
 def _check_calendar_type(_rules: object, _attribute: object, value: object) -> None:
@@ -148,7 +146,7 @@ class MarketRules:
     gold: Strictness = field(default=Strictness.REFUSE, converter=_to_strictness)
     kinds: Mapping[str, SymbolKind] = field(factory=dict, converter=_to_kinds)
     trading_calendar: TradingCalendar = field(factory=TradingCalendar, validator=_check_calendar_type)
-    sessions: tuple[Session, ...] = field(default=SESSIONS, converter=_to_sessions)
+    sessions: tuple[Session, ...] = field(default=SESSIONS, converter=tuple, validator=_check_sessions)
     on_warning: Callable[[RuleFinding], object] | None = field(default=None, validator=_check_callable)
 
     @classmethod
