@@ -5,12 +5,18 @@ an underscore is private.
 """
 
 from kiwoom_async._client import KiwoomClient
+from kiwoom_async._credentials import (
+    load_credentials_from_environment,
+    load_credentials_from_file,
+    load_credentials_from_keyring,
+)
 from kiwoom_async._domain.absence import AbsenceProof
 from kiwoom_async._domain.cancellations import CancelOutcome, CancelReport, CancelResult
 from kiwoom_async._domain.day_close import DayClose
 from kiwoom_async._domain.events import OrderEvent, OrderEventKind
 from kiwoom_async._domain.feed_status import FeedState, FeedStatus
 from kiwoom_async._domain.guards import KillSwitchState, OrderLimits
+from kiwoom_async._domain.limit_status import LimitStatus
 from kiwoom_async._domain.market_rules import MarketRules, RuleFinding, Strictness
 from kiwoom_async._domain.orders import Order
 from kiwoom_async._domain.reconciliation import ForeignOrder, ReconciliationReport, UnresolvedOrder
@@ -62,6 +68,7 @@ __all__ = [
     "KiwoomClient",
     "KiwoomError",
     "LimitExceeded",
+    "LimitStatus",
     "Limits",
     "MarketRules",
     "NotSent",
@@ -89,5 +96,8 @@ __all__ = [
     "UnresolvedOrder",
     "ValidationError",
     "__version__",
+    "load_credentials_from_environment",
+    "load_credentials_from_file",
+    "load_credentials_from_keyring",
     "round_to_tick",
 ]

@@ -240,23 +240,33 @@ class SharedState:
 
     def _open(self) -> None:
         with self._door:
+            self._worker = self._open_file()
+
+    def _open_file(self) -> Worker:
+        try:
+            _prepare(self.path)
+            connection = apsw.Connection(os.fspath(self.path), flags=apsw.SQLITE_OPEN_READWRITE)
             try:
-                _prepare(self.path)
-                connection = apsw.Connection(os.fspath(self.path), flags=apsw.SQLITE_OPEN_READWRITE)
-                try:
-                    self._configure(connection)
-                except BaseException:
-                    connection.close()
-                    raise
-            except (apsw.Error, OSError) as error:
-                raise _unusable(self.path, error) from error
-            self._worker = Worker("kiwoom shared state", connection, self.path)
+                self._configure(connection)
+            except BaseException:
+                connection.close()
+                raise
+        except (apsw.Error, OSError) as error:
+            raise _unusable(self.path, error) from error
+        return Worker("kiwoom shared state", connection, self.path)
+
+    def _reopen(self, old: Worker) -> None:
+        with self._door:
+            if self._worker is old:
+                self._worker = self._open_file()
+                old.close()
 
     def _configure(self, connection: apsw.Connection) -> None:
         connection.set_busy_timeout(int(self._locked_after * 1000))
         # TRUNCATE: a rolled-back journal on the disk, so that a process killed in the middle damages nothing, and no
         # files beside this one between two transactions. secure_delete: a revoked token leaves no trace.
-        connection.execute("PRAGMA journal_mode = TRUNCATE; PRAGMA synchronous = OFF; PRAGMA secure_delete = ON")
+        for name, value in (("journal_mode", "TRUNCATE"), ("synchronous", "OFF"), ("secure_delete", "ON")):
+            connection.pragma(name, value)
         connection.execute("BEGIN IMMEDIATE")
         application, version = connection.pragma("application_id"), connection.pragma("user_version")
         is_new = not connection.execute("SELECT count(*) FROM sqlite_schema").get
@@ -290,11 +300,8 @@ class SharedState:
                 raise
             return result
 
-        worker = self._worker
         try:
-            if worker is None:
-                raise _unusable_because(self.path, "is closed")
-            return await worker.run(in_transaction)
+            return await self._run_or_reopen(in_transaction)
         except SharedStateUnusable as error:
             self._warn(error)
             raise
@@ -303,6 +310,21 @@ class SharedState:
             unusable = _unusable(self.path, error.__cause__ or error)
             self._warn(unusable)
             raise unusable from error
+
+    async def _run_or_reopen(self, operation: Callable[[apsw.Connection], _T]) -> _T:
+        worker = self._worker
+        if worker is None:
+            raise _unusable_because(self.path, "is closed")
+        try:
+            return await worker.run(operation)
+        except JournalError as error:
+            if not isinstance(error.__cause__, apsw.ReadOnlyError):
+                raise
+        # Somebody has deleted the file, which is allowed at any time: make a new one.
+        await anyio.to_thread.run_sync(self._reopen, worker)
+        if self._worker is None:
+            raise _unusable_because(self.path, "is closed")
+        return await self._worker.run(operation)
 
     def _warn(self, error: SharedStateUnusable) -> None:
         now = self._ambient.monotonic()

@@ -37,7 +37,7 @@ def read_limit(answer: Answer, api_id: str) -> MetLimit | None:
     1634 and 1687 come in the same words, but a slower client meets them all the same.
     """
     reading = read_answer(answer, api_id)
-    if not reading.is_intact or (reading.code != _OF_TR and reading.code not in _OF_ALL):
+    if reading.meaning is None or (reading.code != _OF_TR and reading.code not in _OF_ALL):
         return None
     found = _STATED.search(reading.message)
     rate = float(found[1]) if found else 0.0
