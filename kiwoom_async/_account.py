@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from kiwoom_async._domain.account import (
     AccountNumber,
@@ -25,6 +25,7 @@ from kiwoom_async._domain.reports import LedgerOrder, OpenOrder
 from kiwoom_async._domain.validation import check_count, check_symbol, choose
 from kiwoom_async._domain.vocabulary import Desk, Route, Side
 from kiwoom_async._execution.ledger_reader import LedgerReader
+from kiwoom_async._execution.steady_list import read_steadily
 from kiwoom_async._transport.gateway import Gateway
 from kiwoom_async._wire.account import (
     account_number_call,
@@ -57,10 +58,6 @@ from kiwoom_async.errors import QueryFailed, ValidationError
 
 _Row = TypeVar("_Row")
 _Totals = TypeVar("_Totals")
-
-LOOKS_AT_A_MOVING_LIST: Final = 3
-"""How often a list that moved while it was paged is read anew before the query counts as failed. Source: our choice, as
-for the day's ledger."""
 
 
 class Account:
@@ -97,10 +94,10 @@ class Account:
 
         Source: TRs ka10075 and, for gold, kt50075.
         """
-        return await self._reader.fetch_open_orders(choose("desk", Desk, desk).ledger)
+        return await self._reader.fetch_steady_open_orders(choose("desk", Desk, desk).ledger)
 
     async def executions(self) -> tuple[ExecutedOrder, ...]:
-        """Read what today's stock orders have filled (체결), one record for each order number.
+        """Read what today's stock orders have filled (체결), one record for each order number, in their order.
 
         Source: TR ka10076, which knows neither other days nor gold; `ledger` does.
         """
@@ -108,7 +105,11 @@ class Account:
         found = await self._reader.fetch_executions(today)
         if self._today() != today:
             raise QueryFailed("ka10076", "midnight passed while it was read")
-        return found
+        # An order may stand on two pages, with a fill between them. Quantities are totals: the larger is the later one.
+        latest: dict[str, ExecutedOrder] = {}
+        for order in sorted(found, key=lambda order: order.filled_quantity):
+            latest[order.broker_order_id] = order
+        return tuple(sorted(latest.values(), key=lambda order: order.broker_order_id))
 
     async def ledger(self, day: date | None = None, desk: Desk | str = Desk.STOCK) -> tuple[LedgerOrder, ...]:
         """Read every order, modify and cancel of a day (주문체결내역), ours and everybody's on the account.
@@ -282,20 +283,8 @@ class Account:
         Raises:
             QueryFailed: A page failed, or the rows moved while they were read, at each of several looks.
         """
-        for _ in range(LOOKS_AT_A_MOVING_LIST):
-            pages = [page.body async for page in self._gateway.fetch_pages(call)]
-            totals = decode_totals(call.api_id, pages[0])
-            parts = [decode_rows(call.api_id, page) for page in pages]
-            rows = tuple(row for part in parts for row in part)
-            if len(parts) == 1:
-                return totals, rows
-            # A row that slipped from one page to another while we read would be missed, or come twice: then the first
-            # page has moved, or a name is there again.
-            again = decode_rows(call.api_id, (await self._gateway.fetch_page(call)).body)
-            names = [set(map(name, part)) for part in parts]
-            if list(map(name, again)) == list(map(name, parts[0])) and len(set().union(*names)) == sum(map(len, names)):
-                return totals, rows
-        raise QueryFailed(call.api_id, "the rows moved while their pages were read; ask again")
+        head, rows = await read_steadily(self._gateway, call, decode_rows, name)
+        return decode_totals(call.api_id, head), rows
 
 
 def _name_holding(row: Holding) -> tuple[object, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -280,43 +280,81 @@ HELD = {f"00{digit}000": digit for digit in range(1, 6)}
 
 
 class Moving:
-    """Does something before the n-th page of the holdings is asked for."""
+    """Does something before the n-th page of a list is asked for."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, **actions: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        actions: Mapping[int, Callable[[], object]],
+        api_id: str = "kt00018",
+    ) -> None:
         self.asked: list[str] = []
         self.actions = actions
         original = Gateway.fetch_page
 
         async def fetch_page(gateway: Gateway, call: Call, cursor: Cursor | None = None) -> Page:
-            if call.api_id == "kt00018":
+            if call.api_id == api_id:
                 self.asked.append("" if cursor is None else cursor.next_key)
-                self.actions.get(f"page_{len(self.asked)}", lambda: None)()
+                self.actions.get(len(self.asked), lambda: None)()
             return await original(gateway, call, cursor)
 
         monkeypatch.setattr(Gateway, "fetch_page", fetch_page)
 
 
 async def test_holdings_are_read_to_the_last_page(tmp_path: Path) -> None:
-    """Three pages, and the first one again to see that nothing moved."""
+    """Three pages, and all but the last again to see that nothing moved."""
     async with trading(tmp_path, page_size=2, funds=Funds(holdings=HELD)) as (broker, client):
         balance = await client.account.balance()
         assert {row.symbol: row.quantity for row in balance.holdings} == HELD
-        assert broker.count("kt00018") == 4
+        assert broker.count("kt00018") == 5
 
 
-async def test_holdings_that_move_are_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("page", "sold"), [(2, "001000"), (3, "003000"), (3, "001000")])
+async def test_holdings_that_move_are_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: int, sold: str
+) -> None:
     """A holding that is sold out between two pages shifts the rest: without a second look one would be missed."""
     async with trading(tmp_path, page_size=2, funds=Funds(holdings=HELD)) as (broker, client):
 
         def sell_out() -> None:
-            order = broker.place_foreign(symbol="001000", side="sell", quantity=1, price=70_000)
+            order = broker.place_foreign(symbol=sold, side="sell", quantity=HELD[sold], price=70_000)
             broker.fill(order.broker_order_id)
 
-        moving = Moving(monkeypatch, page_2=sell_out)
+        Moving(monkeypatch, {page: sell_out})
         balance = await client.account.balance()
-        assert [row.symbol for row in balance.holdings] == ["002000", "003000", "004000", "005000"]
-        # Two pages are left: 3 + 1 of the first look, 2 + 1 of the second.
-        assert len(moving.asked) in {6, 7}
+        assert [row.symbol for row in balance.holdings] == [symbol for symbol in HELD if symbol != sold]
+
+
+async def test_open_orders_that_move_are_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An order that is filled between two pages hides none of those that follow."""
+    async with trading(tmp_path, page_size=2) as (broker, client):
+        placed = [
+            broker.place_foreign(symbol=SYMBOL, side="buy", quantity=1, price=60_000).broker_order_id for _ in range(5)
+        ]
+        Moving(monkeypatch, {3: lambda: broker.fill(placed[2])}, "ka10075")
+        orders = await client.account.open_orders()
+        assert sorted(order.broker_order_id for order in orders) == [*placed[:2], *placed[3:]]
+
+
+async def test_executions_that_move_have_one_record_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An order that comes to the front between two pages shifts the last of the first onto the second."""
+    async with trading(tmp_path, page_size=2) as (broker, client):
+        placed = [
+            broker.place_foreign(symbol=SYMBOL, side="buy", quantity=3, price=60_000).broker_order_id for _ in range(4)
+        ]
+        for number in placed[:3]:
+            broker.fill(number, 1)
+
+        def fill_more() -> None:
+            broker.fill(placed[3])
+            broker.fill(placed[1])
+
+        broker.set_faults([Fault(FaultKind.PAGE_SHIFTS, api_ids="ka10076")])
+        Moving(monkeypatch, {2: fill_more}, "ka10076")
+        executions = await client.account.executions()
+        told = {order.broker_order_id: order.filled_quantity for order in executions}
+        assert len(executions) == len(told)
+        assert told == {placed[0]: 1, placed[1]: 3, placed[2]: 1}
 
 
 async def test_holdings_that_never_rest_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -327,8 +365,7 @@ async def test_holdings_that_never_rest_fail(tmp_path: Path, monkeypatch: pytest
             order = broker.place_foreign(symbol=f"0000{len(moving.asked):02d}", side="buy", quantity=1, price=70_000)
             broker.fill(order.broker_order_id)
 
-        moving = Moving(monkeypatch)
-        moving.actions = {f"page_{number}": buy_another for number in range(2, 100, 2)}
+        moving = Moving(monkeypatch, dict.fromkeys(range(2, 100, 2), buy_another))
         with pytest.raises(QueryFailed, match="moved while"):
             await client.account.balance()
 
