@@ -265,32 +265,42 @@ class Sweeper:
             try:
                 if desk is Desk.GOLD and scope.desk is None and not await self._journal.claims(desk, today, 0):
                     continue  # accounts without gold are refused the query
-                aims += await self._find_listed(desk, today, scope, dealt_with)
+                found, untold = await self._find_listed(desk, today, scope, dealt_with)
+                aims += found
+                results += untold
             except KiwoomError as error:
                 failures.append(error)
-        known, doubtful = _split_by_side(aims, scope)
-        results += doubtful
-        seconds = self._timing.default_deadline + len(known) / SLOWEST_RATE if deadline is None else deadline
+        seconds = self._timing.default_deadline + len(aims) / SLOWEST_RATE if deadline is None else deadline
         async with anyio.create_task_group() as tasks:
-            for aim in known:
+            for aim in aims:
                 tasks.start_soon(self._cancel_chain, aim, {}, seconds, results)
 
     async def _find_listed(
         self, desk: Desk, today: date, scope: Scope, dealt_with: frozenset[tuple[Desk, date, str]]
-    ) -> list[_Aim]:
+    ) -> tuple[list[_Aim], list[CancelResult]]:
         listed = [
             order
             for order in await self._reader.fetch_open_orders(desk)
             if (desk, today, order.broker_order_id) not in dealt_with and scope.symbol in {None, order.symbol}
         ]
         if not listed:
-            return []
+            return [], []
         # The list of open orders does not tell by which route and on which desk an order was placed; the ledger does.
         since = min(int(order.broker_order_id) for order in listed) - 1
         snapshot = await self._reader.fetch_snapshot(desk, today, since)
         rows = {row.broker_order_id: row for row in snapshot.rows}
-        aims = [_aim_at_row(order, rows.get(order.broker_order_id), today) for order in listed]
-        return [aim for aim in aims if scope.takes(aim.request.desk, aim.request.symbol)]
+        aims: list[_Aim] = []
+        untold: list[CancelResult] = []
+        for order in listed:
+            row = rows.get(order.broker_order_id)
+            aim = _aim_at_row(order, row, today)
+            if not scope.takes(aim.request.desk, order.symbol) or scope.side not in {None, order.side}:
+                continue
+            if row is None or (row.route is None and desk is not Desk.GOLD):
+                untold.append(aim.result(CancelOutcome.FAILED, error=_routeless(order)))
+            else:
+                aims.append(aim)
+        return aims, untold
 
 
 def _name(number: int, key: str) -> str:
@@ -322,20 +332,22 @@ def _aim_at(order: WorkingOrder, attempt: Attempt) -> _Aim:
     return _Aim(attempt.key, cancel.aimed_at(order.broker_order_id, order.day), replaces)
 
 
+def _routeless(order: OpenOrder) -> QueryFailed:
+    return QueryFailed(
+        "ledger",
+        f"it does not tell the route of the open order {order.broker_order_id}, which its cancel must name; cancel it "
+        "by its number: client.stock.cancel(number, symbol=…, route=…)",
+    )
+
+
 def _aim_at_row(order: OpenOrder, row: LedgerOrder | None, today: date) -> _Aim:
-    if row is None or (row.route is None and order.desk is not Desk.GOLD):
-        raise QueryFailed(
-            "ledger",
-            f"it does not tell the route of the open order {order.broker_order_id}, which its cancel must name; cancel "
-            "it with client.stock.cancel(number, symbol=…, route=…)",
-        )
     request = OrderRequest(
-        desk=Desk.CREDIT if row.is_credit else order.desk,
+        desk=Desk.CREDIT if row is not None and row.is_credit else order.desk,
         action=Action.CANCEL,
         symbol=order.symbol,
         side=order.side,
         quantity=None,
-        route=row.route,
+        route=None if row is None else row.route,
         original=order.broker_order_id,
         original_day=today,
     )
