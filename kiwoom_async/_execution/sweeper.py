@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Mapping
@@ -9,7 +10,7 @@ from datetime import date
 from typing import Any, Final, TypeAlias
 
 import anyio
-from attrs import evolve, frozen
+from attrs import define, evolve, frozen
 
 from kiwoom_async._domain.ambient import Ambient, korean_day
 from kiwoom_async._domain.cancellations import CancelOutcome, CancelReport, CancelResult
@@ -41,10 +42,26 @@ SLOWEST_RATE: Final = 1.0
 """Cancels a second that are reckoned with where no deadline is given. Source: Kiwoom's portal, which gives each TR
 one a second on the mock."""
 
+AT_ONCE: Final = 16
+"""Cancels that are under way at once. Source: our choice, three seconds' worth of the published rate; hundreds at once
+would crowd each other out of the time in which a permission may be used."""
+
 LONGEST_ID: Final = 128
 """Source: what `check_client_order_id` takes."""
 
 _MAY_BE_ON_THE_BOOK: Final = frozenset({Delivery.DISPATCHED, Delivery.UNKNOWN, Delivery.CANDIDATES})
+
+
+@define
+class _Once:
+    """Do something once, however often it is called."""
+
+    _act: Callable[[], None] | None
+
+    def __call__(self) -> None:
+        act, self._act = self._act, None
+        if act is not None:
+            act()
 
 
 @frozen
@@ -111,6 +128,7 @@ class Sweeper:
         self._place = place
         self._ambient = ambient
         self._timing = timing
+        self._turns = asyncio.Semaphore(AT_ONCE)
 
     async def sweep(self, scope: Scope, *, include_foreign: bool, deadline: float | None) -> CancelReport:
         """Cancel every order of a scope; say what became of each.
@@ -200,7 +218,7 @@ class Sweeper:
         try:
             intent = await self._choose_intent(aim)
             cancel_id = intent.client_order_id
-            order = await self._place(intent, seconds, False, None)
+            order = await self._place_in_turn(intent, seconds)
         except OutcomeUnknown as error:
             return aim.result(CancelOutcome.UNKNOWN, cancel_id=cancel_id, error=error)
         except KiwoomError as error:
@@ -213,6 +231,21 @@ class Sweeper:
             return aim.result(CancelOutcome.FAILED, cancel_id=cancel_id, error=error)
         outcome = CancelOutcome.FINISHED if order.status is OrderStatus.FILLED else CancelOutcome.CANCELED
         return aim.result(CancelOutcome.DRY if order.is_dry else outcome, cancel_id=cancel_id, order=order)
+
+    async def _place_in_turn(self, intent: Intent, seconds: float) -> Order:
+        """Place a cancel when it is its turn.
+
+        A turn ends with the answer, but after the time in which a request must leave in any case: one that hangs, or
+        waits for its order to be found, keeps no other from its turn.
+        """
+        await self._turns.acquire()
+        release = _Once(self._turns.release)
+        timer = asyncio.get_running_loop().call_later(self._timing.connect_timeout, release)
+        try:
+            return await self._place(intent, seconds, False, None)
+        finally:
+            timer.cancel()
+            release()
 
     async def _is_over(self, request: OrderRequest, error: KiwoomError) -> bool:
         """Tell whether a cancel came to nothing because there is nothing to cancel."""

@@ -101,7 +101,9 @@ def test_locked_journal_is_not_halted(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A program that holds the file too long: one line, status 1, so that nobody takes it for done."""
-    monkeypatch.setitem(Journal.__init__.__kwdefaults__, "busy_timeout", 0.1)
+    defaults = Journal.__init__.__kwdefaults__
+    assert defaults is not None
+    monkeypatch.setitem(defaults, "busy_timeout", 0.1)
     path = make_journal(tmp_path, 3)
     holder = apsw.Connection(str(path))
     holder.execute("BEGIN IMMEDIATE")
