@@ -84,6 +84,18 @@ def default_path() -> Path:
     return user_state_path("kiwoom-async", appauthor=False) / f"shared-{SCHEMA}.db"
 
 
+class _Deleted(Exception):
+    """The file that is open has no name any more."""
+
+
+def _identity_of(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 @define
 class _Warnings:
     """When people were told last."""
@@ -117,6 +129,7 @@ class SharedState:
         )
         self._door = threading.Lock()
         self._worker: Worker | None = None
+        self._identity: tuple[int, int] | None = None
 
     async def __aenter__(self) -> Self:
         """Open the file, make it where there is none.
@@ -245,6 +258,7 @@ class SharedState:
     def _open_file(self) -> Worker:
         try:
             _prepare(self.path)
+            identity = _identity_of(self.path)
             connection = apsw.Connection(os.fspath(self.path), flags=apsw.SQLITE_OPEN_READWRITE)
             try:
                 self._configure(connection)
@@ -253,7 +267,11 @@ class SharedState:
                 raise
         except (apsw.Error, OSError) as error:
             raise _unusable(self.path, error) from error
+        self._identity = identity
         return Worker("kiwoom shared state", connection, self.path)
+
+    def _is_deleted(self) -> bool:
+        return _identity_of(self.path) != self._identity
 
     def _reopen(self, old: Worker) -> None:
         with self._door:
@@ -290,6 +308,9 @@ class SharedState:
 
     async def _run(self, operation: Callable[[apsw.Connection], _T]) -> _T:
         def in_transaction(connection: apsw.Connection) -> _T:
+            if self._is_deleted():
+                # Before SQLite takes the log of the new file for one of the old one.
+                raise _Deleted
             try:
                 connection.execute("BEGIN IMMEDIATE")
                 result = operation(connection)
@@ -305,7 +326,7 @@ class SharedState:
         except SharedStateUnusable as error:
             self._warn(error)
             raise
-        except (JournalError, OSError, ValueError, cattrs.BaseValidationError) as error:
+        except (_Deleted, JournalError, OSError, ValueError, cattrs.BaseValidationError) as error:
             # A worker speaks of a journal; its cause is SQLite's.
             unusable = _unusable(self.path, error.__cause__ or error)
             self._warn(unusable)
@@ -317,8 +338,10 @@ class SharedState:
             raise _unusable_because(self.path, "is closed")
         try:
             return await worker.run(operation)
-        except JournalError as error:
-            if not isinstance(error.__cause__, apsw.ReadOnlyError):
+        except _Deleted:
+            pass
+        except JournalError:
+            if not await anyio.to_thread.run_sync(self._is_deleted):
                 raise
         # Somebody has deleted the file, which is allowed at any time: make a new one.
         await anyio.to_thread.run_sync(self._reopen, worker)
