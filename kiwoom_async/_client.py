@@ -86,7 +86,7 @@ class KiwoomClient:
         order_limits: How much may be ordered; see `OrderLimits`. None: no limits.
         dry_run: True: orders, modifies and cancels are checked and kept in the journal as dry, and nothing leaves; they
             are answered by an `Order` with `is_dry`. Reading works. Such a client sends and resolves nothing that
-            others have left open, and its ids are free for real orders.
+            others have left open, logs in to the feed only with feed=True, and its ids are free for real orders.
         ambient: Clock and randomness; for simulations.
         shared_state: Path of the file through which all processes of this user that have the same app key and
             environment share one token and one rate budget; made with mode 0600, may be deleted at any time. None: a
@@ -151,7 +151,8 @@ class KiwoomClient:
         self._twins = choose("twins", TwinPolicy, twins)
         self._idempotency_header = idempotency_header
         self._transport = transport
-        self._websocket_url = _choose_feed(feed, environment, transport)
+        # The one session of an app key is for a client that trades.
+        self._websocket_url = _choose_feed(False if dry_run and feed is None else feed, environment, transport)
         self._ambient: Ambient = ambient or SystemAmbient()
         is_simulated = transport is not None or ambient is not None
         self._shared_path = choose_shared_path(shared_state, is_simulated=is_simulated)

@@ -34,9 +34,11 @@ class OrderDesk:
         max_attempts: Sends in all, with `resend_within`.
 
     Raises:
-        ValidationError: An argument is not allowed. Nothing was journaled, nothing was sent.
+        ValidationError: An argument is not allowed, or the client may not place live orders. Nothing was journaled,
+            nothing was sent.
+        LimitExceeded: It would exceed the client's `OrderLimits`; a ValidationError, and the id may be used again.
         ClientOrderIdConflict: The id belongs to another request.
-        NotSent: No byte left. You may call again with the same id.
+        NotSent: No byte left, for example because the kill switch is engaged. You may call again with the same id.
         OrderRefused: Kiwoom refused it; `.code` says why.
         InvalidRequest: Kiwoom did not understand it.
         AuthenticationError: Kiwoom refused the key or the token.

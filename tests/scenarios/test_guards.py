@@ -11,6 +11,7 @@ import pytest
 from attrs import evolve
 
 from kiwoom_async import (
+    AuthenticationError,
     CancelOutcome,
     ClientOrderIdConflict,
     ConfigurationError,
@@ -404,6 +405,19 @@ async def test_resend_is_stopped(tmp_path: Path) -> None:
             with pytest.raises(OrderNotAccepted):
                 await call
         assert len(orders_received(broker)) == 1
+
+
+async def test_second_attempt_after_a_refused_token_is_stopped(tmp_path: Path) -> None:
+    """The refusal is the answer then, and the same id goes once the switch is released."""
+    async with broker_of(Fault(FaultKind.TOKEN_DIES, api_ids="kt10000")) as broker:
+        async with client_of(broker, tmp_path) as client:
+            hands_of(broker).actions[Checkpoint.AFTER_RESPONSE_BEFORE_RESULT_COMMIT] = switch_of(broker, tmp_path)
+            with pytest.raises(AuthenticationError):
+                await buy(client, "one")
+            assert len(orders_received(broker)) == 1
+            await client.kill_switch.release(reason="go on")
+            assert (await buy(client, "one")).attempts == 2
+        assert len(on_book(broker, "one")) == 1
 
 
 async def test_obligations_are_carried_out_while_engaged(tmp_path: Path) -> None:
