@@ -195,6 +195,19 @@ async def test_part_that_was_modified_leaves_two_orders(tmp_path: Path) -> None:
         assert working(broker) == []
 
 
+async def test_side_that_nobody_knows(tmp_path: Path) -> None:
+    """A modify by number of somebody else's order: one side alone leaves it, and says so; both sides cancel it."""
+    async with broker_of() as broker, client_of(broker, tmp_path) as client:
+        theirs = broker.place_foreign(symbol=SYMBOL, side="buy", quantity=5, price=70_000)
+        await client.stock.modify(theirs.broker_order_id, symbol=SYMBOL, price=70_500, client_order_id="change")
+        report = await client.orders.cancel_all(side="buy")
+        assert outcomes(report) == {"change": FAILED}
+        assert isinstance(report.results[0].error, ValidationError)
+        assert cancels(broker) == 0
+        assert outcomes(await client.orders.cancel_all()) == {"change": CANCELED}
+        assert working(broker) == []
+
+
 async def test_two_calls_at_once_send_one_cancel(tmp_path: Path) -> None:
     """From two clients of one journal, too; a later call sends another one, for what is still there."""
     refused = Fault(FaultKind.ORDER_REFUSED, api_ids="kt10003", code="RC9999")
