@@ -235,7 +235,9 @@ class KiwoomClient:
         originals = Originals(journal, reader)
         together = Collaborators(journal, gateway, ambient, timing, settlements, self._tasks)
         prices = ReferencePrices(gateway, ambient, self._order_limits)
-        guards = OrderGuards(journal, prices, self._order_limits, may_send=self._may_order, is_dry=self._is_dry)
+        guards = OrderGuards(
+            journal, prices, self._order_limits, ambient, may_send=self._may_order, is_dry=self._is_dry
+        )
         self._rehearsal = Rehearsal(journal, guards, settlements, ambient, timing)
         sender = Sender(
             together,

@@ -15,6 +15,7 @@ import anyio
 from kiwoom_async._domain.ambient import Ambient, korean_day
 from kiwoom_async._domain.guards import (
     HELD,
+    Burden,
     KillSwitchState,
     OrderLimits,
     Totals,
@@ -28,7 +29,7 @@ from kiwoom_async._journal.guards import Terms
 from kiwoom_async._journal.journal import Journal
 from kiwoom_async._transport.gateway import Gateway
 from kiwoom_async._wire.quotes import decode_quote, quote_call
-from kiwoom_async.errors import KiwoomError, NotSent, QueryFailed, Refused, ValidationError
+from kiwoom_async.errors import KiwoomError, LimitExceeded, NotSent, QueryFailed, Refused, ValidationError
 
 LAST_TURN: Final = 0.1
 """Seconds after the end of a permission within which its first byte may still reach the operating system. Source: our
@@ -93,14 +94,23 @@ class OrderGuards:
         journal: Knows the kill switch.
         prices: For orders without a price.
         limits: Of this client; None for none.
+        ambient: The clocks.
         may_send: Orders and modifies may leave; False on a live environment without the explicit switch.
         is_dry: Nothing may leave.
     """
 
     def __init__(
-        self, journal: Journal, prices: ReferencePrices, limits: OrderLimits | None, *, may_send: bool, is_dry: bool
+        self,
+        journal: Journal,
+        prices: ReferencePrices,
+        limits: OrderLimits | None,
+        ambient: Ambient,
+        *,
+        may_send: bool,
+        is_dry: bool,
     ) -> None:
         self._journal = journal
+        self._ambient = ambient
         self._prices = prices
         self._limits = limits
         self._may_send = may_send
@@ -145,8 +155,22 @@ class OrderGuards:
                 reference = await self._prices.get(request)
             burden = burden_of(request, reference)
             if burden is not None:
-                check_limits(limits, request, burden, day=Totals(), symbol=Totals(), client_order_id=client_order_id)
+                await self._check_alone(client_order_id, request, burden, limits)
         return Terms(limits, reference)
+
+    async def _check_alone(
+        self, client_order_id: str, request: OrderRequest, burden: Burden, limits: OrderLimits
+    ) -> None:
+        """Refuse what would exceed a limit even if nothing had been sent today."""
+        try:
+            check_limits(limits, request, burden, day=Totals(), symbol=Totals(), client_order_id=client_order_id)
+        except LimitExceeded:
+            # The refusal says how much is left, and something may have been sent.
+            today = korean_day(self._ambient.now())
+            day = await self._journal.day_totals(today)
+            symbol = await self._journal.day_totals(today, request.symbol)
+            check_limits(limits, request, burden, day=day, symbol=symbol, client_order_id=client_order_id)
+            raise
 
     def note(self, error: KiwoomError) -> None:
         """Take notice of why the journal has not given its permission."""

@@ -240,15 +240,19 @@ async def test_limits_hold_across_clients_and_days(tmp_path: Path) -> None:
             await buy(later, "four")
 
 
-async def test_order_at_the_limit_of_one_takes_no_slot(tmp_path: Path) -> None:
-    """What no client could send is refused before anything else is asked or waited for."""
+async def test_order_that_exceeds_a_limit_by_itself_takes_no_slot(tmp_path: Path) -> None:
+    """Refused before anything is waited for; what the refusal says is left is what is left."""
     async with (
         broker_of() as broker,
         client_of(broker, tmp_path, order_limits=OrderLimits(value_per_order=1)) as client,
     ):
+        await buy(client, quantity=2)
         gateway_of(client).make_ready = never  # type: ignore[method-assign, assignment]
         with pytest.raises(LimitExceeded, match="value_per_order"):
             await buy(client)
+        with pytest.raises(LimitExceeded) as refusal:
+            await buy(client, price=1_000, quantity=150)
+        assert (refusal.value.limit, refusal.value.used, refusal.value.left) == ("quantity_per_day", 2, 98)
 
 
 async def never(*_: Any) -> None:
