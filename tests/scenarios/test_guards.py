@@ -242,10 +242,8 @@ async def test_limits_hold_across_clients_and_days(tmp_path: Path) -> None:
 
 async def test_order_that_exceeds_a_limit_by_itself_takes_no_slot(tmp_path: Path) -> None:
     """Refused before anything is waited for; what the refusal says is left is what is left."""
-    async with (
-        broker_of() as broker,
-        client_of(broker, tmp_path, order_limits=OrderLimits(value_per_order=1)) as client,
-    ):
+    limits = OrderLimits(value_per_order=150_000, quantity_per_day=100)
+    async with broker_of() as broker, client_of(broker, tmp_path, order_limits=limits) as client:
         await buy(client, quantity=2)
         gateway_of(client).make_ready = never  # type: ignore[method-assign, assignment]
         with pytest.raises(LimitExceeded, match="value_per_order"):
