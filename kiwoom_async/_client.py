@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
 
+from kiwoom_async._account import Account
 from kiwoom_async._ambient import SystemAmbient
-from kiwoom_async._desks import ClosedDesk, Counter, OrderDesk
+from kiwoom_async._calls import Calls
+from kiwoom_async._desks import Counter, CreditDesk, OrderDesk
 from kiwoom_async._domain.ambient import Ambient
 from kiwoom_async._domain.feed_status import FeedState, FeedStatus
+from kiwoom_async._domain.guards import OrderLimits
 from kiwoom_async._domain.intents import Intent
+from kiwoom_async._domain.limit_status import LimitStatus
+from kiwoom_async._domain.market_rules import MarketRules
 from kiwoom_async._domain.orders import Order
 from kiwoom_async._domain.reconciliation import ReconciliationReport
 from kiwoom_async._domain.settings import Credentials, Environment, Limits, Timing
@@ -24,16 +31,22 @@ from kiwoom_async._execution.dispatcher import Dispatcher, TwinPolicy
 from kiwoom_async._execution.event_log import EventLog
 from kiwoom_async._execution.feed_keeper import FeedKeeper
 from kiwoom_async._execution.follower import Follower
+from kiwoom_async._execution.guards import OrderGuards, ReferencePrices
 from kiwoom_async._execution.ledger_reader import LedgerReader
 from kiwoom_async._execution.originals import Originals
 from kiwoom_async._execution.reconciler import FeedWatch, Reconciler
+from kiwoom_async._execution.rehearsal import Rehearsal
 from kiwoom_async._execution.resolver import Resolver, Rules
 from kiwoom_async._execution.sender import Collaborators, Sender
 from kiwoom_async._execution.settlements import Bell, Settlements
+from kiwoom_async._execution.sweeper import Sweeper
 from kiwoom_async._execution.tasks import OwnTasks, complete
 from kiwoom_async._execution.waiters import Waiters
+from kiwoom_async._guards import KillSwitch
 from kiwoom_async._journal.journal import Journal
+from kiwoom_async._market import Market
 from kiwoom_async._orders import Orders
+from kiwoom_async._sharing import SharedPlace, adopts_within, choose_shared_path, open_shared_state
 from kiwoom_async._transport.gateway import Gateway
 from kiwoom_async._transport.limiter import Limiter
 from kiwoom_async._transport.session import RestSession
@@ -66,7 +79,23 @@ class KiwoomClient:
             Give the old name when an app key is renewed.
         feed: Follow orders by the real-time feed (주문체결). None: yes, unless you inject a `transport` or the
             environment has no websocket. Without it the ledger is asked while somebody waits for orders or events.
+        market_rules: What is checked before an order leaves. None: `MarketRules()`, which refuses what the exchange
+            would certainly refuse for its price, and only warns where hours or trading days look wrong; in an
+            environment without hours, such as a simulator, it looks at neither.
+        allow_live_orders: On an environment with `is_live`, real money, new orders and modifies are refused with
+            `ValidationError` unless this is True. Reading and cancels work without it.
+        order_limits: How much may be ordered; see `OrderLimits`. None: no limits.
+        dry_run: True: orders, modifies and cancels are checked and kept in the journal as dry, and nothing leaves; they
+            are answered by an `Order` with `is_dry`. Reading works. Such a client sends and resolves nothing that
+            others have left open, logs in to the feed only with feed=True, and its ids are free for real orders.
         ambient: Clock and randomness; for simulations.
+        shared_state: Path of the file through which all processes of this user that have the same app key and
+            environment share one token and one rate budget; made with mode 0600, may be deleted at any time. None: a
+            private folder of the user, or nothing is shared if you inject a `transport` or an `ambient`. False: nothing
+            is shared. Where it cannot be used, a warning says why and the client goes on alone.
+
+    Attributes:
+        market: Hours, trading days and the rules; there before the client is opened.
 
     Raises:
         ConfigurationError: The settings cannot work.
@@ -77,8 +106,10 @@ class KiwoomClient:
 
     stock: OrderDesk
     gold: OrderDesk
-    credit: OrderDesk
+    credit: CreditDesk
     orders: Orders
+    kill_switch: KillSwitch
+    account: Account
 
     def __init__(  # noqa: PLR0913 - the settings of a client, all but the first by name
         self,
@@ -94,12 +125,25 @@ class KiwoomClient:
         transport: httpx.AsyncBaseTransport | None = None,
         account: str | None = None,
         feed: bool | None = None,
+        market_rules: MarketRules | None = None,
+        allow_live_orders: bool = False,
+        order_limits: OrderLimits | None = None,
+        dry_run: bool = False,
         ambient: Ambient | None = None,
+        shared_state: SharedPlace = None,
     ) -> None:
         _require_type("credentials", credentials, Credentials)
         _require_type("environment", environment, Environment)
         _require_type("timing", timing, Timing | None)
         _require_type("limits", limits, Limits | None)
+        _require_type("market_rules", market_rules, MarketRules | None)
+        # A text such as "false" from a file of settings must not count as yes.
+        _require_type("allow_live_orders", allow_live_orders, bool)
+        _require_type("order_limits", order_limits, OrderLimits | None)
+        _require_type("dry_run", dry_run, bool)
+        self._order_limits = order_limits
+        self._may_order = allow_live_orders or not environment.is_live
+        self._is_dry = dry_run
         self._credentials = credentials
         self._environment = environment
         self._timing = timing or Timing()
@@ -108,8 +152,12 @@ class KiwoomClient:
         self._twins = choose("twins", TwinPolicy, twins)
         self._idempotency_header = idempotency_header
         self._transport = transport
-        self._websocket_url = _choose_feed(feed, environment, transport)
+        # The one session of an app key is for a client that trades.
+        self._websocket_url = _choose_feed(False if dry_run and feed is None else feed, environment, transport)
         self._ambient: Ambient = ambient or SystemAmbient()
+        is_simulated = transport is not None or ambient is not None
+        self._shared_path = choose_shared_path(shared_state, is_simulated=is_simulated)
+        self.market = Market(market_rules or MarketRules.default(environment), environment, self._ambient)
         self._account = account or environment.account_key(credentials)
         self._journal = Journal(journal, self._ambient, self._account)
         self._tasks = OwnTasks()
@@ -117,7 +165,7 @@ class KiwoomClient:
         self._was_opened = False
 
     def __getattr__(self, name: str) -> Any:
-        if name in {"stock", "gold", "credit", "orders"}:
+        if name in {"stock", "gold", "credit", "orders", "account", "kill_switch"}:
             raise ConfigurationError(
                 f"client.{name} is there once the client is open: async with KiwoomClient(…) as client."
             )
@@ -134,27 +182,41 @@ class KiwoomClient:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._journal)
             session = await stack.enter_async_context(RestSession(self._environment.rest_url, self._transport))
-            tokens = TokenKeeper(session, self._credentials, self._ambient, self._timing)
+            shared = await open_shared_state(
+                stack, self._shared_path, self._environment, self._credentials, self._ambient
+            )
+            tokens = TokenKeeper(
+                session,
+                self._credentials,
+                self._ambient,
+                self._timing,
+                store=shared,
+                adopts_within=adopts_within(self._environment),
+            )
             stack.push_async_callback(tokens.aclose)
+            limiter = Limiter(self._limits, self._ambient, shared)
+            stack.push_async_callback(limiter.aclose)
             self._build(
                 tokens,
                 Gateway(
                     session,
                     tokens,
-                    Limiter(self._limits, self._ambient),
+                    limiter,
                     self._timing,
                     self._ambient,
                     idempotency_header=self._idempotency_header,
                 ),
             )
             await tokens.get()
-            await self._journal.adopt_orphans()
+            if not self._is_dry:
+                await self._journal.adopt_orphans()
             await self._waiters.begin()
             stack.push_async_callback(self._tasks.cancel)
             stack.callback(self._waiters.close)
             self._tasks.start(self._waiters.watch(), "kiwoom news")
-            self._tasks.start(self._reconciler.run(), "kiwoom reconciler")
-            self._tasks.start(self._reconciler.follow_feed(), "kiwoom feed matching")
+            if not self._is_dry:
+                self._tasks.start(self._reconciler.run(), "kiwoom reconciler")
+                self._tasks.start(self._reconciler.follow_feed(), "kiwoom feed matching")
             self._tasks.start(self._keeper.ask_the_ledger(), "kiwoom ledger polling")
             self._tasks.start(self._keeper.run(), "kiwoom feed")
             self._stack = stack.pop_all()
@@ -162,6 +224,7 @@ class KiwoomClient:
 
     def _build(self, tokens: TokenKeeper, gateway: Gateway) -> None:
         journal, ambient, timing = self._journal, self._ambient, self._timing
+        self._gateway = gateway
         self._waiters = Waiters(journal)
         events = EventLog(journal, self._waiters)
         reader = LedgerReader(gateway, ambient, timing)
@@ -176,11 +239,17 @@ class KiwoomClient:
 
         originals = Originals(journal, reader)
         together = Collaborators(journal, gateway, ambient, timing, settlements, self._tasks)
+        prices = ReferencePrices(gateway, ambient, self._order_limits)
+        guards = OrderGuards(
+            journal, prices, self._order_limits, ambient, may_send=self._may_order, is_dry=self._is_dry
+        )
+        self._rehearsal = Rehearsal(journal, guards, settlements, ambient, timing)
         sender = Sender(
             together,
             waits_for_twins=self._twins is not TwinPolicy.ALLOW,
             on_unknown=on_unknown,
             originals=originals,
+            guards=guards,
         )
         self._dispatcher = Dispatcher(together, sender, twins=self._twins, on_unknown=on_unknown)
         resolver = Resolver(
@@ -196,11 +265,19 @@ class KiwoomClient:
         closer = DayCloser(journal, reader, events, ambient, self._environment, timing)
         watch = FeedWatch(feed_bell, lambda: self._keeper.status.state is FeedState.LIVE)
         self._reconciler = Reconciler(journal, reader, resolver, self._dispatcher, closer, watch, bell, ambient, timing)
-        counter = Counter(ambient, self._environment, self._account, self._place)
+        check = self.market.objection_to
+        counter = Counter(ambient, self._environment, self._account, self._place, check, self._is_dry)
         self.stock = OrderDesk(Desk.STOCK, counter)
         self.gold = OrderDesk(Desk.GOLD, counter)
-        self.credit = ClosedDesk("credit")  # type: ignore[assignment]
-        self.orders = Orders(journal, reader, self._reconciler, settlements, events, ambient)
+        self.credit = CreditDesk(counter)
+        sweeper = Sweeper(journal, reader, self._place, ambient, timing)
+        rehearsal = self._rehearsal if self._is_dry else None
+        self.orders = Orders(
+            journal, reader, self._reconciler, settlements, events, ambient, sweeper=sweeper, rehearsal=rehearsal
+        )
+        self.kill_switch = KillSwitch(journal, ambient)
+        self.account = Account(gateway, LedgerReader(gateway, ambient, timing), ambient, self.market.remember_quote)
+        self._calls = Calls(gateway)
 
     @property
     def feed(self) -> FeedStatus:
@@ -209,11 +286,93 @@ class KiwoomClient:
             return FeedStatus(FeedState.OFF, text="the client is not open")
         return self._keeper.status
 
+    async def call(
+        self, api_id: str, body: Mapping[str, str] | None = None, *, path: str | None = None
+    ) -> Mapping[str, Any]:
+        """Ask any query of Kiwoom's public guide by its id and give the first page of its answer as it came.
+
+        Orders are refused: they go through the journal, that is through `stock`, `gold` and `credit`.
+
+        Args:
+            api_id: The TR's id (TR명), for example ``ka10081``.
+            body: Field name to value, every value as text, in Kiwoom's own words. None: no fields.
+            path: Where to post it, for a TR that this release does not know. None: found by the id.
+
+        Returns:
+            The JSON object, with ``return_code`` and ``return_msg``. Empty where Kiwoom says by an error that there is
+            nothing.
+
+        Raises:
+            ConfigurationError: The client is not open.
+            ValidationError: The TR is unknown (near matches are named), is an order or no query, or a value is not
+                text. Nothing was sent.
+            QueryFailed: There is no complete answer, or it refuses with a code that has no error of its own.
+            AuthenticationError: The key, the secret or a new token was refused.
+            RateLimited: Kiwoom's rate limit, in spite of ours.
+            InvalidRequest: Kiwoom did not understand the query.
+
+        Delivery: Nothing is journaled; neither body nor answer is logged. The query waits for a slot of the rate limit
+        and is asked once more if its token was refused. Bound the wait with `asyncio.timeout`.
+
+        Cancellation: Safe. The slot is given back, the answer thrown away.
+
+        Source: any TR of the public guide.
+        """
+        self._require_open("call")
+        return await self._calls.call(api_id, body, path=path)
+
+    def pages(
+        self,
+        api_id: str,
+        body: Mapping[str, str] | None = None,
+        *,
+        path: str | None = None,
+        limit: int | None = None,
+        progress: Callable[[int], object] | None = None,
+    ) -> AsyncGenerator[Mapping[str, Any], None]:
+        """Ask any query page after page (연속조회), for ``async for``; each page is given as it came.
+
+        A page is asked when the one before has been dealt with. The pages are no snapshot: rows can come twice or be
+        missing where the book moves meanwhile; `account` takes care of that.
+
+        Args:
+            api_id: The TR's id (TR명), for example ``ka10081``.
+            body: Field name to value, every value as text. None: no fields.
+            path: Where to post it, for a TR that this release does not know. None: found by the id.
+            limit: Pages at most. None: all there are.
+            progress: Called with the count of pages read so far, before each is given. None: not wanted.
+
+        Raises:
+            ConfigurationError: At once: the client is not open.
+            ValidationError: At once, as by `call`; `limit` has to be a whole number above zero. Nothing was sent.
+            QueryFailed: While iterating: a page failed, or the pages do not end. What came before is not the whole.
+            AuthenticationError: As by `call`, while iterating.
+            RateLimited: As by `call`, while iterating.
+            InvalidRequest: As by `call`, while iterating.
+
+        Delivery: As of `call`.
+
+        Cancellation: Safe, also between two pages. Whoever leaves early can close the iterator with
+        `contextlib.aclosing`; nothing is held open between two pages in any case.
+
+        Source: ``cont-yn`` and ``next-key`` of the answer's headers, which the next request repeats.
+        """
+        self._require_open("pages")
+        return self._calls.pages(api_id, body, path=path, limit=limit, progress=progress)
+
+    def _require_open(self, name: str) -> None:
+        if self._stack is None:
+            raise ConfigurationError(
+                f"client.{name} asks Kiwoom while the client is open: async with KiwoomClient(…) as client."
+            )
+
     async def _place(
         self, intent: Intent, deadline: float | None, is_fresh: bool, objection: ValidationError | None
     ) -> Order:
         if objection is not None and await self._journal.find(intent.client_order_id) is None:
             raise objection
+        if self._is_dry:
+            return await self._rehearsal.place(intent, deadline=deadline)
         return await self._dispatcher.place(intent, deadline=deadline, is_fresh=is_fresh)
 
     async def __aexit__(
@@ -233,19 +392,52 @@ class KiwoomClient:
         finally:
             await stack.aclose()
 
+    @property
+    def limits(self) -> LimitStatus:
+        """Say how many requests wait for the rate limits (유량) at this moment, and what waiting has cost so far."""
+        return LimitStatus() if self._stack is None else self._gateway.limits
+
+    async def revoke_token(self) -> bool:
+        """Give the access token back to Kiwoom (접근토큰폐기), for example before the machine is handed on.
+
+        The token dies for every process that shares it; whoever sends the next request, this client too, gets another.
+
+        Returns:
+            Whether Kiwoom confirmed it; False also where there was no token. It is forgotten here in any case.
+
+        Raises:
+            ConfigurationError: The client is not open.
+
+        Delivery: Nothing is journaled. Sent once.
+
+        Cancellation: The token is forgotten, and may or may not have died at Kiwoom.
+
+        Source: au10002.
+        """
+        if self._stack is None:
+            raise ConfigurationError(
+                "client.revoke_token() needs an open client: async with KiwoomClient(…) as client."
+            )
+        return await self._gateway.revoke_token()
+
     async def reconcile(self) -> ReconciliationReport:
         """Do one full pass now over everything unresolved. The client does the same by itself.
 
         Raises:
             KiwoomError: The journal or the broker could not be asked; nothing was concluded from that.
+            ConfigurationError: This client is a dry run.
         """
+        if self._is_dry:
+            raise ConfigurationError(
+                "A client with dry_run=True leaves what is unresolved to clients that send; open one without it."
+            )
         return await self._reconciler.reconcile()
 
 
 def _require_type(name: str, value: object, kind: Any) -> None:
     # The value is not shown: it may be a secret in the wrong place.
     if not isinstance(value, kind):
-        wanted = getattr(kind, "__name__", str(kind).replace("kiwoom_async._domain.settings.", ""))
+        wanted = getattr(kind, "__name__", re.sub(r"kiwoom_async\._domain\.[a-z_]+\.", "", str(kind)))
         raise ConfigurationError(f"KiwoomClient({name}=…) must be of the type {wanted}.")
 
 

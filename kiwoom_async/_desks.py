@@ -2,51 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
 from datetime import date
-from typing import Any, Final, TypeAlias
+from typing import Final
 
-from attrs import frozen
-
-from kiwoom_async._domain.ambient import Ambient, korean_day, new_identifier
-from kiwoom_async._domain.intents import Intent, OrderRequest
 from kiwoom_async._domain.orders import Order
-from kiwoom_async._domain.settings import Environment
-from kiwoom_async._domain.validation import (
-    check_attempts,
-    check_client_order_id,
-    check_count,
-    check_order_number,
-    check_order_type,
-    check_prices,
-    check_quantity,
-    check_route,
-    check_seconds,
-    check_symbol,
-)
-from kiwoom_async._domain.vocabulary import Action, Desk, OrderType, Route, Side
+from kiwoom_async._domain.validation import check_count, check_loan, check_quantity
+from kiwoom_async._domain.vocabulary import Action, CreditKind, Desk, OrderType, Route, Side
 from kiwoom_async._order_call import OrderCall
-from kiwoom_async.errors import ConfigurationError, ValidationError
+from kiwoom_async._order_form import Counter, OrderForm
+from kiwoom_async.errors import ValidationError
 
-Place: TypeAlias = Callable[[Intent, float | None, bool, ValidationError | None], Coroutine[Any, Any, Order]]
+__all__ = ["MAX_ATTEMPTS", "Counter", "CreditDesk", "OrderDesk"]
 
 MAX_ATTEMPTS: Final = 2
 """Sends in all where `resend_within` allows a second one. Source: the promise of the product; see `resend_within`."""
-
-
-@frozen
-class Counter:
-    """What every desk needs of its client.
-
-    Attributes:
-        place: Takes an intent, the deadline, whether its id is new, and an objection to sending it, which does not
-            hold back the stored answer of an earlier call.
-    """
-
-    ambient: Ambient
-    environment: Environment
-    account: str
-    place: Place
 
 
 class OrderDesk:
@@ -65,9 +34,11 @@ class OrderDesk:
         max_attempts: Sends in all, with `resend_within`.
 
     Raises:
-        ValidationError: An argument is not allowed. Nothing was journaled, nothing was sent.
+        ValidationError: An argument is not allowed, or the client may not place live orders. Nothing was journaled,
+            nothing was sent.
+        LimitExceeded: It would exceed the client's `OrderLimits`; a ValidationError, and the id may be used again.
         ClientOrderIdConflict: The id belongs to another request.
-        NotSent: No byte left. You may call again with the same id.
+        NotSent: No byte left, for example because the kill switch is engaged. You may call again with the same id.
         OrderRefused: Kiwoom refused it; `.code` says why.
         InvalidRequest: Kiwoom did not understand it.
         AuthenticationError: Kiwoom refused the key or the token.
@@ -83,7 +54,7 @@ class OrderDesk:
 
     def __init__(self, desk: Desk, counter: Counter) -> None:
         self._desk = desk
-        self._counter = counter
+        self._form = OrderForm(desk, counter)
 
     def buy(  # noqa: PLR0913 - an order has many fields, all but the first by name
         self,
@@ -113,10 +84,10 @@ class OrderDesk:
             resend_within: Seconds.
             max_attempts: A count.
 
-        Source: kt10000, kt50000.
+        Source: kt10000, kt10006, kt50000.
         """
-        request = self._new(Side.BUY, symbol, quantity, price, order_type, route, stop_price)
-        return self._call(request, client_order_id, deadline, resend_within, max_attempts)
+        request = self._form.new(Side.BUY, symbol, quantity, price, order_type, route, stop_price)
+        return self._form.call(request, client_order_id, deadline, resend_within, max_attempts)
 
     def sell(  # noqa: PLR0913 - an order has many fields, all but the first by name
         self,
@@ -136,8 +107,8 @@ class OrderDesk:
 
         Source: kt10001, kt50001.
         """
-        request = self._new(Side.SELL, symbol, quantity, price, order_type, route, stop_price)
-        return self._call(request, client_order_id, deadline, resend_within, max_attempts)
+        request = self._form.new(Side.SELL, symbol, quantity, price, order_type, route, stop_price)
+        return self._form.call(request, client_order_id, deadline, resend_within, max_attempts)
 
     def modify(  # noqa: PLR0913 - an order has many fields, all but the first by name
         self,
@@ -167,10 +138,10 @@ class OrderDesk:
             resend_within: Seconds.
             max_attempts: A count.
 
-        Source: kt10002, kt50002.
+        Source: kt10002, kt10008, kt50002.
         """
-        original = self._original(order, symbol, route)
-        if original.number is None:
+        original = self._form.original(order, symbol, route)
+        if original.number is None and not (isinstance(order, Order) and order.is_dry):
             raise ValidationError(
                 "order",
                 order,
@@ -184,7 +155,7 @@ class OrderDesk:
             price=check_count("price", price, unit="KRW"),
             stop_price=None if stop_price is None else check_count("stop_price", stop_price, unit="KRW"),
         )
-        return self._call(request, client_order_id, deadline, resend_within, max_attempts, original.objection)
+        return self._form.call(request, client_order_id, deadline, resend_within, max_attempts, original.objection)
 
     def cancel(
         self,
@@ -215,152 +186,74 @@ class OrderDesk:
                 once.
             max_attempts: A count.
 
-        Source: kt10003, kt50003.
+        Source: kt10003, kt10009, kt50003.
         """
-        original = self._original(order, symbol, route)
+        original = self._form.original(order, symbol, route)
         request = original.to_request(
             Action.CANCEL, quantity=None if quantity is None else check_quantity(self._desk, quantity)
         )
-        return self._call(request, client_order_id, deadline, resend_within, max_attempts, original.objection)
+        return self._form.call(request, client_order_id, deadline, resend_within, max_attempts, original.objection)
 
-    def _new(
+
+class CreditDesk:
+    """Buy, sell, modify and cancel shares on credit (신용거래): the verbs of `OrderDesk`, with loans.
+
+    Arguments, errors, delivery and cancellation are those of `OrderDesk`. A credit order is modified and canceled
+    here, never at `client.stock`. While one of unknown outcome waits for the ledger, an order for cash with the same
+    symbol, quantity and price is told apart by the ledger's own words; where it has none, neither is claimed.
+
+    Attributes:
+        buy: `OrderDesk.buy`, with a new loan (신용매수, 융자; kt10006).
+        modify: `OrderDesk.modify`; the loans stay what they are (신용정정; kt10008).
+        cancel: `OrderDesk.cancel` (신용취소; kt10009).
+    """
+
+    def __init__(self, counter: Counter) -> None:
+        self._form = OrderForm(Desk.CREDIT, counter)
+        # Not written down a second time: the same verbs, with the signatures and the words of the other desks.
+        desk = OrderDesk(Desk.CREDIT, counter)
+        self.buy: Final = desk.buy
+        self.modify: Final = desk.modify
+        self.cancel: Final = desk.cancel
+
+    def sell(  # noqa: PLR0913 - an order has many fields, all but the first by name
         self,
-        side: Side,
-        symbol: object,
-        quantity: object,
-        price: object,
-        order_type: object,
-        route: object,
-        stop_price: object,
-    ) -> OrderRequest:
-        chosen = check_order_type(self._desk, order_type, has_price=price is not None)
-        checked_price, checked_stop = check_prices(chosen, price, stop_price)
-        return OrderRequest(
-            desk=self._desk,
-            action=Action.NEW,
-            symbol=check_symbol(self._desk, symbol),
-            side=side,
-            quantity=check_quantity(self._desk, quantity),
-            price=checked_price,
-            order_type=chosen,
-            route=check_route(self._desk, route, self._counter.environment),
-            stop_price=checked_stop,
-        )
-
-    def _original(self, order: object, symbol: object, route: object) -> _Original:
-        if isinstance(order, Order):
-            return self._original_of(order, symbol, route)
-        number = check_order_number("order", order)
-        if symbol is None:
-            raise ValidationError(
-                "symbol", symbol, "the code of the order's stock, because a broker order number is given"
-            )
-        return _Original(
-            self._desk,
-            check_symbol(self._desk, symbol),
-            None,
-            check_route(self._desk, route, self._counter.environment),
-            number,
-            korean_day(self._counter.ambient.now()),
-            None,
-        )
-
-    def _original_of(self, order: Order, symbol: object, route: object) -> _Original:
-        for name, value in (("symbol", symbol), ("route", route)):
-            if value is not None:
-                raise ValidationError(name, value, "None: the Order you gave knows it")
-        if order.desk is not self._desk:
-            raise ValidationError(
-                "order",
-                order.client_order_id,
-                f"an order of the {self._desk.value} desk; this one is {order.desk.value}",
-            )
-        if order.account != self._counter.account:
-            raise ValidationError("order", order.client_order_id, "an order of this client's own account")
-        if order.action is Action.CANCEL:
-            raise ValidationError(
-                "order", order.client_order_id, "an order that can be in the book; this one is a cancel"
-            )
-        today: date = korean_day(self._counter.ambient.now())
-        objection = None
-        if order.broker_order_id is not None and order.day != today:
-            allowed = f"an order of today ({today}); this number was valid on {order.day}"
-            objection = ValidationError("order", order.client_order_id, allowed)
-        return _Original(
-            self._desk,
-            order.symbol,
-            order.side,
-            order.route,
-            order.broker_order_id,
-            order.day,
-            order.client_order_id,
-            objection,
-        )
-
-    def _call(
-        self,
-        request: OrderRequest,
-        client_order_id: str | None,
-        deadline: float | None,
-        resend_within: float | None,
-        max_attempts: int,
-        objection: ValidationError | None = None,
+        symbol: str,
+        quantity: int,
+        *,
+        credit: CreditKind | str | None = None,
+        loan_date: date | str | None = None,
+        price: int | None = None,
+        order_type: OrderType | str | None = None,
+        route: Route | str | None = None,
+        stop_price: int | None = None,
+        client_order_id: str | None = None,
+        deadline: float | None = None,
+        resend_within: float | None = None,
+        max_attempts: int = MAX_ATTEMPTS,
     ) -> OrderCall:
-        counter = self._counter
-        is_fresh = client_order_id is None
-        chosen = new_identifier(counter.ambient) if client_order_id is None else check_client_order_id(client_order_id)
-        intent = Intent(
-            client_order_id=chosen,
-            account=counter.account,
-            request=request,
-            created_at=counter.ambient.now(),
-            resend_within=check_seconds("resend_within", resend_within),
-            max_attempts=check_attempts(max_attempts),
+        """Sell what was bought on credit, and repay the loan with it (신용매도).
+
+        Args:
+            symbol: See `OrderDesk.buy`, as for all that are not named here.
+            quantity: Shares.
+            credit: A `CreditKind` or its text: "loan" (융자) repays the one loan of `loan_date`, "all_loans" (융자합)
+                the loans of the stock taken together. None: "loan" with a `loan_date`, "all_loans" without.
+            loan_date: The day of the loan (대출일), a date or its text, "20261001" or "2026-10-01". None: no single
+                loan is meant.
+            price: KRW.
+            order_type: See `OrderDesk.buy`.
+            route: See `OrderDesk.buy`.
+            stop_price: KRW.
+            client_order_id: See `OrderDesk`, as for the following ones.
+            deadline: Seconds.
+            resend_within: Seconds.
+            max_attempts: A count.
+
+        Source: kt10007.
+        """
+        kind, day = check_loan(credit, loan_date)
+        request = self._form.new(
+            Side.SELL, symbol, quantity, price, order_type, route, stop_price, credit=kind, loan_date=day
         )
-        seconds = check_seconds("deadline", deadline)
-        if is_fresh and objection is not None:
-            raise objection
-        return OrderCall(chosen, counter.place(intent, seconds, is_fresh, objection))
-
-
-@frozen
-class _Original:
-    """The order that a modify or cancel names."""
-
-    desk: Desk
-    symbol: str
-    side: Side | None
-    route: Route | None
-    number: str | None
-    day: date | None
-    target: str | None
-    objection: ValidationError | None = None
-
-    def to_request(
-        self, action: Action, *, quantity: int | None, price: int | None = None, stop_price: int | None = None
-    ) -> OrderRequest:
-        return OrderRequest(
-            desk=self.desk,
-            action=action,
-            symbol=self.symbol,
-            side=self.side,
-            quantity=quantity,
-            price=price,
-            route=self.route,
-            stop_price=stop_price,
-            original=self.number,
-            original_day=None if self.number is None else self.day,
-            target=self.target,
-        )
-
-
-class ClosedDesk:
-    """A desk that this release does not serve yet."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __getattr__(self, verb: str) -> Any:
-        if verb in {"buy", "sell", "modify", "cancel"}:
-            raise ConfigurationError(f"client.{self._name}.{verb} is not part of this release; nothing was sent.")
-        raise AttributeError(verb)
+        return self._form.call(request, client_order_id, deadline, resend_within, max_attempts)

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from kiwoom_async._domain.ambient import Ambient, korean_day
+from kiwoom_async._domain.cancellations import CancelReport
 from kiwoom_async._domain.events import OrderEvent
 from kiwoom_async._domain.life import FINISHED
 from kiwoom_async._domain.orders import Order
 from kiwoom_async._domain.reconciliation import UnresolvedOrder
-from kiwoom_async._domain.vocabulary import Desk
+from kiwoom_async._domain.validation import check_seconds, check_symbol, choose
+from kiwoom_async._domain.vocabulary import GOLD_SYMBOLS, Desk, Side
 from kiwoom_async._execution.answers import answer_of, describe
 from kiwoom_async._execution.event_log import EventLog
 from kiwoom_async._execution.ledger_reader import LedgerReader
 from kiwoom_async._execution.reconciler import Reconciler
+from kiwoom_async._execution.rehearsal import Rehearsal
 from kiwoom_async._execution.settlements import Settlements
+from kiwoom_async._execution.sweeper import Scope, Sweeper
 from kiwoom_async._execution.verdicts import Verdict, settle, take_back
 from kiwoom_async._journal.journal import Journal
 from kiwoom_async._journal.records import HistoryEntry, OrderRecord
@@ -32,6 +36,9 @@ class Orders:
         settlements: Settlements,
         events: EventLog,
         ambient: Ambient,
+        *,
+        sweeper: Sweeper,
+        rehearsal: Rehearsal | None,
     ) -> None:
         self._journal = journal
         self._reader = reader
@@ -39,13 +46,18 @@ class Orders:
         self._settlements = settlements
         self._events = events
         self._ambient = ambient
+        self._sweeper = sweeper
+        self._rehearsal = rehearsal
 
     async def get(self, client_order_id: str) -> Order | None:
         """Read an order from the journal; None if the journal has never heard of the id on this account.
 
         An order whose outcome is unknown has no `broker_order_id` and no `status`; it can be canceled all the same.
+        A client with `dry_run=True` knows its dry orders as well; every other client has never heard of them.
         """
         record = await self._find(client_order_id)
+        if record is None and self._rehearsal is not None:
+            return await self._rehearsal.find(client_order_id)
         return None if record is None else describe(record)
 
     async def _find(self, client_order_id: str) -> OrderRecord | None:
@@ -132,6 +144,55 @@ class Orders:
                 if record is not None:
                     found.append(describe(record))
         return tuple(found)
+
+    async def cancel_all(
+        self,
+        *,
+        symbol: str | None = None,
+        side: Side | str | None = None,
+        desk: Desk | str | None = None,
+        include_foreign: bool = False,
+        deadline: float | None = None,
+    ) -> CancelReport:
+        """Cancel every order of ours that may be in the book, at once and within the rate limit.
+
+        Ours are the orders of this journal and account, from every process: working ones, partially filled ones, and
+        those of unknown outcome, whose cancels are durable obligations. Orders that are placed meanwhile are not seen:
+        engage `client.kill_switch` first. Calling it twice does no harm: a cancel that is under way is joined, and an
+        order that is still there is canceled anew.
+
+        Args:
+            symbol: Of this symbol only. None: of all.
+            side: "buy" or "sell" only. None: both.
+            desk: "stock", "gold" or "credit" only. None: all.
+            include_foreign: Ask the broker as well, and cancel whatever else it lists as open, people's orders at
+                Kiwoom's own screens included. Gold is asked for with desk="gold", or where this journal has traded it
+                today.
+            deadline: Seconds to wait for each cancel. None: `Timing.default_deadline`, and a second more per order.
+
+        Returns:
+            What became of each order. No order's error keeps another from being canceled, and none is raised.
+
+        Raises:
+            ValidationError: An argument is wrong; nothing was sent.
+            JournalError: Our orders could not be read; nothing was sent.
+
+        Delivery: Each cancel is durable before its first byte, under the id in its result.
+
+        Cancellation: Safe at any moment. Cancels that have not left are called off, the others are seen to their end;
+            call again for what is left.
+
+        Source: kt10003, kt10009, kt50003; ka10075 and kt50075 for orders of others.
+        """
+        scope = Scope(
+            symbol=None
+            if symbol is None
+            else check_symbol(Desk.GOLD if symbol in GOLD_SYMBOLS else Desk.STOCK, symbol),
+            side=None if side is None else choose("side", Side, side),
+            desk=None if desk is None else choose("desk", Desk, desk),
+        )
+        seconds = check_seconds("deadline", deadline)
+        return await self._sweeper.sweep(scope, include_foreign=include_foreign, deadline=seconds)
 
     async def unresolved(self) -> tuple[UnresolvedOrder, ...]:
         """List the orders without an answer, and what keeps each of them open. Asks the journal only."""

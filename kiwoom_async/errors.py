@@ -4,6 +4,7 @@
 KiwoomError
 ├─ ConfigurationError            found before any call
 ├─ ValidationError (ValueError)  our own check; nothing journaled or sent
+│  └─ LimitExceeded              .limit .maximum .used .asked .left
 ├─ ClientOrderIdConflict         same id, another request
 ├─ RequestError                  .api_id .client_order_id
 │  ├─ NotSent                    provably never left
@@ -70,6 +71,45 @@ class ValidationError(KiwoomError, ValueError):
         self.argument = argument
         self.value = value
         self.allowed = allowed
+
+
+class LimitExceeded(ValidationError):
+    """An order would exceed one of the client's `OrderLimits`; nothing was sent, and its id is not used up.
+
+    Attributes:
+        limit: Name of the limit.
+        maximum: Its value.
+        used: How much of it is used already; 0 for a limit on a single order; None if that is not known.
+        asked: How much the order would add; None if that is not known.
+        left: How much is left; None if that is not known.
+        client_order_id: The order.
+    """
+
+    def __init__(
+        self,
+        limit: str,
+        *,
+        maximum: int,
+        used: int | None,
+        asked: int | None,
+        client_order_id: str,
+        explanation: str = "",
+    ) -> None:
+        left = None if used is None else max(0, maximum - used)
+        known = [f"{name} {value:,}" for name, value in (("it asks for", asked), ("left:", left)) if value is not None]
+        told = "; ".join([*known, *([explanation] if explanation else [])])
+        super().__init__(limit, asked, f"at most {maximum:,} ({told})")
+        message = (
+            f"Order {client_order_id!r} was not sent: it would exceed OrderLimits({limit}={maximum}): {told}. Nothing "
+            "was journaled or sent; the client_order_id may be used again."
+        )
+        self.args = (message,)
+        self.limit = limit
+        self.maximum = maximum
+        self.used = used
+        self.asked = asked
+        self.left = left
+        self.client_order_id = client_order_id
 
 
 class ClientOrderIdConflict(KiwoomError):

@@ -15,8 +15,9 @@ from typing import Any, Final
 
 import apsw
 
+from kiwoom_async._domain.guards import KillSwitchState
 from kiwoom_async._execution.answers import describe
-from kiwoom_async._journal import queries
+from kiwoom_async._journal import guards, queries
 from kiwoom_async._journal.records import HistoryEntry, OrderRecord, to_plain
 from kiwoom_async._journal.store import APPLICATION_ID, SCHEMAS, mapped_errors
 from kiwoom_async.errors import JournalCorrupt, JournalError, JournalReadOnly, JournalTooNew
@@ -69,11 +70,18 @@ def run(args: argparse.Namespace) -> int:
             connection = open_for_reading(args.path)
             try:
                 found = _find(connection, args.client_order_id, is_all=args.all)
+                switch = _read_switch(connection)
             finally:
                 connection.close()
     except JournalError as error:
         sys.stderr.write(f"{error}\n")
         return 1
+    if switch.is_engaged and switch.at is not None:
+        # Not among the orders, so that a program which reads those finds nothing else there.
+        sys.stderr.write(
+            f"HALTED since {switch.at:%Y-%m-%d %H:%M:%S} by {switch.by}: {switch.reason}. New orders and modifies are "
+            f"held; kiwoom-async resume {args.path} --reason … lets them through.\n"
+        )
     if found is None:
         sys.stderr.write(f"The journal {args.path} does not know the order {args.client_order_id!r}.\n")
         return 1
@@ -105,6 +113,12 @@ def open_for_reading(path: Path) -> apsw.Connection:
         connection.close()
         raise
     return connection
+
+
+def _read_switch(connection: apsw.Connection) -> KillSwitchState:
+    # A journal of an earlier schema has no switch, and this command changes nothing.
+    has_switch = connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'kill_switch'").get is not None
+    return guards.read_switch(connection) if has_switch else KillSwitchState()
 
 
 def _find(connection: apsw.Connection, client_order_id: str | None, *, is_all: bool) -> Any:

@@ -14,7 +14,7 @@ from attrs import evolve, frozen
 from kiwoom_async._domain.ambient import korean_day
 from kiwoom_async._domain.settings import Environment, Timing
 from kiwoom_async._domain.states import Delivery
-from kiwoom_async._domain.vocabulary import Action, Desk, OrderType, ResolvedBy, Route, Side
+from kiwoom_async._domain.vocabulary import Action, CreditKind, Desk, OrderType, ResolvedBy, Route, Side
 
 _PLAIN_FIELDS: Final = (
     "desk",
@@ -27,6 +27,7 @@ _PLAIN_FIELDS: Final = (
     "route",
     "stop_price",
 )
+_CREDIT_FIELDS: Final = ("credit", "loan_date")
 
 
 @frozen
@@ -41,6 +42,9 @@ class OrderRequest:
         original: Broker's number of the order to modify or cancel; None while it is not known.
         original_day: The only day on which that number means that order.
         target: Client order id of that order, if it is one of ours.
+        credit: Which loans a credit sale repays; None for everything else: a purchase always takes a new loan, and a
+            modify or cancel concerns what its original does.
+        loan_date: The day of the loan (대출일), where `credit` asks for one.
     """
 
     desk: Desk
@@ -55,11 +59,16 @@ class OrderRequest:
     original: str | None = None
     target: str | None = None
     original_day: date | None = None
+    credit: CreditKind | None = None
+    loan_date: date | None = None
 
     @property
     def fingerprint(self) -> str:
         """Name the class of requests that the broker's book cannot tell apart."""
         values = [*(getattr(self, name) for name in _PLAIN_FIELDS), self.original or self.target]
+        if self.credit is not None:
+            # Journals hold fingerprints of orders without these parts; those must stay what they are.
+            values += (getattr(self, name) for name in _CREDIT_FIELDS)
         return "|".join("" if value is None else str(value) for value in values)
 
     @property
@@ -88,7 +97,7 @@ class OrderRequest:
         named_by = "target" if self.target is not None and other.target is not None else "original"
         return {
             name: (getattr(self, name), getattr(other, name))
-            for name in (*_PLAIN_FIELDS, named_by)
+            for name in (*_PLAIN_FIELDS, *_CREDIT_FIELDS, named_by)
             if getattr(self, name) != getattr(other, name)
         }
 

@@ -38,6 +38,8 @@ class Order:
         day: The Korean day the number is valid on.
         delivery: What is known about the delivery of the last send.
         account: The name the journal has for the account; not its number.
+        is_dry: A client with `dry_run=True` took it, and nothing was sent: there is no number and no status, and there
+            never will be.
     """
 
     client_order_id: str
@@ -61,3 +63,4 @@ class Order:
     day: date
     delivery: Delivery
     account: str
+    is_dry: bool = False

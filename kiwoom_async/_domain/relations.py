@@ -17,7 +17,7 @@ from kiwoom_async._domain.intents import Attempt, OrderRequest
 from kiwoom_async._domain.reports import LedgerOrder
 from kiwoom_async._domain.settings import Environment, Timing
 from kiwoom_async._domain.states import IN_FLIGHT
-from kiwoom_async._domain.vocabulary import ORDER_TYPE_RULES, Action, Route
+from kiwoom_async._domain.vocabulary import ORDER_TYPE_RULES, Action, Desk, Route
 
 HOME_TRADING_CHANNELS: Final = ("영웅문",)
 """How the channel text of an order begins that a person placed at the home trading system or its app.
@@ -196,7 +196,7 @@ def _by_kind(claimant: Claimant, row: LedgerOrder) -> Relation:
     return _likely_if(
         row.action is request.action
         and row.symbol == request.symbol
-        # Credit orders stand among the stocks, and their rows do not tell for certain.
+        # Credit orders stand among the stocks; `_by_credit` reads what tells them apart.
         and row.desk.ledger is request.desk.ledger
         and (request.side is None or row.side is request.side)
     )
@@ -248,6 +248,20 @@ def _by_order_type(claimant: Claimant, row: LedgerOrder) -> Relation:
     return _likely_if(request.order_type in row.order_types)
 
 
+def _by_credit(claimant: Claimant, row: LedgerOrder) -> Relation:
+    request = claimant.request
+    # The rows of modifies and cancels read alike for both; the original they name says more. A row that does not tell
+    # excludes nothing: where orders of both kinds wait for it, neither gets it, for they are no twins.
+    if request.action is not Action.NEW or row.is_credit is None:
+        return Relation.LIKELY
+    if row.is_credit is not (request.desk is Desk.CREDIT):
+        return Relation.NONE
+    # That the ledger repeats the loan date of a sale is published as a field and seen by nobody, so another one
+    # does not prove another order.
+    is_same_loan = request.loan_date is None or row.loan_date in {None, request.loan_date}
+    return Relation.LIKELY if is_same_loan else Relation.POSSIBLE
+
+
 def _by_route(claimant: Claimant, row: LedgerOrder) -> Relation:
     request = claimant.request
     # The route of a modify or cancel is its original's. What was sent to SOR may show where it went.
@@ -282,6 +296,7 @@ _CHECKS: Final[tuple[Callable[[Claimant, LedgerOrder], Relation], ...]] = (
     _by_time,
     _by_origin,
     _by_order_type,
+    _by_credit,
     _by_route,
     _by_stop_price,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date, datetime, time
 from decimal import Decimal
 from enum import StrEnum, unique
 
@@ -15,18 +15,31 @@ from kiwoom_async._domain.vocabulary import Action, Desk, OrderStatus, OrderType
 class LedgerOrder:
     """One row of the day's ledger: an order, a modify or a cancel, ours or somebody's on the same account.
 
+    Behind each field stand Kiwoom's own word and its name in kt00007 and, for gold, kt50031.
+
     Attributes:
-        broker_order_id: Seven digits, unique on its day only.
-        price: KRW; None where the row shows none (or zero, as for market orders).
-        order_types: The types the row's text can stand for; all of them where the text is not known.
-        route: None where the row does not tell.
-        stop_price: None where the row shows none.
-        original: Number of the order that a modify or cancel names; None for an original order.
-        channel: The broker's own words for where the order came from, for example "REST API".
-        ordered_at: The broker's clock, whole seconds; None for gold views that carry no time.
-        average_fill_price: KRW per share; None while nothing is filled.
-        leaves_quantity: What is left in the book; None where the view leaves it empty.
-        confirmed_quantity: What a cancel or modify really took.
+        day: 주문일자 (ord_dt of the question; the rows carry none).
+        desk: STOCK, also for orders on credit, or GOLD.
+        broker_order_id: 주문번호 (ord_no): seven digits, unique on its day only.
+        action: 원주문 (ori_ord) and 정정취소 (mdfy_cncl): an order, a modify or a cancel.
+        symbol: 종목번호 (stk_cd), without the prefix.
+        side: 주문구분 (io_tp_nm).
+        quantity: 주문수량 (ord_qty).
+        price: 주문단가 (ord_uv), KRW; None where the row shows none (or zero, as for market orders).
+        order_types: 매매구분 (trde_tp): the types its text can stand for; all of them where the text is not known.
+        route: 국내거래소구분 (dmst_stex_tp); None where the row does not tell.
+        stop_price: 스톱가 (cond_uv); None where the row shows none.
+        original: 원주문 (ori_ord): number of the order that a modify or cancel names; None for an original order.
+        channel: 통신구분 (comm_ord_tp): the broker's own words for where the order came from, for example "REST API".
+        ordered_at: 주문시간 (ord_tm): the broker's clock, Korean time, whole seconds; None where the row shows none.
+        filled_quantity: 체결수량 (cntr_qty), all fills together.
+        average_fill_price: 체결단가 (cntr_uv), KRW per share; None while nothing is filled.
+        leaves_quantity: 주문잔량 (ord_remnq): what is left in the book; None where the view leaves it empty, and for
+            gold, whose view shows a zero for an untouched order.
+        confirmed_quantity: 확인수량 (cnfm_qty): what a cancel or modify really took.
+        is_credit: 주문구분 and 신용구분 (io_tp_nm, crd_tp): whether the row says that the order was placed on credit
+            (신용), or for cash (현금); None where it does not tell.
+        loan_date: 대출일 (loan_dt): the day of the loan that a credit sale repays; None where the row shows none.
     """
 
     day: date
@@ -47,6 +60,8 @@ class LedgerOrder:
     average_fill_price: Decimal | None
     leaves_quantity: int | None
     confirmed_quantity: int
+    is_credit: bool | None = None
+    loan_date: date | None = None
 
     @property
     def number(self) -> int:
@@ -69,10 +84,26 @@ class LedgerOrder:
 
 @frozen
 class OpenOrder:
-    """One row of the open orders (미체결).
+    """One row of the open orders (미체결), ours or somebody's on the same account.
+
+    Behind each field stand Kiwoom's own word and its name in ka10075 and, for gold, kt50075.
 
     Attributes:
-        account_digest: Names the account the row shows, without its number; None where the view does not show it.
+        desk: STOCK, also for orders on credit, or GOLD.
+        broker_order_id: 주문번호 (ord_no), seven digits.
+        symbol: 종목코드 (stk_cd).
+        side: 주문구분 (io_tp_nm).
+        quantity: 주문수량 (ord_qty).
+        price: 주문가격 (ord_pric; gold ord_uv), KRW; None where the row shows none (or zero, as for market orders).
+        leaves_quantity: 미체결수량 (oso_qty; gold ord_remnq, reckoned where it is empty).
+        filled_quantity: 체결량 (cntr_qty), all fills together.
+        original: 원주문번호 (orig_ord_no); None for an original order.
+        account_digest: Names the account the row shows (acnt_no), without its number; None where the view does not
+            show it.
+        order_time: 시간 (tm) of the order, Korean time; the answer names no day. None for gold, which shows none.
+        order_types: 매매구분 (trde_tp): the types its text can stand for; all of them where the text is not known.
+        route: 거래소구분 (sor_yn, stex_tp_txt; gold dmst_stex_tp); None where the row does not tell.
+        stop_price: 스톱가 (stop_pric; gold cond_uv), KRW; None where the row shows none.
     """
 
     desk: Desk
@@ -85,6 +116,10 @@ class OpenOrder:
     filled_quantity: int
     original: str | None
     account_digest: str | None = None
+    order_time: time | None = None
+    order_types: frozenset[OrderType] = frozenset(OrderType)
+    route: Route | None = None
+    stop_price: int | None = None
 
 
 @frozen
@@ -136,7 +171,7 @@ class OrderReport:
 
     Attributes:
         day: Of the order number: the Korean day on which the report came.
-        desk: Stock or gold, by the form of the symbol.
+        desk: Stock or gold, by the form of the symbol; an order on credit stands among the stocks.
         action: What the number stands for: an order, a modify or a cancel.
         quantity: Of the order.
         price: KRW; None where the report shows none (or zero, as for market orders).
@@ -151,6 +186,8 @@ class OrderReport:
         reason: Why it was refused; "" for all others.
         terminal: The broker's text for where the order came from (단말); "" where there is none.
         account_digest: Names the account, without its number; None where the report does not show it.
+        is_credit: Whether the report says that the order was placed on credit (신용), or for cash; None where it does
+            not tell.
     """
 
     kind: ReportKind
@@ -175,3 +212,4 @@ class OrderReport:
     reason: str = ""
     terminal: str = ""
     account_digest: str | None = None
+    is_credit: bool | None = None

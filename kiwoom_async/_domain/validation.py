@@ -1,18 +1,19 @@
 """Our own check of an order, before anything is journaled or sent.
 
-Only what is certain is refused here: types, signs, forms of symbols, which type takes which price. What the broker
-alone can know (price bands, sessions, buying power) is left to the broker.
+Only what is certain is refused here: types, signs, forms of symbols, which type takes which price. What the markets ask
+for (ticks, bands, hours) is in `market_rules`; what the broker alone can know (buying power) is left to the broker.
 """
 
 from __future__ import annotations
 
 import re
 import sys
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Final, TypeVar
 
 from kiwoom_async._domain.settings import Environment
-from kiwoom_async._domain.vocabulary import GOLD_SYMBOLS, ORDER_TYPE_RULES, Desk, OrderType, Route
+from kiwoom_async._domain.vocabulary import GOLD_SYMBOLS, ORDER_TYPE_RULES, CreditKind, Desk, OrderType, Route
 from kiwoom_async.errors import ValidationError
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
@@ -21,6 +22,7 @@ _STOCK_SYMBOL: Final = re.compile(r"[0-9A-Z]{6}")
 _PREFIXED: Final = re.compile(r"[AJQ][0-9A-Z]{6}")
 _ORDER_NUMBER: Final = re.compile(r"\d{1,7}")
 _DIGITS: Final = re.compile(r"[0-9]{1,20}")
+_DAY: Final = re.compile(r"[0-9]{8}|[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _CLIENT_ORDER_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
 
 _MOST_DIGITS: Final = 10
@@ -112,6 +114,34 @@ def check_prices(order_type: OrderType, price: object, stop_price: object) -> tu
         None if price is None else check_count("price", price, unit="KRW"),
         None if stop_price is None else check_count("stop_price", stop_price, unit="KRW"),
     )
+
+
+def check_loan(credit: object, loan_date: object) -> tuple[CreditKind, date | None]:
+    """Check which loans a credit sale repays (신용거래구분, 대출일).
+
+    None for `credit` means the loan of the date where one is given, and all loans together where none is.
+    """
+    day = None if loan_date is None else _check_loan_date(loan_date)
+    if credit is None:
+        return (CreditKind.ALL_LOANS if day is None else CreditKind.LOAN), day
+    chosen = choose("credit", CreditKind, credit)
+    if chosen is CreditKind.LOAN and day is None:
+        raise ValidationError("loan_date", None, "the day of the loan (대출일): credit 'loan' (융자) needs one")
+    if chosen is CreditKind.ALL_LOANS and day is not None:
+        raise ValidationError("loan_date", loan_date, "None: credit 'all_loans' (융자합) concerns every loan")
+    return chosen, day
+
+
+def _check_loan_date(value: object) -> date:
+    # A day to come is let through: a loan may bear the day on which its purchase is settled.
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value
+    if isinstance(value, str) and _DAY.fullmatch(value):
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
+            pass
+    raise ValidationError("loan_date", value, "a date, or its text such as '20261001' or '2026-10-01'")
 
 
 def check_order_number(argument: str, number: object) -> str:

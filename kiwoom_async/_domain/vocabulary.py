@@ -76,6 +76,16 @@ class OrderType(StrEnum):
 
 
 @unique
+class CreditKind(StrEnum):
+    """Which loans the sale of shares bought on credit repays (신용거래구분)."""
+
+    LOAN = "loan"
+    """융자: one loan, named by its loan date (대출일)."""
+    ALL_LOANS = "all_loans"
+    """융자합: the loans of the stock taken together; no loan date."""
+
+
+@unique
 class OrderStatus(StrEnum):
     """What the broker says about an order it has acknowledged."""
 

@@ -27,7 +27,14 @@ from kiwoom_async._journal.transactions import Dispatched, Known, TwinOpen
 from kiwoom_async._wire.codes import CodeMeaning
 from kiwoom_async._wire.outcomes import Outcome, Refused, Unclear
 from kiwoom_async._wire.requests import order_api_id
-from kiwoom_async.errors import ClientOrderIdConflict, JournalError, KiwoomError, NotSent, OutcomeUnknown
+from kiwoom_async.errors import (
+    ClientOrderIdConflict,
+    JournalError,
+    KiwoomError,
+    NotSent,
+    OutcomeUnknown,
+    ValidationError,
+)
 
 _LOG: Final = logging.getLogger("kiwoom_async")
 
@@ -184,7 +191,8 @@ class Dispatcher:
             ready = await self._sender.request_permission(
                 flight, last.request, deadline, follows=last.number, replaces=replaces
             )
-        except NotSent:
+        except (NotSent, ValidationError) as error:
+            _LOG.info("order %s is not sent again: %s", intent.client_order_id, error)
             return False
         if not isinstance(ready, Ready):
             return False

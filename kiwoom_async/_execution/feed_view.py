@@ -71,6 +71,7 @@ def _row(report: OrderReport) -> LedgerOrder:
         average_fill_price=None,
         leaves_quantity=report.leaves_quantity,
         confirmed_quantity=0,
+        is_credit=report.is_credit,
     )
 
 

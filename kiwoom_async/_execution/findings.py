@@ -12,7 +12,7 @@ from kiwoom_async._journal.records import MAY_BE_SENT_AGAIN, Finding
 from kiwoom_async._wire.codes import CodeMeaning
 from kiwoom_async._wire.outcomes import Accepted, Outcome, Refused, Unclear, Unsent
 
-_NOTHING_LEFT: Final = frozenset({"RC4033", "506550"})
+NOTHING_LEFT: Final = frozenset({"RC4033", "506550"})
 """Refusals of a cancel that mean: there was nothing left to cancel (mock, real) [M]."""
 
 
@@ -24,7 +24,7 @@ def finding_of(outcome: Outcome) -> Finding:
 def came_too_late(attempt: Attempt, outcome: Outcome) -> bool:
     """Tell whether this is a cancel that the broker refused because there was nothing left to cancel."""
     is_cancel = attempt.request.action is Action.CANCEL
-    return is_cancel and isinstance(outcome, Refused) and outcome.code in _NOTHING_LEFT
+    return is_cancel and isinstance(outcome, Refused) and outcome.code in NOTHING_LEFT
 
 
 def _accepted(outcome: Accepted) -> Finding:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date, timedelta
-from typing import Final
+from typing import Any, Final
 
 from kiwoom_async._domain.ambient import Ambient, korean_day
 from kiwoom_async._domain.executions import ExecutedOrder
 from kiwoom_async._domain.reports import LedgerOrder, OpenOrder, Snapshot
 from kiwoom_async._domain.settings import Timing
 from kiwoom_async._domain.vocabulary import Desk
+from kiwoom_async._execution.steady_list import read_steadily
 from kiwoom_async._transport.gateway import Gateway
 from kiwoom_async._wire.executions import decode_executions
 from kiwoom_async._wire.ledger import decode_ledger, decode_open_orders
@@ -117,6 +119,22 @@ class LedgerReader:
                 self._require_same_account(call, row)
                 found[row.broker_order_id] = row
         return tuple(found.values())
+
+    async def fetch_steady_open_orders(self, desk: Desk) -> tuple[OpenOrder, ...]:
+        """Read the orders still in the book, with a second look where one could have slipped between two pages.
+
+        Raises:
+            QueryFailed: A page failed, shows another account, or the book did not rest.
+        """
+        call = open_orders_call(desk, korean_day(self._ambient.now()))
+
+        def decode(api_id: str, body: Mapping[str, Any]) -> tuple[OpenOrder, ...]:
+            return decode_open_orders(api_id, desk, body)
+
+        _, rows = await read_steadily(self._gateway, call, decode, lambda row: row.broker_order_id)
+        for row in rows:
+            self._require_same_account(call, row)
+        return rows
 
     async def fetch_executions(self, day: date) -> tuple[ExecutedOrder, ...]:
         """Read what today's stock orders have filled, complete.

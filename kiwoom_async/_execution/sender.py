@@ -14,22 +14,25 @@ from attrs import evolve, frozen
 from kiwoom_async._domain.ambient import Ambient, Checkpoint, korean_day
 from kiwoom_async._domain.intents import Attempt, Intent, OrderRequest
 from kiwoom_async._domain.settings import Timing
+from kiwoom_async._domain.sharing import Token
 from kiwoom_async._domain.states import ON_THE_BOOK, Delivery, Event
 from kiwoom_async._domain.vocabulary import OrderStatus
 from kiwoom_async._execution.findings import came_too_late, finding_of
 from kiwoom_async._execution.flights import Flight, Stage
+from kiwoom_async._execution.guards import OrderGuards
 from kiwoom_async._execution.originals import Originals
 from kiwoom_async._execution.settlements import Settlements
 from kiwoom_async._execution.tasks import OwnTasks, complete
+from kiwoom_async._journal.guards import Terms
 from kiwoom_async._journal.journal import Journal
 from kiwoom_async._journal.records import Finding
 from kiwoom_async._journal.transactions import Dispatched, DispatchPlan, Known, Permission, TwinOpen
 from kiwoom_async._transport.gateway import Gateway
+from kiwoom_async._transport.limiter import Slot
 from kiwoom_async._transport.mark import DeliveryMark, SendAborted
-from kiwoom_async._transport.tokens import Token
 from kiwoom_async._wire.outcomes import Outcome, classify
 from kiwoom_async._wire.requests import Call, encode_order
-from kiwoom_async.errors import JournalError, NotSent, QueryFailed, Refused
+from kiwoom_async.errors import JournalError, KiwoomError, NotSent, QueryFailed, Refused
 
 _LOG: Final = logging.getLogger("kiwoom_async")
 
@@ -54,6 +57,7 @@ class Ready:
     call: Call
     content: bytes
     token: Token
+    slot: Slot
 
 
 @frozen
@@ -72,6 +76,7 @@ class Sender:
         waits_for_twins: An identical order of unknown outcome forbids a new one.
         on_unknown: Called when there is something to resolve.
         originals: Looks at the original order of a cancel that came too late.
+        guards: Hold back what must not leave.
     """
 
     def __init__(
@@ -81,6 +86,7 @@ class Sender:
         waits_for_twins: bool,
         on_unknown: Callable[[], None],
         originals: Originals,
+        guards: OrderGuards,
     ) -> None:
         self._journal = together.journal
         self._gateway = together.gateway
@@ -91,6 +97,7 @@ class Sender:
         self._waits_for_twins = waits_for_twins
         self._on_unknown = on_unknown
         self._originals = originals
+        self._guards = guards
 
     def reject_token(self, token: Token) -> None:
         """Note that Kiwoom refused a token."""
@@ -117,14 +124,32 @@ class Sender:
             replaces: Closes that attempt in the same transaction.
 
         Raises:
-            NotSent: No slot or no token before the deadline, or a number of another day.
+            NotSent: No slot or no token before the deadline, a number of another day, or the kill switch.
+            ValidationError: A guard of this client.
             JournalError: There is no durable record.
         """
         call = encode_order(request)
         content = call.to_bytes()
-        token = await self._gateway.make_ready(call, deadline)
-        self._ambient.reached(Checkpoint.BEFORE_COMMIT)
-        plan = self._plan(flight.intent, request, follows)
+        terms = await self._guards.examine(flight.intent.client_order_id, request)
+        token, slot = await self._gateway.make_ready(call, deadline)
+        try:
+            self._ambient.reached(Checkpoint.BEFORE_COMMIT)
+            plan = self._plan(flight.intent, request, follows, terms)
+            permission = await self._ask_for_permission(flight, call, plan, replaces)
+        except BaseException:
+            slot.give_back()
+            raise
+        if isinstance(permission, Dispatched):
+            flight.last = permission.attempt
+            return Ready(permission.attempt, call, content, token, slot)
+        slot.give_back()
+        flight.stage = Stage.ON_THE_GROUND
+        return permission
+
+    async def _ask_for_permission(
+        self, flight: Flight, call: Call, plan: DispatchPlan, replaces: Replacement | None
+    ) -> Permission:
+        request = plan.request
         if not request.may_be_sent_on(plan.day):
             raise NotSent(
                 f"Order {flight.intent.client_order_id!r} was not sent: the number {request.original} means its "
@@ -133,12 +158,7 @@ class Sender:
                 client_order_id=flight.intent.client_order_id,
             )
         flight.stage, flight.mark = Stage.COMMITTING, DeliveryMark()
-        permission = await self._commit(flight, plan, replaces)
-        if isinstance(permission, Dispatched):
-            flight.last = permission.attempt
-            return Ready(permission.attempt, call, content, token)
-        flight.stage = Stage.ON_THE_GROUND
-        return permission
+        return await self._commit(flight, plan, replaces)
 
     async def _commit(self, flight: Flight, plan: DispatchPlan, replaces: Replacement | None) -> Permission:
         # To its end: a permission that nobody saw would read as an order that may be at the broker.
@@ -148,8 +168,9 @@ class Sender:
                 if replaces is None
                 else self._journal.replace(replaces.attempt, replaces.finding, plan)
             )
-        except JournalError:
+        except KiwoomError as error:
             flight.stage = Stage.ON_THE_GROUND
+            self._guards.note(error)
             raise
         if cancellation is not None:
             if isinstance(permission, Dispatched):
@@ -158,7 +179,7 @@ class Sender:
             raise cancellation
         return permission
 
-    def _plan(self, intent: Intent, request: OrderRequest, follows: int) -> DispatchPlan:
+    def _plan(self, intent: Intent, request: OrderRequest, follows: int, terms: Terms) -> DispatchPlan:
         now, monotonic = self._ambient.now(), self._ambient.monotonic()
         return DispatchPlan(
             intent=intent,
@@ -172,11 +193,12 @@ class Sender:
             follows=follows,
             # What follows an attempt carries a proof about the whole class already.
             waits_for_twins=self._waits_for_twins and not request.is_repeatable and not follows,
+            terms=terms,
         )
 
     def plan_obligation(self, intent: Intent) -> Attempt:
         """Give the attempt of an order that is to be sent once its target is known."""
-        plan = self._plan(intent, intent.request, follows=0)
+        plan = self._plan(intent, intent.request, 0, Terms())
         return Attempt(
             client_order_id=intent.client_order_id,
             number=1,
@@ -218,6 +240,7 @@ class Sender:
                 ready.call,
                 ready.content,
                 ready.token,
+                ready.slot,
                 client_order_id=attempt.client_order_id,
                 guard=guard,
                 mark=mark,

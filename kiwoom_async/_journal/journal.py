@@ -18,10 +18,11 @@ from kiwoom_async._domain.ambient import Ambient, new_identifier
 from kiwoom_async._domain.day_close import DayClose
 from kiwoom_async._domain.events import OrderEvent
 from kiwoom_async._domain.executions import ExecutedOrder
+from kiwoom_async._domain.guards import KillSwitchState, Totals
 from kiwoom_async._domain.intents import Attempt, Intent
 from kiwoom_async._domain.reports import OrderReport
 from kiwoom_async._domain.vocabulary import Desk
-from kiwoom_async._journal import days, lives, queries, transactions
+from kiwoom_async._journal import days, guards, lives, queries, transactions
 from kiwoom_async._journal.records import (
     Bookmark,
     Claim,
@@ -174,6 +175,8 @@ class Journal:
 
         Raises:
             ClientOrderIdConflict: The id belongs to another request.
+            NotSent: The kill switch is engaged.
+            LimitExceeded: A limit of the client would be exceeded.
             JournalError: There is no durable record; nothing may be sent.
         """
         return await self._write(lambda connection: transactions.dispatch(connection, plan))
@@ -277,6 +280,36 @@ class Journal:
     async def end_feed(self, epoch: int, heard: float, reason: str) -> None:
         """End a certificate at the moment of the last frame."""
         await self._write(lambda connection: days.end_feed(connection, self.account, epoch, heard, reason))
+
+    async def move_switch(self, state: KillSwitchState) -> KillSwitchState:
+        """Engage or release the kill switch; give what it was told last."""
+        return await self._write(lambda connection: guards.move_switch(connection, state))
+
+    async def kill_switch(self) -> KillSwitchState:
+        """Read what the kill switch was last told."""
+        return await self._read(guards.read_switch)
+
+    async def permitted_attempts(self) -> tuple[Attempt, ...]:
+        """Read the new orders and modifies, of every account, that may be leaving at this moment."""
+        return await self._read(guards.read_permitted)
+
+    async def day_totals(self, day: date, symbol: str = "") -> Totals:
+        """Read what the sends of a day count toward limits, of one symbol or of all."""
+        return await self._read(lambda connection: guards.read_totals(connection, self.account, day, symbol))
+
+    async def rehearse(self, intent: Intent, day: date, terms: guards.Terms) -> Intent:
+        """Keep a dry order, if the guards would let it pass; give it as it was kept first.
+
+        Raises:
+            ClientOrderIdConflict: The id belongs to another dry order.
+            NotSent: The kill switch is engaged.
+            LimitExceeded: A limit would be exceeded.
+        """
+        return await self._write(lambda connection: guards.rehearse(connection, intent, day, terms))
+
+    async def find_rehearsed(self, client_order_id: str) -> Intent | None:
+        """Read a dry order; None if there is none with that id."""
+        return await self._read(lambda connection: guards.read_rehearsed(connection, client_order_id))
 
     async def take_lease(self, name: str, seconds: float) -> int | None:
         """Take or renew a lease; give its epoch, or None while another living process holds it."""

@@ -16,6 +16,7 @@ from attrs import evolve, field, frozen
 from kiwoom_async._domain.intents import Attempt, Intent, OrderRequest
 from kiwoom_async._domain.states import AGREEING, ON_THE_BOOK, SETTLED, UNRESOLVED, Delivery, Event, advance
 from kiwoom_async._domain.vocabulary import ResolvedBy
+from kiwoom_async._journal import guards
 from kiwoom_async._journal.claims import (
     Place,
     claim_holder,
@@ -75,6 +76,7 @@ class DispatchPlan:
         request: What goes on the wire: the intent's request, aimed at its number.
         follows: Number of the attempt this one may follow although that one went out; 0 for none.
         waits_for_twins: An identical attempt whose outcome is not known forbids this one.
+        terms: For the guards.
     """
 
     intent: Intent
@@ -87,6 +89,7 @@ class DispatchPlan:
     write_until: float
     follows: int = 0
     waits_for_twins: bool = True
+    terms: guards.Terms = field(factory=guards.Terms)
 
 
 @frozen
@@ -121,6 +124,8 @@ def dispatch(connection: apsw.Connection, plan: DispatchPlan) -> Permission:
 
     Raises:
         ClientOrderIdConflict: The id belongs to another request.
+        NotSent: The kill switch is engaged.
+        LimitExceeded: A limit of the client would be exceeded.
     """
     intent = plan.intent
     record = read_record(connection, intent.client_order_id)
@@ -128,6 +133,7 @@ def dispatch(connection: apsw.Connection, plan: DispatchPlan) -> Permission:
         _require_same(record.intent, intent)
         if not _may_send_again(record, plan):
             return Known(record)
+    burden = guards.admit(connection, intent.client_order_id, intent.account, plan.request, plan.day, plan.terms)
     twin = _open_twin(connection, plan) if plan.waits_for_twins else None
     if twin is not None:
         return TwinOpen(twin)
@@ -154,6 +160,7 @@ def dispatch(connection: apsw.Connection, plan: DispatchPlan) -> Permission:
         _store(connection, attempt)
     else:
         connection.execute(_INSERT_ATTEMPT, attempt_row(attempt))
+    guards.count(connection, attempt, burden)
     _append(connection, attempt, Event.DISPATCHED, plan.dispatched_at, {"mark": attempt.mark})
     return Dispatched(attempt)
 
@@ -274,6 +281,7 @@ def conclude(
         resolved_by=finding.resolved_by or attempt.resolved_by,
     )
     _store(connection, moved)
+    guards.recount(connection, moved, finding.evidence)
     news = ReportNews() if finding.broker_order_id is None else _claim(connection, moved, finding, at)
     _append(
         connection,
@@ -357,6 +365,7 @@ def withdraw(connection: apsw.Connection, client_order_id: str, number: int, rea
         resolved_by=None,
     )
     _store(connection, moved)
+    guards.recount(connection, moved, {})
     evidence = {"decided_by": "operator", "reason": reason, "was": attempt.state.value}
     if attempt.broker_order_id is not None:
         evidence["was_claimed"] = attempt.broker_order_id

@@ -55,13 +55,21 @@ class Worker:
         Raises:
             JournalError: SQLite failed; nothing of this operation is in the file, as far as SQLite can tell.
         """
+        return await self.hand_in(operation)
+
+    def hand_in(self, operation: Callable[[apsw.Connection], _T]) -> asyncio.Future[_T]:
+        """Have an operation carried out in the thread, after all that was handed in before; give what tells of it.
+
+        Raises:
+            JournalError: The worker is closed.
+        """
         job = _Job(operation, asyncio.get_running_loop())
         with self._wake:
             if self._is_closing:
                 raise JournalError("The journal is closed; open a new client.")
             self._waiting.append(job)
             self._wake.notify()
-        return await job.future
+        return job.future
 
     def close(self) -> None:
         """Finish what was handed in, close the connection and end the thread. Blocks; call it in a thread."""

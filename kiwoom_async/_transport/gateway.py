@@ -5,20 +5,23 @@ A query may be asked again with a new token. An order never is: what it met is r
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Final
 
 from kiwoom_async._domain.ambient import Ambient
-from kiwoom_async._domain.budgets import RequestClass
+from kiwoom_async._domain.budgets import Rank, RequestClass
 from kiwoom_async._domain.clock_watch import ClockWatch
+from kiwoom_async._domain.limit_status import LimitStatus
 from kiwoom_async._domain.settings import Timing
-from kiwoom_async._transport.limiter import Limiter, SlotDenied
+from kiwoom_async._domain.sharing import Token
+from kiwoom_async._transport.limiter import Limiter, Slot, SlotDenied
 from kiwoom_async._transport.mark import DeliveryMark, Guard
 from kiwoom_async._transport.session import RestSession
-from kiwoom_async._transport.tokens import Token, TokenKeeper
+from kiwoom_async._transport.tokens import TokenKeeper
 from kiwoom_async._wire.answers import Cursor, Page, read_answer, read_date, read_page
-from kiwoom_async._wire.codes import CodeMeaning
+from kiwoom_async._wire.codes import CANCEL_TRS, CodeMeaning
 from kiwoom_async._wire.exchange import Answer, Breakdown, Exchange
+from kiwoom_async._wire.rate_limits import read_limit
 from kiwoom_async._wire.requests import Call
 from kiwoom_async.errors import NotSent, QueryFailed
 
@@ -58,29 +61,40 @@ class Gateway:
         self._announcing: set[str] = set()
         self._idempotency_header = idempotency_header
 
-    async def make_ready(self, call: Call, deadline: float | None) -> Token:
+    async def make_ready(self, call: Call, deadline: float | None) -> tuple[Token, Slot]:
         """Do all slow work before an order is committed: wait for a slot and for a valid token.
+
+        Returns:
+            The token and the slot. Give the slot to `send_order`, or give it back.
 
         Raises:
             NotSent: There is no slot or no token before the deadline.
             AuthenticationError: The credentials were refused.
         """
-        token = await self._tokens.get(deadline=deadline)
+        # Without a token no slot is taken.
+        await self._tokens.get(deadline=deadline)
+        rank = Rank.CANCEL if call.api_id in CANCEL_TRS else Rank.USUAL
         try:
-            await self._limiter.slot(call.api_id, RequestClass.ORDERS, deadline)
+            slot = await self._limiter.slot(call.api_id, RequestClass.ORDERS, deadline, rank=rank)
         except SlotDenied as error:
             raise NotSent(
                 f"{call.api_id} was not sent: the rate limit leaves no room before the deadline. Send fewer orders a "
                 "second, or give a longer deadline.",
                 api_id=call.api_id,
             ) from error
-        return token
+        try:
+            # After a long wait it may be another one.
+            return await self._tokens.get(deadline=deadline), slot
+        except BaseException:
+            slot.give_back()
+            raise
 
     async def send_order(
         self,
         call: Call,
         content: bytes,
         token: Token,
+        slot: Slot,
         *,
         client_order_id: str,
         guard: Guard,
@@ -100,7 +114,15 @@ class Gateway:
         }
         if self._idempotency_header is not None:
             headers[self._idempotency_header] = client_order_id
-        return await self._post(call.path, headers, content, guard=guard, mark=mark)
+        try:
+            exchange = await self._post(call.path, headers, content, guard=guard, mark=mark)
+        finally:
+            if mark.may_have_left:
+                slot.end()
+            else:
+                slot.give_back()
+        self._learn(exchange, call.api_id, RequestClass.ORDERS)
+        return exchange
 
     async def _post(
         self,
@@ -124,6 +146,15 @@ class Gateway:
         if isinstance(exchange, Answer) and (date := read_date(exchange)) is not None:
             self.clock_watch.observe(date, sent, self._ambient.now())
         return exchange
+
+    @property
+    def limits(self) -> LimitStatus:
+        """Tell how the rate limits hold requests up."""
+        return self._limiter.status
+
+    async def revoke_token(self) -> bool:
+        """Give the token back; see `TokenKeeper.revoke`."""
+        return await self._tokens.revoke()
 
     def reject_token(self, token: Token) -> None:
         """Note that Kiwoom refused a token; the next request gets a new one."""
@@ -162,16 +193,30 @@ class Gateway:
             token = await self._tokens.get()
         except NotSent as error:
             raise QueryFailed(call.api_id, "there is no token to ask with") from error
-        await self._limiter.slot(call.api_id, RequestClass.QUERIES)
+        try:
+            slot = await self._limiter.slot(call.api_id, RequestClass.QUERIES)
+        except SlotDenied as error:
+            raise QueryFailed(call.api_id, "the client was closed before it was asked") from error
         headers = {
             "api-id": call.api_id,
             "authorization": token.authorization,
             "cont-yn": "N" if cursor is None else "Y",
             "next-key": "" if cursor is None else cursor.next_key,
         }
-        return token, await self._post(call.path, headers, call.to_bytes())
+        try:
+            exchange = await self._post(call.path, headers, call.to_bytes())
+        finally:
+            slot.end()
+        self._learn(exchange, call.api_id, RequestClass.QUERIES)
+        return token, exchange
 
-    async def fetch_pages(self, call: Call) -> AsyncIterator[Page]:
+    def _learn(self, exchange: Exchange, api_id: str, kind: RequestClass) -> None:
+        """Take a lesson from a rate-limit answer."""
+        if isinstance(exchange, Breakdown) or (limit := read_limit(exchange, api_id)) is None:
+            return
+        self._limiter.note_refusal(kind.value if limit.is_of_class else api_id, limit.stated)
+
+    async def fetch_pages(self, call: Call) -> AsyncGenerator[Page, None]:
         """Ask a query to its last page.
 
         Raises:

@@ -1,22 +1,27 @@
 """The access token: issued once for all who wait, renewed in time, dropped once when Kiwoom refuses it.
 
-One token serves the whole process, because Kiwoom may invalidate the older one when another is issued, and
-because issuing is limited much harder than anything else.
+One token serves all tasks and, through a `TokenStore`, all processes of a key, because Kiwoom may invalidate the older
+one when another is issued, and because issuing is limited much harder than anything else. Reports contradict each other
+about what a second issue does. Both answers are safe here: the same token is taken as the new one, and a token that
+died because another process has renewed it is found refused, and the newer one in its place.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import math
 import re
+from contextlib import AsyncExitStack, suppress
 from datetime import datetime, timedelta
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import anyio
-from attrs import field, frozen
+from attrs import frozen
 
 from kiwoom_async._domain.ambient import Ambient
 from kiwoom_async._domain.settings import KST, Credentials, Timing
+from kiwoom_async._domain.sharing import SharedStateUnusable, Token, TokenRecord, TokenStore
 from kiwoom_async._transport.session import RestSession
 from kiwoom_async._wire.exchange import Answer, Breakdown, Exchange
 from kiwoom_async.errors import AuthenticationError, KiwoomError, NotSent
@@ -40,6 +45,11 @@ SHORT_LIFE: Final = 60.0
 slows down.
 Source: our choice; a healthy token lives 24 hours."""
 
+RENEW_AGAIN: Final = 60.0
+"""Seconds until the next attempt where a renewal brought a token that ends as soon as the old one: Kiwoom may give the
+same one back as long as it is valid.
+Source: our choice: ten attempts in the last ten minutes of a token's life."""
+
 _CODE: Final = re.compile(r"\[([0-9A-Z]{3,6}):")
 """The gateway writes `category[CODE:text]`. Source: Kiwoom's published client looks for `\\[(\\d{3,5}):`."""
 
@@ -47,34 +57,6 @@ _RATE_LIMIT_CODES: Final = frozenset({"1700", "1701", "1702"})
 _BAD_REQUEST: Final = 400
 _SERVER_FAULT: Final = 500
 _TOO_MANY_REQUESTS: Final = 429
-
-
-@frozen
-class Token:
-    """An access token. Its repr never shows it.
-
-    Attributes:
-        value: What follows "Bearer".
-        expires_at: The end of its life, aware.
-    """
-
-    value: str = field(repr=False)
-    expires_at: datetime
-
-    @property
-    def authorization(self) -> str:
-        """The value of the authorization header."""
-        return f"Bearer {self.value}"
-
-
-class TokenStore(Protocol):
-    """A place that several processes with the same app key share a token through."""
-
-    async def load(self) -> Token | None:
-        """Read the token that some process has issued last."""
-
-    async def save(self, token: Token) -> None:
-        """Make a newly issued token known to the others."""
 
 
 @frozen
@@ -110,6 +92,8 @@ class TokenKeeper:
         ambient: The clocks.
         timing: How long to wait for a connection and for an answer.
         store: Shared with other processes. None: this process keeps its own token.
+        adopts_within: At the start, a token of the store is taken only if it was issued within so many seconds. None:
+            any valid one.
     """
 
     def __init__(
@@ -120,17 +104,21 @@ class TokenKeeper:
         timing: Timing,
         *,
         store: TokenStore | None = None,
+        adopts_within: float | None = None,
     ) -> None:
         self._session = session
         self._credentials = credentials
         self._ambient = ambient
         self._timing = timing
         self._store = store
+        self._adopts_within = adopts_within
         self._token: Token | None = None
         self._refused: str | None = None
         self._issue: asyncio.Task[Token | _Failure] | None = None
         self._started_at: float | None = None
         self._setbacks = 0
+        self._has_had_one = False
+        self._renew_after = -math.inf
         self._last_failure = _Failure("none was issued yet")
 
     async def get(self, *, deadline: float | None = None) -> Token:
@@ -180,16 +168,24 @@ class TokenKeeper:
         self._setbacks = self._setbacks + 1 if self._started_at is not None and age < SHORT_LIFE else 0
 
     async def revoke(self) -> bool:
-        """Give the token back to Kiwoom and forget it.
+        """Give the token back to Kiwoom and forget it, here and for every process that shares it.
+
+        Who needs a token after that gets a new one.
 
         Returns:
             Whether Kiwoom confirmed it. False also where there was none.
 
         Source: au10002.
         """
-        token, self._token = self._token, None
+        if self._issue is not None:
+            await asyncio.wait({self._issue})
+        token = self._token or (await self._load()).token
         if token is None:
             return False
+        self._token, self._refused = None, token.value
+        if self._store is not None:
+            with suppress(SharedStateUnusable):
+                await self._store.forget(token)
         outcome = _parse(await self._post("/oauth2/revoke", REVOKE, token=token.value), self._credentials)
         return not isinstance(outcome, _Failure)
 
@@ -202,38 +198,75 @@ class TokenKeeper:
 
     async def _issue_once(self) -> Token | _Failure:
         try:
-            shared = await self._shared()
-            if shared is not None:
-                self._token = shared
+            if self._store is None:
+                return await self._issue_now()
+            if (shared := await self._adopt()) is not None:
                 return shared
-            await self._cool_down()
-            self._started_at = self._ambient.monotonic()
-            exchange = await self._post("/oauth2/token", ISSUE, grant_type="client_credentials")
-            answer = _parse(exchange, self._credentials)
-            outcome = answer if isinstance(answer, _Failure) else _token_in(answer, self._ambient.now())
-            if isinstance(outcome, Token):
-                self._token = outcome
-                if self._store is not None:
-                    await self._store.save(outcome)
-            else:
-                self._setbacks += 1
-                self._last_failure = outcome
-            return outcome
+            async with AsyncExitStack() as stack:
+                with suppress(SharedStateUnusable):
+                    await stack.enter_async_context(self._store.issuing())
+                # Whoever was in there before us has issued one for us too, unless it died or failed.
+                if (shared := await self._adopt()) is not None:
+                    return shared
+                return await self._issue_now()
         finally:
             self._issue = None
 
-    async def _shared(self) -> Token | None:
-        token = None if self._store is None else await self._store.load()
-        if token is None or token.value == self._refused or not self._is_fresh(token):
+    async def _issue_now(self) -> Token | _Failure:
+        await self._cool_down()
+        self._started_at = self._ambient.monotonic()
+        exchange = await self._post("/oauth2/token", ISSUE, grant_type="client_credentials")
+        answer = _parse(exchange, self._credentials)
+        outcome = answer if isinstance(answer, _Failure) else _token_in(answer, self._ambient.now())
+        if isinstance(outcome, Token):
+            self._take(outcome)
+        else:
+            self._setbacks += 1
+            self._last_failure = outcome
+        await self._save(outcome if isinstance(outcome, Token) else None)
+        return outcome
+
+    async def _save(self, token: Token | None) -> None:
+        if self._store is None:
+            return
+        with suppress(SharedStateUnusable):
+            kept = token or (await self._store.load()).token
+            await self._store.save(TokenRecord(kept, self._started_at, self._setbacks))
+
+    async def _adopt(self) -> Token | None:
+        """Take what another process has issued, if it is of use."""
+        record = await self._load()
+        token = record.token
+        age = math.inf if record.attempted is None else self._ambient.monotonic() - record.attempted
+        if record.attempted is not None and record.attempted > (self._started_at or -math.inf):
+            self._started_at, self._setbacks = record.attempted, record.setbacks
+        if token is None or token.value == self._refused or self._ambient.now() >= token.expires_at:
             return None
+        if not self._has_had_one and self._adopts_within is not None and age > self._adopts_within:
+            return None
+        if not self._is_fresh(token) and age > RENEW_AGAIN:
+            return None
+        self._take(token)
         return token
+
+    def _take(self, token: Token) -> None:
+        self._token, self._has_had_one = token, True
+        if not self._is_fresh(token) and self._started_at is not None:
+            self._renew_after = self._started_at + RENEW_AGAIN
+
+    async def _load(self) -> TokenRecord:
+        if self._store is not None:
+            with suppress(SharedStateUnusable):
+                return await self._store.load()
+        return TokenRecord()
 
     def _is_fresh(self, token: Token) -> bool:
         return self._ambient.now() < token.expires_at - RENEW_BEFORE
 
     def _rests_while_valid(self, token: Token) -> bool:
         # A renewal has just failed: nobody waits for the next one while the old token still serves.
-        return self._issue is None and self._rest() > 0 and self._ambient.now() < token.expires_at
+        rests = self._rest() > 0 or self._ambient.monotonic() < self._renew_after
+        return self._issue is None and rests and self._ambient.now() < token.expires_at
 
     def _rest(self) -> float:
         if self._started_at is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import StrEnum, unique
 from typing import Final
 
-from kiwoom_async._domain.vocabulary import Action, Desk, OrderType, Side
+from kiwoom_async._domain.vocabulary import Action, CreditKind, Desk, OrderType, Side
 
 ORDER_PATHS: Final = {
     Desk.STOCK: "/api/dostk/ordr",
@@ -23,12 +23,19 @@ ORDER_TRS: Final[dict[tuple[Desk, Action, Side | None], str]] = {
     (Desk.STOCK, Action.NEW, Side.SELL): "kt10001",
     (Desk.STOCK, Action.MODIFY, None): "kt10002",
     (Desk.STOCK, Action.CANCEL, None): "kt10003",
+    (Desk.CREDIT, Action.NEW, Side.BUY): "kt10006",
+    (Desk.CREDIT, Action.NEW, Side.SELL): "kt10007",
+    (Desk.CREDIT, Action.MODIFY, None): "kt10008",
+    (Desk.CREDIT, Action.CANCEL, None): "kt10009",
     (Desk.GOLD, Action.NEW, Side.BUY): "kt50000",
     (Desk.GOLD, Action.NEW, Side.SELL): "kt50001",
     (Desk.GOLD, Action.MODIFY, None): "kt50002",
     (Desk.GOLD, Action.CANCEL, None): "kt50003",
 }
 """The TR of a desk's verb; modify and cancel have one for both sides [O]."""
+
+CANCEL_TRS: Final = frozenset(api_id for (_, action, _), api_id in ORDER_TRS.items() if action is Action.CANCEL)
+"""The TRs that take orders back."""
 
 ORDER_TYPE_CODES: Final[dict[OrderType, str]] = {
     OrderType.LIMIT: "0",
@@ -58,6 +65,10 @@ GOLD_ORDER_TYPE_CODES: Final[dict[OrderType, str]] = {
     OrderType.LIMIT_FOK: "20",
 }
 """`trde_tp` of the gold desk: two digits where stocks have one [O]."""
+
+
+CREDIT_CODES: Final[dict[CreditKind, str]] = {CreditKind.LOAN: "33", CreditKind.ALL_LOANS: "99"}
+"""`crd_deal_tp` of kt10007: 융자 and 융자합 [O]."""
 
 
 @unique

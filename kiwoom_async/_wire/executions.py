@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, datetime
 from typing import Any, Final
 
 from attrs import frozen
 
 from kiwoom_async._domain.executions import ExecutedOrder
+from kiwoom_async._domain.settings import KST
 from kiwoom_async._domain.vocabulary import Desk
-from kiwoom_async._wire.ledger import Number, OptionalPadded, Padded, Price, Symbol, structure_rows
+from kiwoom_async._wire.ledger import (
+    Clock,
+    Number,
+    OptionalPadded,
+    Padded,
+    Price,
+    Symbol,
+    parse_side,
+    structure_rows,
+)
 from kiwoom_async.errors import QueryFailed
 
 _KEY: Final = "cntr"
@@ -26,6 +36,12 @@ class _Row:
     cntr_qty: Padded
     cntr_pric: Price | None = None
     oso_qty: OptionalPadded | None = None
+    io_tp_nm: str = ""
+    ord_pric: OptionalPadded | None = None
+    orig_ord_no: Number | None = None
+    ord_tm: Clock | None = None
+    tdy_trde_cmsn: OptionalPadded | None = None
+    tdy_trde_tax: OptionalPadded | None = None
 
 
 def decode_executions(api_id: str, desk: Desk, day: date, body: Mapping[str, Any]) -> tuple[ExecutedOrder, ...]:
@@ -48,5 +64,11 @@ def decode_executions(api_id: str, desk: Desk, day: date, body: Mapping[str, Any
             filled_quantity=row.cntr_qty,
             average_fill_price=row.cntr_pric or None,
             leaves_quantity=row.oso_qty,
+            side=parse_side(row.io_tp_nm),
+            price=row.ord_pric or None,
+            original=row.orig_ord_no,
+            ordered_at=None if row.ord_tm is None else datetime.combine(day, row.ord_tm, KST),
+            commission=row.tdy_trde_cmsn,
+            tax=row.tdy_trde_tax,
         )
     return tuple(found.values())

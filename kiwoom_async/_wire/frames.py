@@ -20,6 +20,7 @@ from kiwoom_async._domain.reports import OrderReport, ReportKind
 from kiwoom_async._domain.settings import KST
 from kiwoom_async._domain.vocabulary import Action, Desk, Route, Side
 from kiwoom_async._wire.codes import CODE_MEANINGS, CodeMeaning
+from kiwoom_async._wire.credit import parse_credit
 from kiwoom_async._wire.ledger import (
     make_digest,
     parse_action,
@@ -295,6 +296,9 @@ def decode_report(entry: RealEntry, day: date) -> OrderReport:
         reason=_read(values, "919", _parse_identifier) or "" if kind is ReportKind.REFUSED else "",
         terminal=terminal,
         account_digest=_read(values, "9201", make_digest),
+        # Not by 922 (신용구분): it is published for executions only, so that the 00 of an acceptance [M, for cash] may
+        # stand there for every order. A word of credit in 905 is positive evidence, its absence is none.
+        is_credit=parse_credit(_read(values, "905", str), "", None),
     )
 
 

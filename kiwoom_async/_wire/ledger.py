@@ -19,6 +19,7 @@ from attrs import frozen
 from kiwoom_async._domain.reports import LedgerOrder, OpenOrder
 from kiwoom_async._domain.settings import KST
 from kiwoom_async._domain.vocabulary import Action, Desk, OrderType, Route, Side
+from kiwoom_async._wire.credit import parse_credit, parse_loan_date
 from kiwoom_async.errors import QueryFailed
 
 Padded = NewType("Padded", int)
@@ -32,6 +33,8 @@ Symbol = NewType("Symbol", str)
 Clock = NewType("Clock", time)
 """`HH:mm:ss` or `HHmmss`, Korean time."""
 
+LoanDate = NewType("LoanDate", date)
+"""`YYYYMMDD`; empty or zeros for none."""
 Price = NewType("Price", Decimal)
 """A price with or without an up or down mark before it and digits behind the point."""
 AccountDigest = NewType("AccountDigest", str)
@@ -60,6 +63,8 @@ class _StockLedgerRow:
     comm_ord_tp: str = ""
     dmst_stex_tp: str = ""
     cond_uv: OptionalPadded | None = None
+    crd_tp: str = ""
+    loan_dt: LoanDate | None = None
 
 
 @frozen
@@ -75,6 +80,11 @@ class _StockOpenRow:
     cntr_qty: OptionalPadded | None = None
     orig_ord_no: Number | None = None
     acnt_no: AccountDigest | None = None
+    tm: Clock | None = None
+    trde_tp: str = ""
+    stex_tp_txt: str = ""
+    sor_yn: str = ""
+    stop_pric: OptionalPadded | None = None
 
 
 @frozen
@@ -90,6 +100,9 @@ class _GoldOpenRow:
     ord_remnq: OptionalPadded | None = None
     cnfm_qty: OptionalPadded | None = None
     orig_ord_no: Number | None = None
+    trde_tp: str = ""
+    dmst_stex_tp: str = ""
+    cond_uv: OptionalPadded | None = None
 
 
 _INTEGER: Final = re.compile(r"\+?[0-9]{1,18}")
@@ -171,6 +184,7 @@ def _make_converter() -> cattrs.Converter:
         Number | None: lambda text, _: parse_number(text),
         Symbol: lambda text, _: parse_symbol(text),
         Clock | None: lambda text, _: parse_clock(text),
+        LoanDate | None: lambda text, _: parse_loan_date(text),
         Price | None: lambda text, _: parse_price(text),
         AccountDigest | None: lambda text, _: make_digest(text),
         str: lambda text, _: parse_text(text),
@@ -247,6 +261,8 @@ def _to_ledger_order(api_id: str, desk: Desk, day: date, row: _StockLedgerRow) -
         average_fill_price=Decimal(row.cntr_uv) if row.cntr_qty and row.cntr_uv else None,
         leaves_quantity=leaves,
         confirmed_quantity=confirmed,
+        is_credit=None if desk is Desk.GOLD else parse_credit(row.io_tp_nm, row.crd_tp, row.loan_dt),
+        loan_date=row.loan_dt,
     )
 
 
@@ -268,6 +284,9 @@ def decode_open_orders(api_id: str, desk: Desk, body: Mapping[str, Any]) -> tupl
                 leaves_quantity=row.ord_remnq or _compute_leaves(api_id, row),
                 filled_quantity=row.cntr_qty,
                 original=row.orig_ord_no,
+                order_types=parse_order_types(row.trde_tp),
+                route=ROUTES.get(row.dmst_stex_tp.upper()),
+                stop_price=row.cond_uv or None,
             )
             for row in structure_rows(api_id, body, "acnt_ord_oso_prst", _GoldOpenRow)
         )
@@ -283,6 +302,10 @@ def decode_open_orders(api_id: str, desk: Desk, body: Mapping[str, Any]) -> tupl
             filled_quantity=row.cntr_qty or 0,
             original=row.orig_ord_no,
             account_digest=row.acnt_no,
+            order_time=None if row.tm is None else row.tm.replace(tzinfo=KST),
+            order_types=parse_order_types(row.trde_tp),
+            route=Route.SOR if row.sor_yn.upper() == "Y" else ROUTES.get(row.stex_tp_txt.upper()),
+            stop_price=row.stop_pric or None,
         )
         for row in structure_rows(api_id, body, "oso", _StockOpenRow)
     )

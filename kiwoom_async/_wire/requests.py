@@ -9,9 +9,10 @@ from datetime import date
 from attrs import frozen
 
 from kiwoom_async._domain.intents import OrderRequest
-from kiwoom_async._domain.vocabulary import Action, Desk, OrderType
+from kiwoom_async._domain.vocabulary import Action, Desk, OrderType, Side
 from kiwoom_async._wire.codes import (
     ACCOUNT_PATH,
+    CREDIT_CODES,
     GOLD_ORDER_TYPE_CODES,
     ORDER_PATHS,
     ORDER_TRS,
@@ -59,6 +60,10 @@ def _encode_new(request: OrderRequest) -> dict[str, str]:
     }
     if request.desk is not Desk.GOLD:
         body["cond_uv"] = _text(request.stop_price)
+    if request.desk is Desk.CREDIT and request.side is Side.SELL:
+        assert request.credit is not None, "checked by the order desk"  # noqa: S101
+        body["crd_deal_tp"] = CREDIT_CODES[request.credit]
+        body["crd_loan_dt"] = "" if request.loan_date is None else f"{request.loan_date:%Y%m%d}"
     return body
 
 

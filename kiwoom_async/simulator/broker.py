@@ -65,6 +65,7 @@ class Simulator:
         credentials: The keys that get a token; None: any. All keys trade on one account.
         accept_any_user_agent: Whether the firewall lets the default names of HTTP libraries in.
         rate_limit_style: How too many requests are answered.
+        ledger_tells_credit: Whether the texts of the stock ledger tell an order on credit from one for cash.
         fr_ord_no_inclusive: Whether the order number that a query starts from is listed.
         liquidity: How willingly the market trades.
         prices: The last price of symbols; for these the daily price band is checked.
@@ -92,6 +93,7 @@ class Simulator:
     credentials: Credentials | Iterable[Credentials] | None = None
     accept_any_user_agent: bool = False
     rate_limit_style: RateLimitStyle = RateLimitStyle.HTTP_429
+    ledger_tells_credit: bool = True
     fr_ord_no_inclusive: bool = True
     liquidity: Liquidity = field(factory=Liquidity)
     prices: Mapping[str, int] = field(factory=dict)
@@ -134,6 +136,7 @@ class Simulator:
                 self.fr_ord_no_inclusive,
                 self.rate_limit_style,
                 self.accept_any_user_agent,
+                self.ledger_tells_credit,
             ),
             observer=self.observer,
         )
@@ -237,6 +240,11 @@ class Simulator:
         return sum(request.api_id == api_id for request in self._service.requests)
 
     @property
+    def rate_refusals(self) -> Counter[str]:
+        """How often each TR was refused because there were too many requests; faults are not counted."""
+        return Counter() if self._service.gate is None else self._service.gate.refused
+
+    @property
     def faults_injected(self) -> Counter[FaultKind]:
         """How often each fault has hit."""
         return self._service.director.injected
@@ -299,6 +307,7 @@ class Simulator:
         route: Route | str = Route.KRX,
         desk: Desk | str = Desk.STOCK,
         stop_price: int | None = None,
+        loan_date: date | None = None,
     ) -> BookOrder:
         """Place somebody else's order on the same account, unchecked."""
         wanted = OrderRequest(
@@ -313,6 +322,7 @@ class Simulator:
             stop_price=stop_price,
             channel=channel,
             is_foreign=True,
+            loan_date=loan_date,
         )
         return self._service.exchange.place(wanted, self._service.now())
 

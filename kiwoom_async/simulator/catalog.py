@@ -21,12 +21,17 @@ class Purpose(Enum):
 
 @frozen
 class Field:
-    """One field of a request body."""
+    """One field of a request body.
+
+    Attributes:
+        required_with: Another field and the value of it that makes this one required.
+    """
 
     name: str
     length: int
     is_required: bool = True
     choices: frozenset[str] | None = None
+    required_with: tuple[str, str] | None = None
 
 
 def _field(name: str, length: int, choices: str = "") -> Field:
@@ -59,6 +64,8 @@ REVOKE_PATH: Final = "/oauth2/revoke"
 ACCOUNT_PATH: Final = "/api/dostk/acnt"
 ORDER_PATH: Final = "/api/dostk/ordr"
 CREDIT_PATH: Final = "/api/dostk/crdordr"
+STOCK_PATH: Final = "/api/dostk/stkinfo"
+MARKET_PATH: Final = "/api/dostk/mrkcond"
 WEBSOCKET_PATH: Final = "/api/dostk/websocket"
 
 ORDER_TYPE_CODES: Final[Mapping[str, OrderType]] = {
@@ -97,7 +104,13 @@ _STOCK_NEW: Final = (
     _field("trde_tp", 2, " ".join(ORDER_TYPE_CODES)),
     _optional("cond_uv", 12),
 )
-_CREDIT_SELL: Final = (*_STOCK_NEW, _field("crd_deal_tp", 2, "33 99"), _optional("crd_loan_dt", 8))
+ONE_LOAN: Final = "33"
+"""`crd_deal_tp` for 융자, which needs the day of the loan; the other one is 99, 융자합."""
+_CREDIT_SELL: Final = (
+    *_STOCK_NEW,
+    _field("crd_deal_tp", 2, f"{ONE_LOAN} 99"),
+    Field("crd_loan_dt", 8, is_required=False, required_with=("crd_deal_tp", ONE_LOAN)),
+)
 _STOCK_MODIFY: Final = (
     _ROUTE,
     _field("orig_ord_no", 7),
@@ -192,7 +205,26 @@ _QUERIES: Final = (
     ("kt50030", _gold_list("slby_tp")),
     ("kt50031", _DETAIL),
     ("kt50075", _gold_list("sell_tp")),
+    ("kt00001", (_field("qry_tp", 1, "2 3"),)),
+    ("kt00005", (_field("dmst_stex_tp", 6, "KRX NXT"),)),
+    (
+        "kt00010",
+        (
+            _optional("io_amt", 12),
+            _SYMBOL,
+            _field("trde_tp", 1, "1 2"),
+            _optional("trde_qty", 10),
+            _field("uv", 10),
+            _optional("exp_buy_unp", 10),
+        ),
+    ),
+    ("kt00011", (_SYMBOL, _optional("uv", 10))),
+    ("kt00012", (_SYMBOL, _optional("uv", 10))),
+    ("kt00018", (_field("qry_tp", 1, "1 2"), _field("dmst_stex_tp", 6, "KRX NXT"))),
+    ("kt50020", ()),
+    ("kt50021", ()),
 )
+_QUOTES: Final = (("ka10001", STOCK_PATH), ("ka10004", MARKET_PATH))
 
 _KEYS: Final = (_field("appkey", 200), _field("secretkey", 200))
 
@@ -206,8 +238,9 @@ TRANSACTIONS: Final[Mapping[str, TransactionRule]] = {
             for api_id, path, fields, desk, action, side in _ORDERS
         ),
         *(TransactionRule(api_id, ACCOUNT_PATH, Purpose.QUERY, fields) for api_id, fields in _QUERIES),
+        *(TransactionRule(api_id, path, Purpose.QUERY, (_field("stk_cd", 20),)) for api_id, path in _QUOTES),
     )
 }
 
 ORDER_API_IDS: Final = frozenset(api_id for api_id, *_ in _ORDERS)
-QUERY_API_IDS: Final = frozenset(api_id for api_id, _ in _QUERIES)
+QUERY_API_IDS: Final = frozenset(api_id for api_id, _ in (*_QUERIES, *_QUOTES))

@@ -377,6 +377,7 @@ class Exchange:
             idempotency_key=request.idempotency_key,
             confirmed_at=now.at if parent else None,
             is_foreign=request.is_foreign,
+            loan_date=parent.loan_date if parent else request.loan_date,
         )
         self.ledger.add(order, now, self.lag())
         return order

@@ -19,7 +19,7 @@ from kiwoom_async.simulator.exchange import DEFAULT_PRICES, Exchange
 from kiwoom_async.simulator.ledger import Change
 from kiwoom_async.simulator.orders import NO_ORIGINAL, BookOrder, Channel
 from kiwoom_async.simulator.rejections import tick_size
-from kiwoom_async.simulator.rendering import name_of, type_text
+from kiwoom_async.simulator.rendering import date_text, name_of, type_text
 
 Values = dict[str, str]
 
@@ -67,6 +67,7 @@ class Reporting:
         cancel_reports_original: A cancel also reports 취소 under the number it took from.
         modify_reports_original: The same for a modify.
         modify_confirms_leaves: 902 of a modify's 확인 is what lives on; False: "0", as after a cancel.
+        tells_credit: Whether 905 and 922 tell an order on credit from one for cash. Nobody has recorded one.
     """
 
     symbols: SymbolForm = field(default=SymbolForm.ALTERNATING, converter=SymbolForm)
@@ -74,6 +75,7 @@ class Reporting:
     cancel_reports_original: bool = True
     modify_reports_original: bool = False
     modify_confirms_leaves: bool = False
+    tells_credit: bool = True
 
 
 @frozen
@@ -159,6 +161,11 @@ _OTHER_TERMINALS: Final = {Channel.HOME_TRADING.value: "0101001", Channel.MOBILE
 _VENUES: Final = {Route.KRX: ("1", "KRX", "N"), Route.NXT: ("2", "NXT", "N"), Route.SOR: ("1", "KRX", "Y")}
 """FIDs 2134, 2135, 2136: the simulator trades a SOR order at KRX."""
 
+_CASH_CODE: Final = "00"
+"""FID 922 of an order for cash. Source: the recorded frames."""
+_CREDIT_CODE: Final = "03"
+"""The same of one on credit. Our choice; nobody has recorded one."""
+
 _FEE_PER_MILLION: Final = 3_500
 _TAX_PER_MILLION: Final = 2_000
 _FEE_STEP: Final = 10
@@ -230,7 +237,7 @@ class FrameWriter:
             "902": str(leaves),
             "903": str(order.filled_amount),
             "904": order.original or NO_ORIGINAL,
-            "905": _KIND_FORMS[order.action].format(sign=_SIDE_SIGNS[order.side], side=_SIDE_TEXTS[order.side]),
+            "905": self._kind(order),
             "906": type_text(order),
             "907": _SIDE_CODES[order.side],
             "908": change.now.at.strftime("%H%M%S"),
@@ -239,13 +246,27 @@ class FrameWriter:
             **_charges(order),
             "919": order.refusal or "0",
             **_origin(order),
-            "922": _credit_code(order),
-            "923": "",
+            **self._credit(order, "922", "923"),
             "10010": f" {self.exchange.last_price(order.symbol, order.desk)}",
             "2134": venue_code,
             "2135": venue,
             "2136": is_smart,
         }
+
+    def _kind(self, order: BookOrder) -> str:
+        """매수신용 for a new order on credit, as in the ka views."""
+        text = _KIND_FORMS[order.action].format(sign=_SIDE_SIGNS[order.side], side=_SIDE_TEXTS[order.side])
+        return f"{text}신용" if self._is_told_credit(order) and order.action is Action.NEW else text
+
+    def _credit(self, order: BookOrder, code: str, loan_date: str) -> Values:
+        is_told = self._is_told_credit(order)
+        return {
+            code: _CREDIT_CODE if is_told else _CASH_CODE,
+            loan_date: date_text(order.loan_date) if is_told else "",
+        }
+
+    def _is_told_credit(self, order: BookOrder) -> bool:
+        return order.desk is Desk.CREDIT and self.reporting.tells_credit
 
     def _fill_values(self, change: Change, state: FeedState) -> Values:
         """Write the execution; all is empty in a frame about anything else."""
@@ -314,8 +335,7 @@ class FrameWriter:
         return {
             "9201": self.account,
             "9001": self._symbol(order),
-            "917": _credit_code(order),
-            "916": "",
+            **self._credit(order, "917", "916"),
             "302": name_of(order.symbol),
             "930": str(held),
             "931": str(position.cost // held if held else 0),
@@ -332,10 +352,6 @@ class FrameWriter:
             "924": "0",
             **dict.fromkeys(("957", "958", "959", "990", "991", "992", "993"), "0"),
         }
-
-
-def _credit_code(order: BookOrder) -> str:
-    return "03" if order.desk is Desk.CREDIT else "00"
 
 
 def _origin(order: BookOrder) -> Values:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from datetime import datetime, timedelta
 from enum import StrEnum, unique
 from typing import Final
@@ -93,9 +93,14 @@ class RateGate:
     """Counts recent requests, per class and per TR, as the portal describes it.
 
     The window is a second; for a rate below 1 it is as long as one request takes.
+
+    Attributes:
+        limits: What is allowed.
+        refused: How many requests of each TR were refused.
     """
 
     limits: Limits
+    refused: Counter[str] = field(factory=Counter)
     _passed: dict[str, deque[float]] = field(factory=dict)
 
     def refused_at(self, api_id: str, purpose: Purpose, tick: float) -> float | None:
@@ -107,6 +112,7 @@ class RateGate:
         rates = ((purpose.name, of_class), (api_id, self.limits.per_tr_per_second))
         for name, rate in rates:
             if rate is not None and len(self._recent(name, tick, rate)) + 1 > max(rate, 1.0):
+                self.refused[api_id] += 1
                 return rate
         for name, rate in rates:
             if rate is not None:

@@ -52,6 +52,7 @@ class OrderRequest:
         quantity: None: everything that is left (modify and cancel only).
         price: None: the type needs none.
         original: The order number that a modify or a cancel names.
+        loan_date: The day of the one loan that a credit sale repays; None: of all, or it is no such sale.
     """
 
     action: Action
@@ -67,6 +68,7 @@ class OrderRequest:
     channel: str = Channel.REST_API
     idempotency_key: str | None = None
     is_foreign: bool = False
+    loan_date: date | None = None
 
 
 @frozen
@@ -87,6 +89,7 @@ class BookOrder:
         is_armed: A stop order whose stop has not been reached.
         is_foreign: Placed by `place_foreign`, not by a request.
         refusal: Why the exchange refused it after it had been accepted; "" for all others.
+        loan_date: The day of the one loan that a credit sale repays; None for all others.
     """
 
     day: date
@@ -117,6 +120,7 @@ class BookOrder:
     is_armed: bool = False
     is_foreign: bool = False
     refusal: str = ""
+    loan_date: date | None = None
 
     @property
     def average_fill_price(self) -> int | None:

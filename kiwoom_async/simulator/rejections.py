@@ -9,7 +9,7 @@ so.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import time
+from datetime import date, time
 from enum import StrEnum, unique
 from typing import Final
 
@@ -25,7 +25,8 @@ from kiwoom_async._domain.vocabulary import (
     Side,
 )
 from kiwoom_async.simulator.exchange import Exchange
-from kiwoom_async.simulator.orders import BookOrder, Flavour, Instant, OrderRequest
+from kiwoom_async.simulator.loans import loans_left
+from kiwoom_async.simulator.orders import Flavour, Instant, OrderRequest
 
 BUSINESS_CODES: Final[Mapping[str, str]] = {
     "RC4003": "모의투자 호가단위 오류입니다.",
@@ -220,12 +221,16 @@ class Funds:
     """What the account owns; None means: without limit.
 
     Attributes:
-        cash: Won at the start of the simulation.
+        cash: Won at the start of the simulation. A purchase on credit is counted against it in full, as if nothing
+            were lent: our choice, the broker's margin is not played.
         holdings: Units of each symbol at the start; a symbol that is not named has none.
+        loans: Units bought on credit before the start, of each symbol by the day of the loan. Purchases on credit add
+            to them, under their own day, and only sales on credit sell them.
     """
 
     cash: int | None = None
     holdings: Mapping[str, int] | None = None
+    loans: Mapping[str, Mapping[date, int]] | None = None
 
 
 @frozen
@@ -282,7 +287,8 @@ class Rules:
     @staticmethod
     def _original(request: OrderRequest, exchange: Exchange) -> Reason | None:
         original = exchange.ledger.find(exchange.day, request.original or "")
-        if original is None or original.symbol != request.symbol or not _is_same_desk(original, request):
+        # What Kiwoom says to kt10003 about an order on credit is not known; that it is served is not promised.
+        if original is None or original.symbol != request.symbol or original.desk is not request.desk:
             return Reason.UNKNOWN_ORIGINAL
         if original.action is Action.CANCEL:
             return Reason.ORIGINAL_IS_CANCEL
@@ -311,9 +317,9 @@ class Rules:
 
     def _funds(self, request: OrderRequest, exchange: Exchange) -> Refusal | None:
         quantity = request.quantity or 0
-        if request.side is Side.SELL and self.funds.holdings is not None:
-            free = self._sellable(request.symbol, self.funds.holdings, exchange)
-            if quantity > free:
+        if request.side is Side.SELL:
+            free = self._sellable(request, exchange)
+            if free is not None and quantity > free:
                 return Refusal.of(Reason.NO_HOLDING, self.flavour, self._amount(f"{free}주 매도가능"))
         if request.side is Side.BUY and self.funds.cash is not None:
             price = request.price or exchange.last_price(request.symbol, request.desk)
@@ -325,19 +331,25 @@ class Rules:
     def _amount(self, text: str) -> str:
         return text if self.flavour is Flavour.REAL else ""
 
-    @staticmethod
-    def _sellable(symbol: str, holdings: Mapping[str, int], exchange: Exchange) -> int:
-        traded = sum(
-            fill.quantity if fill.side is Side.BUY else -fill.quantity
-            for fill in exchange.fills
-            if fill.symbol == symbol
-        )
-        offered = sum(
-            order.leaves_quantity
-            for order in exchange.ledger.of_day(exchange.day)
-            if order.symbol == symbol and order.side is Side.SELL
-        )
-        return holdings.get(symbol, 0) + traded - offered
+    def _sellable(self, request: OrderRequest, exchange: Exchange) -> int | None:
+        """Count the units that may be sold; None: without limit."""
+        symbol, funds = request.symbol, self.funds
+        is_credit = request.desk is Desk.CREDIT
+        orders = [
+            entry.current
+            for entry in exchange.ledger.accepted
+            if entry.current.symbol == symbol and (entry.current.desk is Desk.CREDIT) is is_credit
+        ]
+        if is_credit:
+            if funds.loans is None:
+                return None
+            left = loans_left(funds.loans.get(symbol, {}), orders)
+            return sum(left.values()) if request.loan_date is None else left[request.loan_date]
+        if funds.holdings is None:
+            return None
+        traded = sum(order.filled_quantity * (1 if order.side is Side.BUY else -1) for order in orders)
+        offered = sum(order.leaves_quantity for order in orders if order.side is Side.SELL)
+        return funds.holdings.get(symbol, 0) + traded - offered
 
     @staticmethod
     def _cash(cash: int, exchange: Exchange) -> int:
@@ -348,10 +360,6 @@ class Rules:
             if order.side is Side.BUY
         )
         return cash - spent - reserved
-
-
-def _is_same_desk(original: BookOrder, request: OrderRequest) -> bool:
-    return (original.desk is Desk.GOLD) == (request.desk is Desk.GOLD)
 
 
 def is_known_symbol(desk: Desk, symbol: str) -> bool:

@@ -8,7 +8,7 @@ and knowing nothing of the library's own reader, so that a wrong reader cannot b
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum, unique
 from typing import Final
 
@@ -78,11 +78,13 @@ class Scene:
 
     Attributes:
         last_price: Gives the last price of a symbol.
+        tells_credit: Whether the ledger's texts tell an order on credit from one for cash.
     """
 
     account: str
     flavour: Flavour
     last_price: Callable[[str], int]
+    tells_credit: bool = True
 
 
 def padded(value: int | None, width: int = _NUMBER) -> str:
@@ -113,10 +115,10 @@ def _acceptance_text(order: BookOrder, flavour: Flavour) -> str:
     return _Mark.ACCEPTED if order.action is Action.NEW else _HABITS[flavour].acceptance
 
 
-def _ledger_kind(order: BookOrder) -> str:
+def _ledger_kind(order: BookOrder, scene: Scene) -> str:
     """현금매수, 매수정정, 매수취소: the ledger's word for what a row is."""
     side = _SIDE_TEXTS[order.side]
-    if order.action is Action.NEW:
+    if order.action is Action.NEW and scene.tells_credit:
         return f"{_MONEY_TEXTS[order.desk]}{side}"
     return f"{side}{_ACTION_TEXTS[order.action]}"
 
@@ -134,12 +136,21 @@ def type_text(order: BookOrder) -> str:
     return _TYPE_TEXTS[order.order_type]
 
 
+def _credit_text(order: BookOrder, scene: Scene) -> str:
+    return "융자" if order.desk is Desk.CREDIT and scene.tells_credit else "보통매매"
+
+
+def date_text(day: date | None) -> str:
+    """Write a day; none is empty."""
+    return "" if day is None else f"{day:%Y%m%d}"
+
+
 def _detail(order: BookOrder, scene: Scene, symbol: str, leaves: str) -> Row:
     return {
         "ord_no": order.broker_order_id,
         "stk_cd": symbol,
         "trde_tp": type_text(order),
-        "crd_tp": "융자" if order.desk is Desk.CREDIT else "보통매매",
+        "crd_tp": _credit_text(order, scene),
         "ord_qty": padded(order.quantity),
         "ord_uv": padded(order.price),
         "cnfm_qty": padded(order.confirmed_quantity),
@@ -148,8 +159,8 @@ def _detail(order: BookOrder, scene: Scene, symbol: str, leaves: str) -> Row:
         "ord_tm": _colons(order.accepted_at),
         "ori_ord": order.original or NO_ORIGINAL,
         "stk_nm": name_of(order.symbol),
-        "io_tp_nm": _ledger_kind(order),
-        "loan_dt": "",
+        "io_tp_nm": _ledger_kind(order, scene),
+        "loan_dt": date_text(order.loan_date) if scene.tells_credit else "",
         "cntr_qty": padded(order.filled_quantity),
         "cntr_uv": padded(order.average_fill_price),
         "ord_remnq": leaves,
@@ -179,7 +190,7 @@ def kt00009_row(order: BookOrder, scene: Scene) -> Row:
         "ord_no": order.broker_order_id,
         "stk_cd": f"A{order.symbol}",
         "trde_tp": type_text(order),
-        "io_tp_nm": _ledger_kind(order),
+        "io_tp_nm": _ledger_kind(order, scene),
         "ord_qty": padded(order.quantity),
         "ord_uv": padded(order.price),
         "cnfm_qty": padded(order.confirmed_quantity),
@@ -189,7 +200,7 @@ def kt00009_row(order: BookOrder, scene: Scene) -> Row:
         "orig_ord_no": order.original or NO_ORIGINAL,
         "stk_nm": name_of(order.symbol),
         "setl_tp": "삼일결제",
-        "crd_deal_tp": "융자" if order.desk is Desk.CREDIT else "보통매매",
+        "crd_deal_tp": _credit_text(order, scene),
         "cntr_qty": padded(order.filled_quantity),
         "cntr_uv": padded(order.average_fill_price),
         "comm_ord_tp": order.channel,
@@ -207,7 +218,7 @@ def gold_row(order: BookOrder, scene: Scene) -> Row:
         "ord_no": order.broker_order_id,
         "stk_cd": order.symbol,
         "trde_tp": type_text(order),
-        "io_tp_nm": _ledger_kind(order),
+        "io_tp_nm": _ledger_kind(order, scene),
         "ord_qty": padded(order.quantity),
         "ord_uv": padded(order.price),
         "cnfm_qty": padded(order.confirmed_quantity),

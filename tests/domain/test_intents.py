@@ -12,7 +12,7 @@ from attrs.exceptions import FrozenInstanceError
 from kiwoom_async._domain.intents import Attempt, OrderRequest
 from kiwoom_async._domain.settings import KST, Environment, Timing
 from kiwoom_async._domain.states import Delivery
-from kiwoom_async._domain.vocabulary import Action, Desk, OrderType, Route, Side
+from kiwoom_async._domain.vocabulary import Action, CreditKind, Desk, OrderType, Route, Side
 
 NOON = datetime(2026, 11, 2, 12, 0, 0, 700_000, tzinfo=KST)
 DAY, NEXT = date(2026, 11, 2), date(2026, 11, 3)
@@ -31,20 +31,49 @@ OTHER: dict[str, Any] = {
     "route": Route.SOR,
     "stop_price": 1,
     "original": "0000101",
+    "credit": CreditKind.LOAN,
+    "loan_date": date(2026, 10, 1),
 }
+LOAN_SALE = evolve(BUY, desk=Desk.CREDIT, side=Side.SELL, credit=CreditKind.ALL_LOANS)
 
 
 @pytest.mark.parametrize("name", OTHER)
 def test_every_field_is_part_of_a_request(name: str) -> None:
     """Two requests that differ in one field are another class, and the difference is named."""
-    other = evolve(BUY, **{name: OTHER[name]})
-    assert other.fingerprint != BUY.fingerprint
-    assert BUY.differences(other) == {name: (getattr(BUY, name), OTHER[name])}
+    base = LOAN_SALE if name in {"credit", "loan_date"} else BUY
+    other = evolve(base, **{name: OTHER[name]})
+    assert other.fingerprint != base.fingerprint
+    assert base.differences(other) == {name: (getattr(base, name), OTHER[name])}
 
 
 def test_no_field_is_forgotten() -> None:
     """A field that is added is compared; the day of a number is not, so that an id keeps its answer on the next."""
     assert {*OTHER, "target", "original_day"} == {name for name in BUY.__slots__ if not name.startswith("__")}  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("request_", "fingerprint"),
+    [
+        (BUY, "stock|new|005930|buy|10|70000|limit|KRX||"),
+        (
+            OrderRequest(Desk.GOLD, Action.NEW, "M04020000", Side.SELL, 3, 180_000, OrderType.LIMIT),
+            "gold|new|M04020000|sell|3|180000|limit|||",
+        ),
+        (
+            evolve(BUY, action=Action.CANCEL, quantity=None, price=None, order_type=None, original="0000101"),
+            "stock|cancel|005930|buy||||KRX||0000101",
+        ),
+        (evolve(BUY, desk=Desk.CREDIT), "credit|new|005930|buy|10|70000|limit|KRX||"),
+        (LOAN_SALE, "credit|new|005930|sell|10|70000|limit|KRX|||all_loans|"),
+        (
+            evolve(LOAN_SALE, credit=CreditKind.LOAN, loan_date=date(2026, 10, 1)),
+            "credit|new|005930|sell|10|70000|limit|KRX|||loan|2026-10-01",
+        ),
+    ],
+)
+def test_fingerprints_never_change(request_: OrderRequest, fingerprint: str) -> None:
+    """Journals hold them: what credit orders add stands behind, and only where there is some."""
+    assert request_.fingerprint == fingerprint
 
 
 def test_same_request_is_the_same() -> None:

@@ -25,7 +25,7 @@ from kiwoom_async._domain.matching import (
 from kiwoom_async._domain.reports import LedgerOrder
 from kiwoom_async._domain.settings import KST, Environment, Timing
 from kiwoom_async._domain.states import Delivery
-from kiwoom_async._domain.vocabulary import Action, Desk, OrderType, Route, Side
+from kiwoom_async._domain.vocabulary import Action, CreditKind, Desk, OrderType, Route, Side
 from tests.domain.worlds import Problem, check
 
 DAY = date(2026, 11, 9)
@@ -482,9 +482,76 @@ def test_sor_order_may_show_as_any_route(shown: Route | None) -> None:
     assert relation(claimant(request=evolve(BUY, route=Route.SOR)), row(101, route=shown), LEARNT) is Relation.LIKELY
 
 
-def test_credit_order_stands_among_the_stocks() -> None:
-    """The stock ledger lists credit orders too, and its rows do not tell them apart for certain."""
-    assert relation(claimant(request=evolve(BUY, desk=Desk.CREDIT)), row(101), LEARNT) is Relation.LIKELY
+CREDIT_BUY = evolve(BUY, desk=Desk.CREDIT)
+LOAN_DAY = date(2026, 10, 1)
+LOAN_SALE = evolve(CREDIT_BUY, side=Side.SELL, credit=CreditKind.LOAN, loan_date=LOAN_DAY)
+
+
+@pytest.mark.parametrize(
+    ("request_", "is_credit", "expected"),
+    [
+        (BUY, True, Relation.NONE),
+        (BUY, False, Relation.LIKELY),
+        (BUY, None, Relation.LIKELY),
+        (CREDIT_BUY, True, Relation.LIKELY),
+        (CREDIT_BUY, False, Relation.NONE),
+        (CREDIT_BUY, None, Relation.LIKELY),
+    ],
+)
+def test_credit_order_stands_among_the_stocks(
+    request_: OrderRequest, is_credit: bool | None, expected: Relation
+) -> None:
+    """The stock ledger lists credit orders too: a row excludes the other kind where it tells its own, only there."""
+    assert relation(claimant(request=request_), row(101, is_credit=is_credit), LEARNT) is expected
+
+
+@pytest.mark.parametrize("action", [Action.MODIFY, Action.CANCEL])
+@pytest.mark.parametrize("is_credit", [True, False, None])
+def test_credit_words_of_a_modify_or_cancel_exclude_nothing(action: Action, *, is_credit: bool | None) -> None:
+    """The original that they name decides; nobody knows how such a row words credit."""
+    for desk in (Desk.STOCK, Desk.CREDIT):
+        request = evolve(MODIFY if action is Action.MODIFY else CANCEL, desk=desk)
+        shown = row(101, action=action, original="0000050", price=70_500, is_credit=is_credit)
+        assert relation(claimant(request=request), shown, LEARNT) is Relation.LIKELY
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [(LOAN_DAY, Relation.LIKELY), (None, Relation.LIKELY), (date(2026, 10, 2), Relation.POSSIBLE)],
+)
+def test_another_loan_date_blocks_without_a_claim(shown: date | None, expected: Relation) -> None:
+    """That the ledger repeats the loan date is published and not seen, so another one is a doubt and no proof."""
+    sale = row(101, side=Side.SELL, is_credit=True, loan_date=shown)
+    assert relation(claimant(request=LOAN_SALE), sale, LEARNT) is expected
+    whole = evolve(LOAN_SALE, credit=CreditKind.ALL_LOANS, loan_date=None)
+    assert relation(claimant(request=whole), sale, LEARNT) is Relation.LIKELY
+
+
+def test_cash_and_credit_twins_are_told_apart_where_the_rows_tell() -> None:
+    """Both unknown, and both listed: each gets its own; where neither row tells, neither gets one."""
+    twins = [claimant("a#1"), claimant("b#1", CREDIT_BUY)]
+    assert numbers(find(twins, [row(101, is_credit=True), row(102, is_credit=False)])) == {"a#1": 102, "b#1": 101}
+    silent = find(twins, [row(101), row(102)])
+    assert (silent.bindings, silent.absent, silent.alarms) == ({}, frozenset(), ())
+    assert candidate_numbers(silent) == {"a#1": [101, 102], "b#1": [101, 102]}
+
+
+def test_one_telling_row_settles_the_silent_one() -> None:
+    """A row that only the credit order can be leaves the other one to the order for cash."""
+    twins = [claimant("a#1"), claimant("b#1", CREDIT_BUY)]
+    assert numbers(find(twins, [row(101), row(102, is_credit=True)])) == {"a#1": 101, "b#1": 102}
+
+
+def test_silent_row_keeps_both_twins_open() -> None:
+    """One row that may be either: nothing is claimed, and neither is absent."""
+    matching = find([claimant("a#1"), claimant("b#1", CREDIT_BUY)], [row(101)])
+    assert (matching.bindings, matching.absent) == ({}, frozenset())
+
+
+def test_row_of_the_other_kind_does_not_block_an_absence() -> None:
+    """An order for cash is absent although one on credit with the same fields is listed, and the other way round."""
+    assert find([claimant()], [row(101, is_credit=True)]).absent == {"a#1"}
+    assert find([claimant(request=CREDIT_BUY)], [row(101, is_credit=False)]).absent == {"a#1"}
 
 
 @pytest.mark.parametrize(
@@ -586,7 +653,7 @@ _DAYS = tuple(DAY + timedelta(days=offset) for offset in range(4))
 def problems(draw: st.DrawFn) -> tuple[list[Claimant], list[LedgerOrder], bool]:
     """Draw attempts that nearly all look alike, and rows that any subset of them may be."""
     size = draw(st.integers(1, 6))
-    requests = [BUY, evolve(BUY, quantity=11)] if draw(st.booleans()) else [BUY]
+    requests = draw(st.sampled_from([[BUY], [BUY, evolve(BUY, quantity=11)], [BUY, CREDIT_BUY]]))
     shared = draw(st.sampled_from([None, None, _DAYS[:2]]))
     claimants = []
     for place in range(size):
@@ -613,6 +680,7 @@ def problems(draw: st.DrawFn) -> tuple[list[Claimant], list[LedgerOrder], bool]:
             day=draw(st.sampled_from(_DAYS)),
             quantity=draw(st.sampled_from([10, 10, 10, 11])),
             channel=draw(st.sampled_from([OWN, OWN, OWN, OTHER, HOME_TRADING])),
+            is_credit=draw(st.sampled_from([None, None, True, False])) if CREDIT_BUY in requests else None,
         )
         for place in range(draw(st.integers(0, 6 if size < 6 else 5)))
     ]

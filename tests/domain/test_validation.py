@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from datetime import date, datetime
 from functools import partial
 from typing import Any
 
@@ -14,6 +15,7 @@ from kiwoom_async._domain.validation import (
     check_attempts,
     check_client_order_id,
     check_count,
+    check_loan,
     check_order_number,
     check_order_type,
     check_prices,
@@ -23,7 +25,7 @@ from kiwoom_async._domain.validation import (
     check_symbol,
     choose,
 )
-from kiwoom_async._domain.vocabulary import ORDER_TYPE_RULES, Desk, OrderType, Route, Side
+from kiwoom_async._domain.vocabulary import ORDER_TYPE_RULES, CreditKind, Desk, OrderType, Route, Side
 from kiwoom_async.errors import ValidationError
 
 LOCAL = Environment(rest_url="http://127.0.0.1:9000")
@@ -245,3 +247,50 @@ def test_refusal_is_a_value_error() -> None:
     """Callers that know nothing of this library catch it as what it is."""
     with pytest.raises(ValueError, match="quantity=0 is not allowed"):
         check_quantity(Desk.STOCK, 0)
+
+
+OCTOBER = date(2026, 10, 1)
+
+
+@pytest.mark.parametrize(
+    ("credit", "loan_date", "expected"),
+    [
+        (None, None, (CreditKind.ALL_LOANS, None)),
+        (None, OCTOBER, (CreditKind.LOAN, OCTOBER)),
+        (None, "20261001", (CreditKind.LOAN, OCTOBER)),
+        ("loan", "2026-10-01", (CreditKind.LOAN, OCTOBER)),
+        (CreditKind.LOAN, OCTOBER, (CreditKind.LOAN, OCTOBER)),
+        ("all_loans", None, (CreditKind.ALL_LOANS, None)),
+        ("loan", date(2099, 1, 1), (CreditKind.LOAN, date(2099, 1, 1))),
+    ],
+)
+def test_loans_have_one_normal_form(
+    credit: object, loan_date: object, expected: tuple[CreditKind, date | None]
+) -> None:
+    """융자 with its day, 융자합 without; a day to come may be the day of settlement."""
+    assert check_loan(credit, loan_date) == expected
+
+
+@pytest.mark.parametrize("credit", ["33", "융자", "LOAN", 33, "", True])
+def test_unknown_kind_of_credit(credit: object) -> None:
+    """The words are named."""
+    refuse(partial(check_loan, credit, None), "credit", "'loan', 'all_loans'")
+
+
+@pytest.mark.parametrize(
+    "loan_date", ["", "2026", "20261301", "2026-02-30", "2026/10/01", "1.10.2026", "２０２６１００１", 20261001, True]
+)
+def test_unreadable_loan_date(loan_date: object) -> None:
+    """Nothing is guessed from a text that is no day."""
+    refuse(partial(check_loan, None, loan_date), "loan_date", "20261001")
+
+
+def test_loan_date_is_no_moment() -> None:
+    """A moment is a day in one time zone and another day in the next."""
+    refuse(partial(check_loan, "loan", datetime(2026, 10, 1, 9, 0)), "loan_date", "20261001")  # noqa: DTZ001
+
+
+def test_loan_and_its_day_go_together() -> None:
+    """융자 needs the day, 융자합 takes none."""
+    refuse(partial(check_loan, "loan", None), "loan_date", "needs one")
+    refuse(partial(check_loan, "all_loans", OCTOBER), "loan_date", "None")

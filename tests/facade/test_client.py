@@ -183,11 +183,3 @@ async def test_gold_has_one_venue_and_limit_orders_only(tmp_path: Path) -> None:
         order = await client.gold.modify(order, price=180_010)
         await client.gold.cancel(order)
         assert len(broker.orders) == 3
-
-
-async def test_the_credit_desk_is_not_part_of_this_release(tmp_path: Path) -> None:
-    """A clear word instead of an AttributeError, and nothing sent."""
-    async with Simulator() as broker, a_client(broker, tmp_path) as client:
-        with pytest.raises(ConfigurationError, match="not part of this release"):
-            client.credit.buy("005930", 1, price=70_000)
-        assert broker.orders == ()

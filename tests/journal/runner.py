@@ -6,11 +6,14 @@ import asyncio
 import sys
 from pathlib import Path
 
+from kiwoom_async import LimitExceeded, OrderLimits
+from kiwoom_async._journal.guards import Terms
 from kiwoom_async._journal.journal import Journal
 from kiwoom_async._journal.transactions import Dispatched
 from tests.journal.builders import ACCOUNT, FixedAmbient, acknowledged, plan
 
 ROUNDS = 50
+SLOTS = OrderLimits(orders_per_day=ROUNDS + 7)
 
 
 def say(text: str) -> None:
@@ -52,6 +55,21 @@ async def race_for_claims(path: Path, name: str) -> None:
             say("refused" if conclusion.contradiction else "claimed")
 
 
+async def race_for_slots(path: Path, name: str) -> None:
+    """Ask for the same few slots of the day as the other process, with ids of its own."""
+    async with Journal(path, FixedAmbient(), ACCOUNT) as journal:
+        say("ready")
+        await asyncio.to_thread(sys.stdin.readline)
+        for number in range(ROUNDS):
+            made = plan(f"{name}-{number}", runner=journal.runner, waits_for_twins=False, terms=Terms(SLOTS))
+            try:
+                await journal.dispatch(made)
+            except LimitExceeded:
+                say("full")
+            else:
+                say("sent")
+
+
 if __name__ == "__main__":
-    task = {"hold": dispatch_and_hold, "ids": race_for_ids, "claims": race_for_claims}[sys.argv[3]]
-    asyncio.run(task(Path(sys.argv[1]), sys.argv[2]))
+    tasks = {"hold": dispatch_and_hold, "ids": race_for_ids, "claims": race_for_claims, "slots": race_for_slots}
+    asyncio.run(tasks[sys.argv[3]](Path(sys.argv[1]), sys.argv[2]))

@@ -49,7 +49,8 @@ QUICK: Final = Timing(
 """For tests that wait for every bound more than once."""
 
 SYMBOL: Final = "005930"
-ORDER_TRS: Final = frozenset({"kt10000", "kt10001", "kt10002", "kt10003", "kt50000", "kt50001", "kt50002", "kt50003"})
+CREDIT_TRS: Final = frozenset({"kt10006", "kt10007", "kt10008", "kt10009"})
+ORDER_TRS: Final = CREDIT_TRS | {"kt10000", "kt10001", "kt10002", "kt10003", "kt50000", "kt50001", "kt50002", "kt50003"}
 
 
 def offset_to_ten() -> timedelta:

@@ -16,7 +16,12 @@ from kiwoom_async._domain.settings import KST
 from kiwoom_async.simulator import Simulator
 
 AGENT = "simulator-tests/1"
-PATHS = {"kt1": "/api/dostk/ordr", "kt5000": "/api/dostk/ordr"}
+PATHS = {
+    "kt1": "/api/dostk/ordr",
+    "kt5000": "/api/dostk/ordr",
+    "ka10001": "/api/dostk/stkinfo",
+    "ka10004": "/api/dostk/mrkcond",
+}
 CREDIT = {"kt10006", "kt10007", "kt10008", "kt10009"}
 
 LEDGER = {

@@ -301,7 +301,22 @@ async def test_gold_routes_credit_and_their_texts() -> None:
     assert (gold["9001"], gold["906"], gold["905"]) == (GOLD, "지정가", "+매수")
     assert (sor["2134"], sor["2135"], sor["2136"]) == ("1", "KRX", "Y")
     assert (nxt["2134"], nxt["2135"], nxt["2136"]) == ("2", "NXT", "N")
-    assert (credit["922"], credit["905"], credit["906"]) == ("03", "+매수", "보통")
+    assert (credit["922"], credit["905"], credit["906"]) == ("03", "+매수신용", "보통")
+    assert (sor["922"], sor["923"]) == ("00", "")
+
+
+@pytest.mark.parametrize("tells_credit", [True, False])
+async def test_a_credit_sale_names_its_loan_or_reads_like_any_other(*, tells_credit: bool) -> None:
+    """What stands in 905, 922 and 923 of an order on credit is not known, so both are played."""
+    habits = FeedHabits(reporting=Reporting(tells_credit=tells_credit))
+    async with Simulator(feed=habits) as broker, listening(broker) as (caller, listener):
+        number = await caller.call("kt10007", order_body(crd_deal_tp="33", crd_loan_dt="20261001"))
+        sold = await listener.values()
+        await caller.call("kt10009", cancel_body(number["ord_no"]))
+        canceled = await listener.values()
+    told = ("-매도신용", "03", "20261001") if tells_credit else ("-매도", "00", "")
+    assert (sold["905"], sold["922"], sold["923"]) == told
+    assert canceled["905"] == "매도취소"
 
 
 async def test_end_of_the_day_is_silent() -> None:

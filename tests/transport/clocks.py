@@ -67,5 +67,5 @@ class SteppedClock(Clock):
         self.passed = max(self.passed, until - BOOT)
 
     async def _settle(self) -> None:
-        for _ in range(5):
+        for _ in range(30):
             await asyncio.sleep(0)

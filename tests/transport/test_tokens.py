@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
 import anyio
 import httpx
 import pytest
+from attrs import evolve
 
 from kiwoom_async._domain.settings import Credentials, Timing
+from kiwoom_async._domain.sharing import SharedStateUnusable, Token, TokenRecord
 from kiwoom_async._transport.session import RestSession
-from kiwoom_async._transport.tokens import COOL_DOWN, COOL_DOWN_AT_MOST, Token, TokenKeeper
+from kiwoom_async._transport.tokens import COOL_DOWN, COOL_DOWN_AT_MOST, RENEW_AGAIN, TokenKeeper
 from kiwoom_async.errors import AuthenticationError, NotSent
 from tests.transport.clocks import START, Clock
 
@@ -275,17 +278,41 @@ async def test_close_ends_an_issue_under_way(clock: Clock) -> None:
 
 
 class Store:
-    """A store of two processes."""
+    """A store of several processes; `is_broken` makes it unusable."""
 
-    token: Token | None = None
+    def __init__(self) -> None:
+        self.record = TokenRecord()
+        self.lock = asyncio.Lock()
+        self.is_broken = False
 
-    async def load(self) -> Token | None:
+    def _touch(self) -> None:
+        if self.is_broken:
+            raise SharedStateUnusable
+
+    async def load(self) -> TokenRecord:
         """Read."""
-        return self.token
+        await asyncio.sleep(0)
+        self._touch()
+        return self.record
 
-    async def save(self, token: Token) -> None:
+    async def save(self, record: TokenRecord) -> None:
         """Write."""
-        self.token = token
+        await asyncio.sleep(0)
+        self._touch()
+        self.record = record
+
+    async def forget(self, token: Token) -> None:
+        """Remove."""
+        self._touch()
+        if self.record.token == token:
+            self.record = evolve(self.record, token=None)
+
+    @asynccontextmanager
+    async def issuing(self) -> AsyncIterator[None]:
+        """Be alone."""
+        self._touch()
+        async with self.lock:
+            yield
 
 
 async def test_shared_token_is_used_before_another_is_issued(clock: Clock) -> None:
@@ -301,3 +328,110 @@ async def test_shared_token_is_used_before_another_is_issued(clock: Clock) -> No
     other.reject(token)
     assert (await other.get()).value == fresh.value
     assert broker.issued == 2
+
+
+async def test_processes_that_start_together_issue_once(clock: Clock) -> None:
+    """Whoever waited for the lock reads again before it asks."""
+    broker, store = Broker(clock), Store()
+    tokens = await asyncio.gather(*(keeper_of(broker, store=store).get() for _ in range(5)))
+    assert {token.value for token in tokens} == {"secret-token-1"}
+    assert broker.issued == 1
+
+
+async def test_processes_whose_token_died_together_renew_once(clock: Clock) -> None:
+    """The first one renews; the others find a newer token than the refused one."""
+    broker, store = Broker(clock), Store()
+    keepers = [keeper_of(broker, store=store) for _ in range(3)]
+    tokens = [await keeper.get() for keeper in keepers]
+    clock.passed += 3600
+    for keeper, token in zip(keepers, tokens, strict=True):
+        keeper.reject(token)
+    again = await asyncio.gather(*(keeper.get() for keeper in keepers))
+    assert {token.value for token in again} == {"secret-token-2"}
+    assert broker.issued == 2
+    assert clock.slept == []
+
+
+async def test_failed_issue_slows_the_other_processes_down(clock: Clock) -> None:
+    """What one process has met, the others need not meet at once."""
+    broker, store = Broker(clock), Store()
+    broker.reply = lambda: broker.say(5, "초과[1700:유량=au10001]")
+    with pytest.raises(NotSent):
+        await keeper_of(broker, store=store).get()
+    broker.reply = broker.issue
+    assert (await keeper_of(broker, store=store).get()).value == "secret-token-1"
+    assert clock.slept == [COOL_DOWN * 2]
+
+
+async def test_same_token_again_is_not_asked_for_all_the_time(clock: Clock) -> None:
+    """Kiwoom may give the old token back while it is valid: that is an answer for a minute, for every process."""
+    broker, store = Broker(clock), Store()
+    keeper = keeper_of(broker, store=store)
+    first = await keeper.get()
+    end = first.expires_at.strftime("%Y%m%d%H%M%S")
+    broker.reply = lambda: broker.say(0, "ok", token=first.value, expires_dt=end)
+    clock.passed = 24 * 3600 - 300
+    for _ in range(5):
+        assert (await keeper.get()).value == first.value
+        assert (await keeper_of(broker, store=store).get()).value == first.value
+        clock.passed += 5
+    assert len(broker.calls) == 2
+    clock.passed += RENEW_AGAIN
+    await keeper.get()
+    assert len(broker.calls) == 3
+
+
+async def test_revoked_token_is_gone_for_every_process(clock: Clock) -> None:
+    """The next one that opens asks for a new one."""
+    broker, store = Broker(clock), Store()
+    keeper = keeper_of(broker, store=store)
+    await keeper.get()
+    broker.reply = lambda: broker.say(0, "정상")
+    assert await keeper.revoke()
+    assert store.record.token is None
+    broker.reply = broker.issue
+    assert (await keeper_of(broker, store=store).get()).value == "secret-token-2"
+
+
+async def test_unusable_store_is_gone_without(clock: Clock) -> None:
+    """A token of one's own, kept, renewed and revoked."""
+    broker, store = Broker(clock), Store()
+    store.is_broken = True
+    keeper = keeper_of(broker, store=store)
+    token = await keeper.get()
+    assert await keeper.get() is token
+    keeper.reject(token)
+    assert (await keeper.get()).value == "secret-token-2"
+    broker.reply = lambda: broker.say(0, "정상")
+    assert await keeper.revoke()
+
+
+async def test_old_token_of_an_address_on_this_machine_is_not_adopted(clock: Clock) -> None:
+    """Another simulator may have got the port; but a token of a minute ago is that of our sister process."""
+    broker, store = Broker(clock), Store()
+    await keeper_of(broker, store=store).get()
+    clock.passed += 50
+    assert (await keeper_of(broker, store=store, adopts_within=60).get()).value == "secret-token-1"
+    clock.passed += 50
+    assert (await keeper_of(broker, store=store, adopts_within=60).get()).value == "secret-token-2"
+    assert (await keeper_of(broker, store=store).get()).value == "secret-token-2"
+
+
+async def test_process_that_is_cancelled_while_it_issues_lets_go(clock: Clock) -> None:
+    """Its lock is free for the next one."""
+    broker, store = Broker(clock), Store()
+    entered = asyncio.Event()
+
+    async def hang() -> None:
+        entered.set()
+        await asyncio.Event().wait()
+
+    broker.gate = hang
+    keeper = keeper_of(broker, store=store)
+    waiter = asyncio.create_task(keeper.get())
+    await entered.wait()
+    await keeper.aclose()
+    with pytest.raises(asyncio.CancelledError):
+        await waiter
+    broker.gate = None
+    assert (await keeper_of(broker, store=store).get()).value == "secret-token-1"

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from kiwoom_async._domain.executions import ExecutedOrder
-from kiwoom_async._domain.vocabulary import Desk
+from kiwoom_async._domain.settings import KST
+from kiwoom_async._domain.vocabulary import Desk, Side
 from kiwoom_async._wire.executions import decode_executions
 from kiwoom_async._wire.requests import executions_call
 from kiwoom_async.errors import QueryFailed
@@ -55,6 +56,12 @@ def test_rows() -> None:
         filled_quantity=4,
         average_fill_price=Decimal(158200),
         leaves_quantity=6,
+        side=Side.SELL,
+        price=158_200,
+        original=None,
+        ordered_at=datetime(2026, 11, 2, 15, 38, 15, tzinfo=KST),
+        commission=310,
+        tax=None,
     )
     assert (second.broker_order_id, second.symbol) == ("0000036", "069500")
     assert (second.average_fill_price, second.leaves_quantity) == (None, None)
@@ -91,6 +98,8 @@ def test_there_is_nothing() -> None:
         ([ROW | {"cntr_pric": "NaN"}], "cntr_pric"),
         ([ROW | {"cntr_pric": 158200}], "cntr_pric"),
         ([ROW | {"ord_no": "0000000"}], "ord_no"),
+        ([ROW | {"ord_tm": "153860"}], "ord_tm"),
+        ([ROW | {"tdy_trde_tax": "a lot"}], "tdy_trde_tax"),
         ([{name: text for name, text in ROW.items() if name != "ord_qty"}], "ord_qty"),
         (["text"], "cntr"),
         ([ROW, ROW | {"cntr_qty": "2"}], "two rows"),

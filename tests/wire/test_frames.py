@@ -125,6 +125,29 @@ def test_acceptance() -> None:
     assert ACCOUNT not in repr(report)
 
 
+@pytest.mark.parametrize(
+    ("changes", "is_credit"),
+    [
+        ({"905": "+매수신용"}, True),
+        ({"905": "-매도신용", "907": "1", "922": "03", "923": "20261001"}, True),
+        ({"905": "+융자매수"}, True),
+        ({"905": "+매수"}, None),
+        ({"905": "+매수", "922": "00"}, None),
+        ({"905": "+매수", "922": "03", "923": "20261001"}, None),
+        ({"905": "현금매수"}, False),
+    ],
+)
+def test_credit_is_told_by_the_kind_of_order_only(changes: dict[str, str], is_credit: bool | None) -> None:
+    """신용 in 905 tells. 922 and 923 are published for executions, so they exclude nothing."""
+    assert decode(ACCEPTED | changes).is_credit is is_credit
+
+
+@pytest.mark.parametrize("text", ["?", "2026-10-01", None, 7])
+def test_fields_of_credit_that_are_not_needed_spoil_no_report(text: object) -> None:
+    """A fill counts, whatever stands in 922 and 923: nothing is concluded from them."""
+    assert decode(FILLED | {"922": text, "923": text}) == decode(FILLED)
+
+
 def test_fill() -> None:
     """The total, its amount, and this fill."""
     report = decode(FILLED)

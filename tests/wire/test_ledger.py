@@ -129,6 +129,7 @@ def test_stock_row() -> None:
             average_fill_price=Decimal(4900),
             leaves_quantity=6,
             confirmed_quantity=0,
+            is_credit=False,
         ),
     )
     assert stock().status is OrderStatus.PARTIALLY_FILLED
@@ -361,6 +362,24 @@ def test_open_stock_order() -> None:
     assert open_orders(OPEN_ROW | {"orig_ord_no": "0000068", "io_tp_nm": "+매수정정"}).original == "0000068"
 
 
+def test_what_else_an_open_order_tells() -> None:
+    """The time without a day, the words of its type, where it was sent, and its stop price."""
+    order = open_orders(OPEN_ROW)
+    assert order.order_time == time(15, 41, 13, tzinfo=KST)
+    assert OrderType.LIMIT in order.order_types
+    assert OrderType.MARKET not in order.order_types
+    for row, route in (
+        ({"sor_yn": "Y", "stex_tp_txt": "통합"}, Route.SOR),
+        ({"sor_yn": "N", "stex_tp_txt": "NXT"}, Route.NXT),
+        ({"sor_yn": "", "stex_tp_txt": ""}, None),
+    ):
+        assert open_orders(OPEN_ROW | row).route is route
+    assert open_orders(OPEN_ROW | {"stop_pric": "73000"}).stop_price == 73_000
+    assert open_orders(OPEN_ROW | {"stop_pric": "0", "tm": ""}).stop_price is None
+    with pytest.raises(QueryFailed, match="tm"):
+        open_orders(OPEN_ROW | {"tm": "254113"})
+
+
 @pytest.mark.parametrize(("remainder", "leaves"), [("", 2), ("0000000000", 2), ("0000000002", 2), ("0000000003", 3)])
 def test_open_gold_order_computes_what_is_left(remainder: str, leaves: int) -> None:
     """Gold rows leave the remainder empty: it is what was neither filled nor taken back."""
@@ -460,3 +479,59 @@ def test_any_body_reads_or_fails(body: dict[str, Any]) -> None:
             assert decode() == ()
         except QueryFailed:
             continue
+
+
+@pytest.mark.parametrize(
+    ("kind", "credit", "loan", "is_credit"),
+    [
+        ("현금매수", "보통매매", "", False),
+        ("현금매도 K", "", "00000000", False),
+        ("융자매수 K", "", "", True),
+        ("융자매도", "융자", "20261001", True),
+        ("+매수신용", "", "", True),
+        ("대주매도", "", "", True),
+        ("매수", "융자", "", True),
+        ("매수", "자기융자", "", True),
+        ("매수", "신용", "", None),
+        ("매수", "보통매매", "", None),
+        ("매수", "", "", None),
+        ("매도", "", "20261001", None),
+        ("현금매도", "보통매매", "20261001", None),
+        ("현금매수", "융자", "", None),
+        ("융자현금매도", "", "", None),
+    ],
+)
+def test_credit_is_told_by_words_and_nothing_else(kind: str, credit: str, loan: str, is_credit: bool | None) -> None:
+    """현금 or 융자 in the kind of an order; where the texts do not tell, or tell both, it may be either."""
+    assert stock(io_tp_nm=kind, crd_tp=credit, loan_dt=loan).is_credit is is_credit
+
+
+@pytest.mark.parametrize(
+    ("text", "day"),
+    [("20261001", date(2026, 10, 1)), (" 20261001 ", date(2026, 10, 1)), ("", None), ("00000000", None), (None, None)],
+)
+def test_loan_date(text: str | None, day: date | None) -> None:
+    """A day; empty and zeros mean none."""
+    assert stock(loan_dt=text).loan_date == day
+
+
+@pytest.mark.parametrize("text", ["2026-10-01", "20261301", "20260230", "202610", "2026100１", "loan", 20261001])
+def test_loan_date_that_is_no_day_is_named(text: object) -> None:
+    """It fails the page, and the error says which field of which row reads how."""
+    with pytest.raises(QueryFailed) as caught:
+        ledger(STOCK_ROW, STOCK_ROW | {"ord_no": "0000051", "loan_dt": text})
+    assert "acnt_ord_cntr_prps_dtl[2].loan_dt" in str(caught.value)
+    assert repr(text) in str(caught.value)
+
+
+def test_row_without_the_fields_of_credit_does_not_tell_of_it() -> None:
+    """They are read where they are there."""
+    bare = {name: text for name, text in STOCK_ROW.items() if name not in {"crd_tp", "loan_dt"}}
+    (order,) = ledger(bare | {"io_tp_nm": "매수"})
+    assert (order.is_credit, order.loan_date) == (None, None)
+
+
+def test_gold_is_never_on_credit_and_never_told_to_be_for_cash() -> None:
+    """Its ledger has the same fields; they say nothing of it."""
+    (order,) = ledger(GOLD_ROW | {"io_tp_nm": "현금매수"}, desk=Desk.GOLD)
+    assert order.is_credit is None

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from kiwoom_async._wire.codes import CODE_MEANINGS, CodeMeaning
 from kiwoom_async._wire.exchange import Answer, Breakdown, BreakdownKind
 from kiwoom_async._wire.outcomes import Accepted, Refused, Unclear, Unsent, classify, parse_order_number
+from tests.wire.rejections import EMPTY_LISTS, ORDER_TRS, REFUSALS
 
 TR = "kt10000"
 HTML = b"<html><body>Request Blocked</body></html>"
@@ -140,42 +141,6 @@ def test_success_under_another_status_is_unknown(status: int) -> None:
     assert isinstance(classify(answer(accepted(), status=status), TR), Unclear)
 
 
-REFUSALS = {
-    "RC4003": "모의투자 호가단위 오류입니다.",
-    "RC4007": "모의투자 매매제한 종목입니다.",
-    "RC4010": "모의투자 영업일이 아닙니다",
-    "RC4025": "모의투자 주문가능금액을 확인하세요.",
-    "RC4027": "모의투자 상/하한가 오류입니다.",
-    "RC4033": "모의투자 정정/취소할 수량이 없습니다.",
-    "RC4057": "모의투자 장시작전",
-    "RC4058": "모의투자 장종료",
-    "RC4061": "모의투자 주문번호를 확인하세요.",
-    "RC4091": "모의투자 종료된 계좌입니다. 다시 신청해주시기 바랍니다.",
-    "RC5006": "모의투자 개인공매도이수전용",
-    "RC7006": "모의투자 조회실패",
-    "RC9000": "모의투자에서는 해당업무가 제공되지 않습니다.",
-    "800033": "매도가능수량이 부족합니다. 3주 매도가능",
-    "855056": "매수증거금이 부족합니다. 16주 매수가능",
-    "308003": "주문단가를 입력하십시요",
-    "502048": "단가를 입력하지 않는 호가입니다",
-    "571357": "시간외종가 주문시에는 단가를 입력하지 않습니다",
-    "571557": "주문단가를 잘못입력하셨습니다",
-    "521790": "해당 호가유형은 주문 불가능한 시간입니다.",
-    "505217": "휴장시간으로 취소주문만 가능합니다.",
-    "571412": "SOR정정 및 취소주문은 원주문이 SOR주문인 경우 가능합니다.",
-    "571435": "원주문이취소주문입니다",
-    "506550": "취소가능수량이 없습니다.",
-    "506560": "주문가능금액이 부족합니다.",
-    "509193": "CB 발동중입니다.",
-    "509247": "파생상품 ETF 거래신청 등록 후 주문이 가능합니다.",
-    "571489": "장이 열리지 않는 날입니다.",
-    "857024": "호가단위를 확인하세요",
-    "508540": "해외증권주문 가능 계좌가 아닙니다.",
-    "571242": "매수 불가한 종목입니다",
-}
-"""Every rejection of an order that has been seen, by the order host."""
-
-
 @pytest.mark.parametrize("return_code", [20, "20", 2000, "2000"])
 @pytest.mark.parametrize("code", REFUSALS)
 def test_200_rc_nonzero_allowlisted_is_rejected(code: str, return_code: object) -> None:
@@ -184,6 +149,24 @@ def test_200_rc_nonzero_allowlisted_is_rejected(code: str, return_code: object) 
     assert classify(answer(body), TR) == Refused(code, body["return_msg"], CodeMeaning.BUSINESS_REFUSAL)
     unclear(answer(body, status=500), is_answered=False)
     assert isinstance(classify(answer(body, status=429), TR), Unclear)
+
+
+@pytest.mark.parametrize("api_id", ORDER_TRS)
+def test_codes_mean_the_same_for_every_order(api_id: str) -> None:
+    """A refusal, an empty list, a full house and an acceptance, at every desk and for every verb."""
+    for code, text in REFUSALS.items():
+        body = refused(code, text)
+        assert classify(answer(body, api_id=api_id), api_id) == Refused(
+            code, body["return_msg"], CodeMeaning.BUSINESS_REFUSAL
+        )
+    for code in (*EMPTY_LISTS, "999999"):
+        outcome = classify(answer(refused(code), api_id=api_id), api_id)
+        assert isinstance(outcome, Unclear)
+        assert not outcome.is_answered
+    limited = classify(answer(turned_away("1700", 5), api_id=api_id), api_id)
+    assert isinstance(limited, Unclear)
+    assert limited.is_answered
+    assert classify(answer(accepted(), api_id=api_id), api_id) == Accepted("0000101", None)
 
 
 def test_host_code_with_five_digits_in_front_is_read() -> None:

@@ -10,11 +10,13 @@ import pytest
 from attrs import evolve
 
 from kiwoom_async._domain.intents import OrderRequest
-from kiwoom_async._domain.vocabulary import ORDER_TYPE_RULES, Action, Desk, OrderType, Route, Side
+from kiwoom_async._domain.vocabulary import ORDER_TYPE_RULES, Action, CreditKind, Desk, OrderType, Route, Side
 from kiwoom_async._wire.requests import encode_order, ledger_call, open_orders_call, order_api_id
 
 DAY = date(2026, 11, 2)
 STOCK = OrderRequest(Desk.STOCK, Action.NEW, "005930", Side.BUY, 10, 70_000, OrderType.LIMIT, Route.KRX)
+CREDIT = evolve(STOCK, desk=Desk.CREDIT)
+SALE = evolve(CREDIT, side=Side.SELL, credit=CreditKind.ALL_LOANS)
 GOLD = OrderRequest(Desk.GOLD, Action.NEW, "M04020000", Side.BUY, 3, 180_000, OrderType.LIMIT)
 
 CODES = {
@@ -58,11 +60,50 @@ def test_stock_order(order_type: OrderType, side: Side, api_id: str) -> None:
     }
 
 
+@pytest.mark.parametrize("order_type", list(OrderType))
+def test_credit_purchase(order_type: OrderType) -> None:
+    """kt10006, on its own path, with every order type and the fields of kt10000: a new loan is not named."""
+    rule = ORDER_TYPE_RULES[order_type]
+    price, stop_price = 70_000 if rule.needs_price else None, 69_000 if rule.needs_stop_price else None
+    call = encode_order(evolve(CREDIT, order_type=order_type, price=price, stop_price=stop_price))
+    assert (call.api_id, call.path) == ("kt10006", "/api/dostk/crdordr")
+    assert call.body == {
+        "dmst_stex_tp": "KRX",
+        "stk_cd": "005930",
+        "ord_qty": "10",
+        "ord_uv": "70000" if rule.needs_price else "",
+        "trde_tp": CODES[order_type],
+        "cond_uv": "69000" if rule.needs_stop_price else "",
+    }
+
+
+@pytest.mark.parametrize(
+    ("credit", "loan_date", "code", "day"),
+    [(CreditKind.LOAN, date(2026, 10, 1), "33", "20261001"), (CreditKind.ALL_LOANS, None, "99", "")],
+)
+def test_credit_sale(credit: CreditKind, loan_date: date | None, code: str, day: str) -> None:
+    """kt10007: 33 for one loan with its day, 99 for all of them without."""
+    call = encode_order(evolve(SALE, credit=credit, loan_date=loan_date))
+    assert (call.api_id, call.path) == ("kt10007", "/api/dostk/crdordr")
+    assert call.body == {
+        "dmst_stex_tp": "KRX",
+        "stk_cd": "005930",
+        "ord_qty": "10",
+        "ord_uv": "70000",
+        "trde_tp": "0",
+        "cond_uv": "",
+        "crd_deal_tp": code,
+        "crd_loan_dt": day,
+    }
+
+
+@pytest.mark.parametrize("desk", [Desk.STOCK, Desk.CREDIT])
 @pytest.mark.parametrize("route", list(Route))
-def test_route_goes_with_every_stock_verb(route: Route) -> None:
+def test_route_goes_with_every_stock_verb(desk: Desk, route: Route) -> None:
     """The route of the request is `dmst_stex_tp`: a cancel by another route is refused."""
     for action in Action:
-        assert encode_order(evolve(STOCK, action=action, route=route, original="0000101")).body["dmst_stex_tp"] == route
+        request = evolve(STOCK, desk=desk, action=action, route=route, original="0000101")
+        assert encode_order(request).body["dmst_stex_tp"] == route
 
 
 @pytest.mark.parametrize(
@@ -136,6 +177,23 @@ def test_modify_and_cancel(request_: OrderRequest, api_id: str, body: dict[str, 
     assert order_api_id(request_) == api_id
 
 
+@pytest.mark.parametrize("side", [None, Side.BUY, Side.SELL])
+@pytest.mark.parametrize(
+    ("changes", "api_id"),
+    [
+        (MODIFY | {"quantity": None}, "kt10008"),
+        (MODIFY | {"quantity": 4, "stop_price": 69_000}, "kt10008"),
+        (CANCEL | {"quantity": None}, "kt10009"),
+        (CANCEL | {"quantity": 4}, "kt10009"),
+    ],
+)
+def test_credit_modify_and_cancel(side: Side | None, changes: dict[str, Any], api_id: str) -> None:
+    """kt10008 and kt10009, on their own path: the fields of kt10002 and kt10003, and no word of loans."""
+    call = encode_order(evolve(CREDIT, side=side, **changes))
+    assert (call.api_id, call.path) == (api_id, "/api/dostk/crdordr")
+    assert call.body == encode_order(evolve(STOCK, **changes)).body
+
+
 @pytest.mark.parametrize(("desk", "api_id"), [(Desk.STOCK, "kt00007"), (Desk.GOLD, "kt50031")])
 def test_ledger_query(desk: Desk, api_id: str) -> None:
     """The day's orders of every side, symbol and venue, from a number on or from the first."""
@@ -175,7 +233,7 @@ def test_open_orders_query() -> None:
 
 def test_bodies_are_json_of_texts() -> None:
     """Every value is a text, and the bytes are the same each time."""
-    for request_ in (STOCK, GOLD, evolve(STOCK, action=Action.CANCEL, original="0000101")):
+    for request_ in (STOCK, GOLD, CREDIT, SALE, evolve(STOCK, action=Action.CANCEL, original="0000101")):
         call = encode_order(request_)
         read: dict[str, Any] = json.loads(call.to_bytes())
         assert read == call.body

@@ -1,0 +1,203 @@
+"""Guards in front of sending: what is asked before anything slow is done, and the switch that stops it all.
+
+Only the journal's transaction decides (see `_journal.guards`). What is decided here is what one process knows by
+itself, so that an order that cannot leave takes no slot of the rate limit from a cancel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Final
+
+import anyio
+
+from kiwoom_async._domain.ambient import Ambient, korean_day
+from kiwoom_async._domain.guards import (
+    HELD,
+    Burden,
+    KillSwitchState,
+    OrderLimits,
+    Totals,
+    burden_of,
+    check_limits,
+    halted_text,
+)
+from kiwoom_async._domain.intents import Attempt, OrderRequest
+from kiwoom_async._domain.vocabulary import Action, Desk, Route
+from kiwoom_async._journal.guards import Terms
+from kiwoom_async._journal.journal import Journal
+from kiwoom_async._transport.gateway import Gateway
+from kiwoom_async._wire.quotes import decode_quote, quote_call
+from kiwoom_async.errors import KiwoomError, LimitExceeded, NotSent, QueryFailed, Refused, ValidationError
+
+LAST_TURN: Final = 0.1
+"""Seconds after the end of a permission within which its first byte may still reach the operating system. Source: our
+choice; the transport writes in the same turn of the event loop in which it looks at the clock, or in the next."""
+
+LOOK_INTERVAL: Final = 0.02
+"""Seconds between two looks at what may still leave. Source: our choice; a look costs tens of microseconds."""
+
+
+class ReferencePrices:
+    """What orders without a price are counted at: the setting, or today's upper price limit, asked once a day."""
+
+    def __init__(self, gateway: Gateway, ambient: Ambient, limits: OrderLimits | None) -> None:
+        self._gateway = gateway
+        self._ambient = ambient
+        self._given: Mapping[str, int] = {} if limits is None else limits.reference_prices
+        self._known: dict[tuple[date, str], int] = {}
+        self._asking = anyio.Lock()
+
+    async def get(self, request: OrderRequest) -> int:
+        """Give the price in KRW.
+
+        Raises:
+            ValidationError: There is none; the text says what to do.
+        """
+        if request.symbol in self._given:
+            return self._given[request.symbol]
+        place = korean_day(self._ambient.now()), request.symbol
+        async with self._asking:
+            if place not in self._known:
+                self._known[place] = await self._fetch(request)
+        return self._known[place]
+
+    async def _fetch(self, request: OrderRequest) -> int:
+        why = "gold has no such quote"
+        if request.desk is not Desk.GOLD:
+            call = quote_call(request.symbol, Route.KRX)
+            try:
+                page = await self._gateway.fetch_page(call)
+                limit = decode_quote(call.api_id, request.symbol, Route.KRX, page.body).upper_limit
+            except (QueryFailed, Refused) as error:
+                raise _unvalued(request, str(error)) from error
+            if limit is not None:
+                return limit
+            why = "the symbol has none today"
+        raise _unvalued(request, why)
+
+
+def _unvalued(request: OrderRequest, why: str) -> ValidationError:
+    return ValidationError(
+        "price",
+        None,
+        f"a price: there is a limit on values, and this order of {request.symbol} cannot be valued by its upper price "
+        f"limit ({why}). You may also give OrderLimits(reference_prices={{{request.symbol!r}: …}})",
+    )
+
+
+class OrderGuards:
+    """Ask whether a request may go on its way.
+
+    Args:
+        journal: Knows the kill switch.
+        prices: For orders without a price.
+        limits: Of this client; None for none.
+        ambient: The clocks.
+        may_send: Orders and modifies may leave; False on a live environment without the explicit switch.
+        is_dry: Nothing may leave.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        prices: ReferencePrices,
+        limits: OrderLimits | None,
+        ambient: Ambient,
+        *,
+        may_send: bool,
+        is_dry: bool,
+    ) -> None:
+        self._journal = journal
+        self._ambient = ambient
+        self._prices = prices
+        self._limits = limits
+        self._may_send = may_send
+        self._is_dry = is_dry
+        self._was_halted = False
+
+    def require_wet(self, client_order_id: str) -> None:
+        """Refuse to send anything at all in a dry run: the last line of defense, for nothing should get here."""
+        if self._is_dry:
+            raise NotSent(f"Order {client_order_id!r} was not sent: dry_run=True.", client_order_id=client_order_id)
+
+    async def examine(self, client_order_id: str, request: OrderRequest) -> Terms:
+        """Find out what the journal's guards need, and refuse what this process can refuse by itself.
+
+        Raises:
+            ValidationError: It may not be sent from here, exceeds a limit, or cannot be valued.
+            NotSent: The kill switch is engaged.
+        """
+        if request.action not in HELD:
+            return Terms()
+        if not self._may_send and not self._is_dry:
+            raise ValidationError(
+                "allow_live_orders",
+                False,
+                "True: this environment trades with real money, so new orders and modifies need "
+                "KiwoomClient(…, allow_live_orders=True); reading and cancels work without it",
+            )
+        if self._was_halted:
+            # Costs a look into the journal, and only after an order of this process was held.
+            state = await self._journal.kill_switch()
+            self._was_halted = state.is_engaged
+            if state.is_engaged:
+                raise NotSent(halted_text(client_order_id, state), client_order_id=client_order_id)
+        if self._limits is None:
+            return Terms()
+        return await self._value(client_order_id, request, self._limits)
+
+    async def _value(self, client_order_id: str, request: OrderRequest, limits: OrderLimits) -> Terms:
+        reference = None
+        if request.action is Action.NEW:
+            if limits.needs_value and request.price is None:
+                reference = await self._prices.get(request)
+            burden = burden_of(request, reference)
+            if burden is not None:
+                await self._check_alone(client_order_id, request, burden, limits)
+        return Terms(limits, reference)
+
+    async def _check_alone(
+        self, client_order_id: str, request: OrderRequest, burden: Burden, limits: OrderLimits
+    ) -> None:
+        """Refuse what would exceed a limit even if nothing had been sent today."""
+        try:
+            check_limits(limits, request, burden, day=Totals(), symbol=Totals(), client_order_id=client_order_id)
+        except LimitExceeded:
+            # The refusal says how much is left, and something may have been sent.
+            today = korean_day(self._ambient.now())
+            day = await self._journal.day_totals(today)
+            symbol = await self._journal.day_totals(today, request.symbol)
+            check_limits(limits, request, burden, day=day, symbol=symbol, client_order_id=client_order_id)
+            raise
+
+    def note(self, error: KiwoomError) -> None:
+        """Take notice of why the journal has not given its permission."""
+        self._was_halted = self._was_halted or isinstance(error, NotSent)
+
+
+async def engage(journal: Journal, ambient: Ambient, state: KillSwitchState) -> KillSwitchState:
+    """Engage the kill switch, and wait until nothing leaves that was permitted before.
+
+    A permission is short: its first byte must leave within `Timing.connect_timeout` of the client that has it.
+
+    Cancellation: ends the wait; the switch is engaged.
+    """
+    engaged = await journal.move_switch(state)
+    began = ambient.monotonic()
+    before = {attempt.key: _useless_after(attempt, ambient, began) for attempt in await journal.permitted_attempts()}
+    while before:
+        now = ambient.monotonic()
+        open_keys = {attempt.key for attempt in await journal.permitted_attempts()}
+        before = {key: until for key, until in before.items() if key in open_keys and now <= until}
+        if before:
+            await anyio.sleep(LOOK_INTERVAL)
+    return engaged
+
+
+def _useless_after(attempt: Attempt, ambient: Ambient, now: float) -> float:
+    # The stamps of another boot mean nothing here; but a permission never lasts longer than from its first stamp on.
+    lasts = attempt.write_until - attempt.dispatched
+    until = min(attempt.write_until, now + lasts) if attempt.boot_id == ambient.boot_id else now + lasts
+    return until + LAST_TURN

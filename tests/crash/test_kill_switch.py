@@ -1,0 +1,154 @@
+"""The kill switch among real processes: what holds one holds all, whatever happens to whoever engaged it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import apsw
+import pytest
+
+from kiwoom_async import NotSent
+from kiwoom_async.simulator import Simulator
+from tests.crash.test_kill import ROOT, program_of
+from tests.scenarios.trading import SYMBOL, broker_of, client_of, eventually, orders_received
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="sends SIGKILL")
+
+
+@asynccontextmanager
+async def hammering(broker: Simulator, folder: Path) -> AsyncIterator[Process]:
+    """Start a process that buys and cancels without a pause; it does not outlive the block."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(ROOT / "tests" / "crash" / "hammer.py"),
+        program_of(broker, folder).to_json(),
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"},
+        stdin=PIPE,
+        stdout=PIPE,
+        stderr=PIPE,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def command(*arguments: str) -> tuple[int | None, str]:
+    """Run the console script in a process of its own."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "kiwoom_async", *arguments, cwd=ROOT, stdout=PIPE, stderr=PIPE
+    )
+    async with asyncio.timeout(60):
+        out, err = await process.communicate()
+    return process.returncode, (out + err).decode()
+
+
+def bought(broker: Simulator) -> int:
+    """Count the new orders that arrived."""
+    return sum(request.api_id == "kt10000" for request in orders_received(broker))
+
+
+def permissions(folder: Path) -> int:
+    """Count the new orders that were ever permitted to leave."""
+    connection = apsw.Connection(str(folder / "orders.db"), flags=apsw.SQLITE_OPEN_READONLY)
+    try:
+        return int(connection.execute("SELECT sum(orders) FROM counted_sends").get)
+    finally:
+        connection.close()
+
+
+async def hear(process: Process, word: str) -> None:
+    """Wait until a process has said something."""
+    assert process.stdout is not None
+    async with asyncio.timeout(60):
+        while line := (await process.stdout.readline()).decode().strip():
+            if line == word:
+                return
+    raise AssertionError(f"it ended before it said {word!r}")
+
+
+async def test_halt_stops_a_process_that_hammers_and_lets_its_cancels_through(tmp_path: Path) -> None:
+    """Once `halt` has returned, no new order arrives; what rests in the book is canceled all the same."""
+    async with broker_of() as broker, hammering(broker, tmp_path) as process:
+        await hear(process, "trading")
+        await eventually(lambda: bought(broker) > 20, within=60)
+        status, told = await command("halt", str(tmp_path / "orders.db"), "--reason", "fat finger")
+        assert status == 0, told
+        permitted = permissions(tmp_path)
+        await hear(process, "held")
+        received = bought(broker)  # every answer of before is there by now
+        await hear(process, "canceled")
+        assert (bought(broker), permissions(tmp_path)) == (received, permitted)
+        assert not [row for row in broker.orders if row.leaves_quantity]
+        status, told = await command("resume", str(tmp_path / "orders.db"), "--reason", "found it")
+        assert status == 0, told
+        await eventually(lambda: bought(broker) > received, within=60)
+
+
+async def test_switch_outlives_whoever_engaged_it(tmp_path: Path) -> None:
+    """Engaged by a process that is killed the moment it was: it holds for the others and for the next start."""
+    program = """
+import asyncio, json, os, signal, sys
+from kiwoom_async._guards import KillSwitch
+from kiwoom_async._journal.journal import Journal
+from kiwoom_async._ambient import SystemAmbient
+
+async def main():
+    ambient = SystemAmbient()
+    async with Journal(sys.argv[1], ambient, "") as journal:
+        await KillSwitch(journal, ambient).engage(reason="last words")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+asyncio.run(main())
+"""
+    async with broker_of() as broker:
+        async with client_of(broker, tmp_path) as client:
+            doomed = await asyncio.create_subprocess_exec(
+                sys.executable, "-c", program, str(tmp_path / "orders.db"), env={**os.environ, "PYTHONPATH": str(ROOT)}
+            )
+            assert await doomed.wait() == -signal.SIGKILL
+            with pytest.raises(NotSent, match="last words"):
+                await client.stock.buy(SYMBOL, 10, price=70_000)
+        async with client_of(broker, tmp_path) as client:
+            with pytest.raises(NotSent, match="last words"):
+                await client.stock.buy(SYMBOL, 10, price=70_000)
+        assert orders_received(broker) == []
+
+
+async def test_process_that_was_stopped_with_a_permission_does_not_send_when_it_wakes(tmp_path: Path) -> None:
+    """Frozen between its permission and the first byte: halt outwaits the permission, and the late waker gives up."""
+    async with broker_of() as broker:
+        frozen = program_of(broker, tmp_path, signal_at="after_commit_before_write", signal_name="SIGSTOP")
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            str(ROOT / "tests" / "crash" / "trader.py"),
+            frozen.to_json(),
+            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"},
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=PIPE,
+        )
+        try:
+            await asyncio.to_thread(os.waitid, os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
+            status, told = await command("halt", str(tmp_path / "orders.db"), "--reason", "stop")
+            assert status == 0, told
+            process.send_signal(signal.SIGCONT)
+            async with asyncio.timeout(60):
+                out, _ = await process.communicate()
+            answers = [json.loads(line) for line in out.decode().splitlines()]
+            assert [answer["number"] for answer in answers] == [None]
+            assert orders_received(broker) == []
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.communicate()
