@@ -27,6 +27,7 @@ from kiwoom_async.simulator import (
     Fault,
     FaultKind,
     FaultPlan,
+    FeedFaultPlan,
     LimitFill,
     Liquidity,
     Simulator,
@@ -39,6 +40,9 @@ INTENSITY: Final = 0.35
 
 QUERY_INTENSITY: Final = 0.08
 """Share of the pages of a list that do."""
+
+FEED_INTENSITY: Final = 0.2
+"""Share of the real-time feed's frames that do: left out, late, twice, in the wrong order, cut off."""
 
 LARGEST_LAG: Final = 0.4
 """Seconds until the ledger shows an order, and by which a late acceptance is late; both well within the bounds of
@@ -173,12 +177,14 @@ class Trial:
             page_size=_PAGE,
             ledger_lag=lambda random: random.random() * LARGEST_LAG,
             liquidity=Liquidity(limit_orders=LimitFill.MARKETABLE, after=0.1, in_parts=True),
+            feed_faults=FeedFaultPlan.hostile(seed, FEED_INTENSITY, longest=LARGEST_LAG),
         )
         with TemporaryDirectory(prefix="kiwoom-demo-", ignore_cleanup_errors=True) as folder:
             async with self._broker:
                 assignment = Assignment(
                     self.is_naive,
                     self._broker.url,
+                    self._broker.environment.websocket_url,
                     folder,
                     seed,
                     self.settings.orders,

@@ -68,6 +68,7 @@ class Assignment:
 
     is_naive: bool
     rest_url: str
+    websocket_url: str | None
     folder: str
     seed: int
     orders: int
@@ -224,7 +225,9 @@ async def _open_client(assignment: Assignment, stack: AsyncExitStack) -> KiwoomC
     for left in range(_OPENINGS, -1, -1):
         client = KiwoomClient(
             Credentials("demo", "demo"),
-            environment=Environment(rest_url=assignment.rest_url, limits=Limits.off()),
+            environment=Environment(
+                rest_url=assignment.rest_url, websocket_url=assignment.websocket_url, limits=Limits.off()
+            ),
             journal=assignment.journal,
             timing=TIMING,
             ambient=assignment.ambient,
