@@ -116,7 +116,7 @@ class Orders:
         async def look() -> Order | KiwoomError | None:
             record = await self._find(client_order_id)
             if record is None:
-                raise ValidationError("order", client_order_id, "an order that was sent by this journal, or its client order id")
+                raise ValidationError("order", client_order_id, "an order that was sent by this journal, or its id")
             answer = answer_of(record)
             return None if isinstance(answer, Order) and answer.status not in FINISHED else answer
 
