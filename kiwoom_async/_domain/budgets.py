@@ -66,7 +66,9 @@ class Rank(IntEnum):
     """Who goes first within a class."""
 
     CANCEL = 0
-    USUAL = 1
+    AGAIN = 1
+    """What has waited its turn before: an order sent again, with a proof or a new token."""
+    USUAL = 2
 
 
 @frozen

@@ -117,6 +117,15 @@ class Timing:
                 raise ConfigurationError(f"Timing({name}={value!r}) must be a positive number of seconds.")
 
 
+LIVE_HOST: Final = "api.kiwoom.com"
+MOCK_HOST: Final = "mockapi.kiwoom.com"
+"""Source: the portal."""
+
+OPENS_AT: Final = time(7, 0)
+CLOSES_AT: Final = time(20, 0)
+"""Source: our choice, around all sessions of KRX and NXT, the first of which begins at 08:00."""
+
+
 @frozen
 class Environment:
     """Where the requests go.
@@ -125,10 +134,11 @@ class Environment:
         rest_url: Root of the REST API, without a trailing slash.
         websocket_url: The real-time feed.
         routes: Names of the routes the environment takes; the mock knows KRX only.
-        is_live: Real money.
+        is_live: Real money. Always so at Kiwoom's own address, whatever is said here.
         limits: The published limits of this environment.
         opens_at, closes_at: Between these (Korean time) an order belongs to the day it is sent on. An order sent
-            outside of them may show up on the next day. None: the day is the calendar day, always.
+            outside of them may show up on the next day. None: Kiwoom's own hours at Kiwoom's addresses, and elsewhere
+            the day is the calendar day, always.
     """
 
     LIVE: ClassVar[Environment]
@@ -153,6 +163,13 @@ class Environment:
                 f"Environment(rest_url={self.rest_url!r}) must look like 'https://api.kiwoom.com': "
                 "scheme and host, no trailing slash."
             )
+        host = (urlsplit(self.rest_url).hostname or "").rstrip(".").lower()
+        # Nobody may take real money for practice by leaving a word out.
+        if host == LIVE_HOST:
+            object.__setattr__(self, "is_live", True)
+        if host in {LIVE_HOST, MOCK_HOST} and self.opens_at is None and self.closes_at is None:
+            object.__setattr__(self, "opens_at", OPENS_AT)
+            object.__setattr__(self, "closes_at", CLOSES_AT)
 
     def account_key(self, credentials: Credentials) -> str:
         """Name the account in the journal without its number or its key."""
@@ -161,17 +178,12 @@ class Environment:
 
 
 Environment.LIVE = Environment(
-    rest_url="https://api.kiwoom.com",
-    websocket_url="wss://api.kiwoom.com:10000/api/dostk/websocket",
-    is_live=True,
-    opens_at=time(7, 0),
-    closes_at=time(20, 0),
+    rest_url=f"https://{LIVE_HOST}",
+    websocket_url=f"wss://{LIVE_HOST}:10000/api/dostk/websocket",
 )
 Environment.MOCK = Environment(
-    rest_url="https://mockapi.kiwoom.com",
-    websocket_url="wss://mockapi.kiwoom.com:10000/api/dostk/websocket",
+    rest_url=f"https://{MOCK_HOST}",
+    websocket_url=f"wss://{MOCK_HOST}:10000/api/dostk/websocket",
     routes=frozenset({"KRX"}),
     limits=Limits(per_tr_per_second=1.0),
-    opens_at=time(7, 0),
-    closes_at=time(20, 0),
 )

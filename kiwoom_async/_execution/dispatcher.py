@@ -24,6 +24,7 @@ from kiwoom_async._execution.flights import MAY_BE_CALLED_OFF, Flight, Stage
 from kiwoom_async._execution.sender import Collaborators, Ready, Replacement, Sender
 from kiwoom_async._journal.records import Finding, OrderRecord
 from kiwoom_async._journal.transactions import Dispatched, Known, TwinOpen
+from kiwoom_async._transport.limiter import SlotDenied
 from kiwoom_async._wire.codes import CodeMeaning
 from kiwoom_async._wire.outcomes import Outcome, Refused, Unclear
 from kiwoom_async._wire.requests import order_api_id
@@ -46,6 +47,20 @@ class TwinPolicy(StrEnum):
     SERIALIZE = "serialize"
     FAIL = "fail"
     ALLOW = "allow"
+
+
+@unique
+class Again(StrEnum):
+    """What became of the wish to send an order again."""
+
+    SENT = "sent"
+    NOT = "not"
+    LATER = "later"
+
+
+AGAIN_PATIENCE: Final = 2.0
+"""Seconds that a pass of the reconciler waits for the slot of an order that is sent again; others wait for the pass.
+Source: our choice, two requests at the slowest published limit."""
 
 
 class Dispatcher:
@@ -160,9 +175,10 @@ class Dispatcher:
         Returns:
             Whether it was sent again.
         """
-        return await self._send_again(intent, unknown, deadline=None, replaces=None)
+        deadline = self._ambient.monotonic() + AGAIN_PATIENCE
+        return await self._send_again(intent, unknown, deadline=deadline, replaces=None) is Again.SENT
 
-    async def resend(self, intent: Intent, absent: Attempt, finding: Finding, *, within: float) -> bool:
+    async def resend(self, intent: Intent, absent: Attempt, finding: Finding, *, within: float) -> Again:
         """Send an order again whose last attempt is proven absent.
 
         The proof and the permission of the new attempt are one transaction: if anything was learnt meanwhile, nothing
@@ -175,17 +191,19 @@ class Dispatcher:
             within: Seconds left in which it may be sent again.
 
         Returns:
-            Whether the attempt was replaced by a new one.
+            Whether the attempt was replaced by a new one. LATER: the rate limit has no room now and there is time left,
+            so it is to be proven absent anew and tried again.
         """
         self._ambient.reached(Checkpoint.DURING_RESEND_DECISION)
-        deadline = self._ambient.monotonic() + within
-        return await self._send_again(intent, absent, deadline=deadline, replaces=Replacement(absent, finding))
+        deadline = self._ambient.monotonic() + min(within, AGAIN_PATIENCE)
+        sent = await self._send_again(intent, absent, deadline=deadline, replaces=Replacement(absent, finding))
+        return Again.NOT if sent is Again.LATER and within <= AGAIN_PATIENCE else sent
 
     async def _send_again(
-        self, intent: Intent, last: Attempt, *, deadline: float | None, replaces: Replacement | None
-    ) -> bool:
+        self, intent: Intent, last: Attempt, *, deadline: float, replaces: Replacement | None
+    ) -> Again:
         if self._is_closing:
-            return False
+            return Again.NOT
         flight = Flight(intent, is_fresh=False, deadline=deadline, is_ours=True)
         try:
             ready = await self._sender.request_permission(
@@ -193,15 +211,15 @@ class Dispatcher:
             )
         except (NotSent, ValidationError) as error:
             _LOG.info("order %s is not sent again: %s", intent.client_order_id, error)
-            return False
+            return Again.LATER if isinstance(error.__cause__, SlotDenied) else Again.NOT
         if not isinstance(ready, Ready):
-            return False
+            return Again.NOT
         # The reconciler goes on meanwhile; the answer rings for whoever waits. Their flight has the id, this one none.
         self._repeats.add(flight)
         self._tasks.start(
             self._run(flight, partial(self._fly, flight, ready)), f"kiwoom order {intent.client_order_id}, again"
         )
-        return True
+        return Again.SENT
 
     async def tell_early(self, client_order_id: str) -> None:
         """Give the answer to whoever waits for an order whose own answer is late; that one is read to its end."""

@@ -25,7 +25,7 @@ from kiwoom_async._domain.settings import Environment, Timing
 from kiwoom_async._domain.states import IN_FLIGHT, UNRESOLVED, Delivery, Event
 from kiwoom_async._domain.vocabulary import Desk, OrderStatus, ResolvedBy
 from kiwoom_async._execution.book_view import BookView, is_answer_late
-from kiwoom_async._execution.dispatcher import Dispatcher
+from kiwoom_async._execution.dispatcher import Again, Dispatcher
 from kiwoom_async._execution.feed_view import snapshots_of, terminal_channel, what_the_feed_certifies
 from kiwoom_async._execution.ledger_reader import LedgerReader
 from kiwoom_async._execution.originals import Originals, OriginalState
@@ -342,7 +342,10 @@ class Resolver:
                 # A witness may still come, and then it can be sent again.
                 found.why[attempt.key] = "it looks absent, but nothing shows that the ledger is fresh"
                 return
-            if await self._dispatcher.resend(intent, attempt, finding, within=left):
+            again = await self._dispatcher.resend(intent, attempt, finding, within=left)
+            if again is Again.LATER:
+                found.why[attempt.key] = "it is proven absent, and the rate limit has no room to send it again now"
+            if again is not Again.NOT:
                 return
         await self._conclude(attempt, finding, found)
 

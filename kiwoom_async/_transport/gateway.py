@@ -61,8 +61,13 @@ class Gateway:
         self._announcing: set[str] = set()
         self._idempotency_header = idempotency_header
 
-    async def make_ready(self, call: Call, deadline: float | None) -> tuple[Token, Slot]:
+    async def make_ready(self, call: Call, deadline: float | None, *, is_again: bool = False) -> tuple[Token, Slot]:
         """Do all slow work before an order is committed: wait for a slot and for a valid token.
+
+        Args:
+            call: The order.
+            deadline: A value of `Ambient.monotonic`. None: wait as long as it takes.
+            is_again: It has been sent before, and goes before those that were not.
 
         Returns:
             The token and the slot. Give the slot to `send_order`, or give it back.
@@ -73,7 +78,8 @@ class Gateway:
         """
         # Without a token no slot is taken.
         await self._tokens.get(deadline=deadline)
-        rank = Rank.CANCEL if call.api_id in CANCEL_TRS else Rank.USUAL
+        usual = Rank.AGAIN if is_again else Rank.USUAL
+        rank = Rank.CANCEL if call.api_id in CANCEL_TRS else usual
         try:
             slot = await self._limiter.slot(call.api_id, RequestClass.ORDERS, deadline, rank=rank)
         except SlotDenied as error:

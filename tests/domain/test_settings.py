@@ -109,12 +109,22 @@ def test_address_that_is_none(url: Any) -> None:
         Environment(rest_url=url)
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:9000", "https://api.kiwoom.com", "http://[::1]:9000"])
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9000", "https://api.kiwoom.com.example", "http://[::1]:9000"])
 def test_address(url: str) -> None:
     """A simulator's address is as good as Kiwoom's, takes every route and every hour, and is not live."""
     environment = Environment(rest_url=url)
     assert environment.routes == {"KRX", "NXT", "SOR"}
     assert (environment.is_live, environment.opens_at, environment.closes_at) == (False, None, None)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://api.kiwoom.com", "https://API.kiwoom.com:443", "https://api.kiwoom.com.", "http://api.kiwoom.com"]
+)
+@pytest.mark.parametrize("is_live", [True, False])
+def test_real_money_is_known_by_its_address(url: str, *, is_live: bool) -> None:
+    """Whoever writes Kiwoom's own address trades live, and in Kiwoom's hours, whatever else he says."""
+    environment = Environment(rest_url=url, is_live=is_live)
+    assert (environment.is_live, environment.opens_at, environment.closes_at) == (True, time(7), time(20))
 
 
 def test_kiwooms_environments() -> None:

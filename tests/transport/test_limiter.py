@@ -52,7 +52,7 @@ async def test_slots_are_given_in_the_order_of_asking(clock: SteppedClock) -> No
 
 
 async def test_cancel_overtakes_the_orders_that_wait(clock: SteppedClock) -> None:
-    """Who wants out goes first, although it asked last."""
+    """Who wants out goes first, although it asked last; next is what is sent again and has waited its turn before."""
     limiter, starts = Limiter(Limits(orders_per_second=1), clock), []
 
     async def ask(name: str, api_id: str, rank: Rank) -> None:
@@ -63,9 +63,10 @@ async def test_cancel_overtakes_the_orders_that_wait(clock: SteppedClock) -> Non
         for number in range(3):
             group.create_task(ask(f"buy {number}", "kt10000", Rank.USUAL))
         await clock.run(100.5)
+        group.create_task(ask("again", "kt10000", Rank.AGAIN))
         group.create_task(ask("cancel", "kt10003", Rank.CANCEL))
         await clock.run(110)
-    assert starts == ["buy 0", "cancel", "buy 1", "buy 2"]
+    assert starts == ["buy 0", "cancel", "again", "buy 1", "buy 2"]
 
 
 async def test_rate_limiter_denied_locally_is_not_sent(clock: SteppedClock) -> None:
