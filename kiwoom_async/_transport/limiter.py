@@ -16,7 +16,18 @@ import anyio
 from attrs import define, field
 
 from kiwoom_async._domain.ambient import Ambient, new_identifier
-from kiwoom_async._domain.budgets import Budgets, News, Rank, Refusal, RequestClass, Sight, Waiter, follow, look
+from kiwoom_async._domain.budgets import (
+    Budgets,
+    News,
+    Purpose,
+    Rank,
+    Refusal,
+    RequestClass,
+    Sight,
+    Waiter,
+    follow,
+    look,
+)
 from kiwoom_async._domain.limit_status import LimitStatus
 from kiwoom_async._domain.settings import Limits
 from kiwoom_async._domain.sharing import RateStore, SharedStateUnusable
@@ -153,7 +164,13 @@ class Limiter:
         )
 
     async def slot(
-        self, api_id: str, kind: RequestClass, deadline: float | None = None, *, rank: Rank = Rank.USUAL
+        self,
+        api_id: str,
+        kind: RequestClass,
+        deadline: float | None = None,
+        *,
+        rank: Rank = Rank.USUAL,
+        purpose: Purpose = Purpose.CALLER,
     ) -> Slot:
         """Wait for the slot of one request.
 
@@ -162,6 +179,7 @@ class Limiter:
             kind: Orders or queries.
             deadline: A value of `Ambient.monotonic`. None: wait as long as it takes.
             rank: Cancels go first.
+            purpose: The library's own looks take turns with the caller's requests.
 
         Raises:
             SlotDenied: The slot would come after the deadline. Decided at once, not after waiting, unless somebody
@@ -177,7 +195,8 @@ class Limiter:
         self._asked += 1
         number = self._asked
         future: asyncio.Future[Slot] = asyncio.get_running_loop().create_future()
-        self._waiting[number] = _Wait(Waiter(self._owner, number, api_id, kind, rank, now, deadline), future)
+        waiter = Waiter(self._owner, number, api_id, kind, rank, now, deadline, purpose)
+        self._waiting[number] = _Wait(waiter, future)
         self._poke()
         try:
             async with asyncio.timeout(None if deadline is None else max(0.0, deadline - now) + _GRACE):
