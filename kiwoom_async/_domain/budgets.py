@@ -168,6 +168,11 @@ class Lesson:
     since: float
     until: float
 
+    def within_reason(self, now: float) -> Lesson:
+        """Give it as a refusal could have taught it: what was read from a file must not stop all requests."""
+        # In this order, because `max` and `min` keep their first argument where the other one is not a number.
+        return evolve(self, rate=max(LOWEST_RATE, self.rate), until=min(now + LESSON_LASTS, self.until))
+
 
 @frozen
 class Budgets:
