@@ -201,14 +201,13 @@ class Limiter:
         try:
             async with asyncio.timeout(None if deadline is None else max(0.0, deadline - now) + _GRACE):
                 return await future
-        except TimeoutError as error:
-            if not isinstance(error, SlotDenied):
-                self._counts.denied += 1
-                raise SlotDenied(api_id) from error
-            raise
-        except BaseException:
+        except BaseException as error:
+            # A slot may have come in the same turn of the loop as the timeout or the cancellation.
             if future.done() and not future.cancelled() and future.exception() is None:
                 future.result().give_back()
+            if isinstance(error, TimeoutError) and not isinstance(error, SlotDenied):
+                self._counts.denied += 1
+                raise SlotDenied(api_id) from error
             raise
         finally:
             if self._waiting.pop(number, None) is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from contextlib import suppress
 from itertools import pairwise
 
@@ -14,6 +15,7 @@ from kiwoom_async._domain.budgets import HANGS_AFTER, MARGIN, Budgets, News, Ran
 from kiwoom_async._domain.limit_status import LimitStatus
 from kiwoom_async._domain.settings import Limits
 from kiwoom_async._domain.sharing import SharedStateUnusable
+from kiwoom_async._transport import limiter as limiter_module
 from kiwoom_async._transport.limiter import TRY_AGAIN_AFTER, Limiter, SlotDenied
 from tests.transport.clocks import SteppedClock
 
@@ -243,6 +245,7 @@ class Store:
         self.budgets = Budgets()
         self.is_broken = False
         self.looks = 0
+        self.answers: asyncio.Event | None = None
 
     async def look(self, limits: Limits, news: News) -> Sight:
         """Look."""
@@ -251,6 +254,8 @@ class Store:
         if self.is_broken:
             raise SharedStateUnusable
         self.budgets, sight = look(self.budgets, self.clock.monotonic(), limits, news)
+        if self.answers is not None:
+            await self.answers.wait()
         return sight
 
 
@@ -297,4 +302,24 @@ async def test_unusable_store_is_gone_without(clock: SteppedClock) -> None:
     await send(limiter)
     assert store.looks > looks
     assert limiter.status.is_shared
+    await limiter.aclose()
+
+
+async def test_slot_that_arrives_together_with_the_timeout_is_given_back(
+    clock: SteppedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file answers late, in the very turn of the loop in which its answer is given up."""
+    monkeypatch.setattr(limiter_module, "_GRACE", 0.02)
+    store = Store(clock)
+    store.answers = asyncio.Event()
+    limiter = Limiter(Limits(orders_per_second=1), clock, store)
+    waiter = asyncio.create_task(limiter.slot("kt10000", ORDERS, deadline=clock.monotonic()))
+    while not store.budgets.starts:  # noqa: ASYNC110 - the look has no event
+        await asyncio.sleep(0)
+    store.answers.set()
+    time.sleep(0.04)  # noqa: ASYNC251 - a busy loop: now both are due
+    with pytest.raises(SlotDenied):
+        await waiter
+    store.answers = None
+    await send(limiter, deadline=clock.monotonic())
     await limiter.aclose()
