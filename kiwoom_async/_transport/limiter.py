@@ -106,6 +106,12 @@ class _Unsaid:
     def __bool__(self) -> bool:
         return bool(self.ended or self.returned or self.refusals)
 
+    def put_back(self, news: News) -> None:
+        """Keep for the next look what one that failed had taken along. What is told twice counts once."""
+        self.ended = {**news.ended, **self.ended}
+        self.returned |= news.returned
+        self.refusals[:0] = news.refusals
+
 
 @define
 class _Counts:
@@ -276,6 +282,13 @@ class Limiter:
 
     async def _look(self) -> Sight:
         news = self._take_news()
+        try:
+            return await self._look_with(news)
+        except BaseException:
+            self._unsaid.put_back(news)
+            raise
+
+    async def _look_with(self, news: News) -> Sight:
         if self._store is not None and self._shares():
             try:
                 sight = await self._store.look(self._limits, news)

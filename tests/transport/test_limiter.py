@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from itertools import pairwise
 
@@ -238,19 +239,23 @@ async def test_close_denies_those_who_wait(clock: SteppedClock) -> None:
 
 
 class Store:
-    """Budgets in memory that several limiters share; `is_broken` makes them unusable."""
+    """Budgets in memory that several limiters share; `is_broken` makes them unusable, `first` happens to one look."""
 
     def __init__(self, clock: SteppedClock) -> None:
         self.clock = clock
         self.budgets = Budgets()
         self.is_broken = False
         self.looks = 0
+        self.first: Callable[[], Awaitable[object]] | None = None
         self.answers: asyncio.Event | None = None
 
     async def look(self, limits: Limits, news: News) -> Sight:
         """Look."""
         self.looks += 1
         await asyncio.sleep(0)
+        if self.first is not None:
+            first, self.first = self.first, None
+            await first()
         if self.is_broken:
             raise SharedStateUnusable
         self.budgets, sight = look(self.budgets, self.clock.monotonic(), limits, news)
@@ -323,3 +328,39 @@ async def test_slot_that_arrives_together_with_the_timeout_is_given_back(
     store.answers = None
     await send(limiter, deadline=clock.monotonic())
     await limiter.aclose()
+
+
+async def test_news_of_a_look_that_fails_is_told_by_the_next_one(clock: SteppedClock) -> None:
+    """A slot that was given back stays given back, whatever the store meets meanwhile."""
+    store = Store(clock)
+    limiter = Limiter(Limits(orders_per_second=1), clock, store)
+    slot = await limiter.slot("kt10000", ORDERS)
+
+    async def fail() -> None:
+        raise RuntimeError("a fault")
+
+    store.first = fail
+    slot.give_back()
+    limiter.note_refusal("kt10001", 1.0)
+    with pytest.raises(RuntimeError):
+        await limiter.slot("kt10000", ORDERS, deadline=clock.monotonic())
+    await send(limiter, deadline=clock.monotonic())
+    assert set(limiter.status.lowered) == {"kt10001"}
+    await limiter.aclose()
+
+
+async def test_news_of_a_look_that_the_close_ends_is_told(clock: SteppedClock) -> None:
+    """The other processes need not wait for a request that was not sent."""
+    store, entered = Store(clock), asyncio.Event()
+    limiter = Limiter(Limits(orders_per_second=1), clock, store)
+    slot = await limiter.slot("kt10000", ORDERS)
+
+    async def hang() -> None:
+        entered.set()
+        await asyncio.Event().wait()
+
+    store.first = hang
+    slot.give_back()
+    await entered.wait()
+    await limiter.aclose()
+    assert store.budgets.starts == ()
