@@ -48,6 +48,16 @@ LONG_WAIT: Final = 1.0
 TELL_EVERY: Final = 10.0
 """Seconds between two such lines. Source: our choice, so that a flood does not fill the log."""
 
+MANY: Final = 100
+"""So many waiting requests make a look cost more than a millisecond, and news is gathered between two of them. Source:
+measured: a look takes 14 µs for each request that waits."""
+
+GATHER_FOR_EACH: Final = 5e-5
+"""Seconds of gathering for each waiting request. Source: our choice: looks take a quarter of the time at most."""
+
+GATHER_AT_MOST: Final = 0.05
+"""Seconds. Source: our choice: a cancel that comes while a thousand orders wait is looked at that much later."""
+
 _GRACE: Final = 1.0
 """Seconds beyond a deadline after which a look that has not come back is given up. Source: our choice."""
 
@@ -270,6 +280,7 @@ class Limiter:
             while self._waiting or self._unsaid:
                 self._poked.clear()
                 self._tell_all(await self._look())
+                await self._gather()
                 if self._waiting and not self._poked.is_set():
                     await self._rest()
         except Exception as error:  # noqa: BLE001 - it belongs to whoever waits, not to this task
@@ -344,10 +355,18 @@ class Limiter:
                 len(self._waiting),
             )
 
+    async def _gather(self) -> None:
+        """Let news come together, so that a flood that trickles in does not cause a look for each of its requests."""
+        if len(self._waiting) >= MANY:
+            longest = min(GATHER_AT_MOST, GATHER_FOR_EACH * len(self._waiting))
+            await anyio.sleep(max(0.0, min(longest, self._next_moment() - self._ambient.monotonic())))
+
+    def _next_moment(self) -> float:
+        return min((at for number, at in self._sight.moments.items() if number in self._waiting), default=math.inf)
+
     async def _rest(self) -> None:
         now = self._ambient.monotonic()
-        moment = min((at for number, at in self._sight.moments.items() if number in self._waiting), default=math.inf)
-        seconds = min(moment - now, LOOK_EVERY if self._shares() else math.inf)
+        seconds = min(self._next_moment() - now, LOOK_EVERY if self._shares() else math.inf)
         tasks: set[asyncio.Future[object]] = {asyncio.ensure_future(self._poked.wait())}
         if seconds < math.inf:
             tasks.add(asyncio.ensure_future(anyio.sleep(max(0.0, seconds))))

@@ -17,7 +17,7 @@ from kiwoom_async._domain.limit_status import LimitStatus
 from kiwoom_async._domain.settings import Limits
 from kiwoom_async._domain.sharing import SharedStateUnusable
 from kiwoom_async._transport import limiter as limiter_module
-from kiwoom_async._transport.limiter import TRY_AGAIN_AFTER, Limiter, SlotDenied
+from kiwoom_async._transport.limiter import MANY, TRY_AGAIN_AFTER, Limiter, SlotDenied
 from tests.transport.clocks import SteppedClock
 
 ORDERS, QUERIES = RequestClass.ORDERS, RequestClass.QUERIES
@@ -308,6 +308,26 @@ async def test_unusable_store_is_gone_without(clock: SteppedClock) -> None:
     assert store.looks > looks
     assert limiter.status.is_shared
     await limiter.aclose()
+
+
+async def test_flood_that_trickles_in_is_looked_at_together(clock: SteppedClock) -> None:
+    """A look costs in proportion to those who wait, so that one for each of them would take the event loop over."""
+    store = Store(clock)
+    limiter = Limiter(Limits(orders_per_second=1), clock, store)
+    flood = [asyncio.create_task(limiter.slot("kt10000", ORDERS)) for _ in range(MANY + 1)]
+    await asyncio.wait(flood, return_when=asyncio.FIRST_COMPLETED)
+    looks = store.looks
+    for _ in range(50):
+        flood.append(asyncio.create_task(limiter.slot("kt10000", ORDERS)))
+        for _ in range(5):
+            await asyncio.sleep(0)
+    assert store.looks <= looks + 2
+    cancel = asyncio.create_task(send(limiter, "kt10003", rank=Rank.CANCEL))
+    (await flood[0]).end()
+    await clock.run(101.1)
+    await cancel
+    await limiter.aclose()
+    await asyncio.gather(*flood, return_exceptions=True)
 
 
 async def test_slot_that_arrives_together_with_the_timeout_is_given_back(
