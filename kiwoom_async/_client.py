@@ -227,7 +227,8 @@ class KiwoomClient:
         self._gateway = gateway
         self._waiters = Waiters(journal)
         events = EventLog(journal, self._waiters)
-        reader = LedgerReader(gateway, ambient, timing)
+        for_library = gateway.for_library()
+        reader, callers_reader = LedgerReader(for_library, ambient, timing), LedgerReader(gateway, ambient, timing)
         bell, feed_bell, look_bell = Bell(), Bell(), Bell()
         follower = Follower(journal, reader, events, look_bell, feed_bell.ring, ambient)
         settlements = Settlements(journal, self._waiters, follower.spread)
@@ -239,7 +240,7 @@ class KiwoomClient:
 
         originals = Originals(journal, reader)
         together = Collaborators(journal, gateway, ambient, timing, settlements, self._tasks)
-        prices = ReferencePrices(gateway, ambient, self._order_limits)
+        prices = ReferencePrices(for_library, ambient, self._order_limits)
         guards = OrderGuards(
             journal, prices, self._order_limits, ambient, may_send=self._may_order, is_dry=self._is_dry
         )
@@ -273,10 +274,17 @@ class KiwoomClient:
         sweeper = Sweeper(journal, reader, self._place, ambient, timing)
         rehearsal = self._rehearsal if self._is_dry else None
         self.orders = Orders(
-            journal, reader, self._reconciler, settlements, events, ambient, sweeper=sweeper, rehearsal=rehearsal
+            journal,
+            callers_reader,
+            self._reconciler,
+            settlements,
+            events,
+            ambient,
+            sweeper=sweeper,
+            rehearsal=rehearsal,
         )
         self.kill_switch = KillSwitch(journal, ambient)
-        self.account = Account(gateway, LedgerReader(gateway, ambient, timing), ambient, self.market.remember_quote)
+        self.account = Account(gateway, callers_reader, ambient, self.market.remember_quote)
         self._calls = Calls(gateway)
 
     @property

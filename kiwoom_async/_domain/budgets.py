@@ -9,8 +9,9 @@ two requests that share a second at the broker share a window here. One that is 
 seconds after its start.
 
 **Who is first.** Cancels go before everything else of their class. Within a rank the lanes take turns, a lane being one
-TR of one process: a flood of one query cannot starve another one, nor one process another. Within a lane requests start
-in the order in which they asked. A request that fits into a gap before others, without moving them, takes it.
+TR of one process for one purpose: a flood of one query cannot starve another one, nor one process another, nor a bot's
+own queries the library's looks for lost answers. Within a lane requests start in the order in which they asked. A
+request that fits into a gap before others, without moving them, takes it.
 
 All of it is one function, `look`, from a state, the present and one process's news to the next state. Whether the state
 lives in memory or in a file that several processes share makes no difference here. `now` is any clock that never jumps
@@ -24,7 +25,7 @@ from bisect import bisect_right, insort
 from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping
 from enum import IntEnum, StrEnum, unique
-from typing import Final
+from typing import Final, TypeAlias
 
 from attrs import define, evolve, field, frozen
 
@@ -71,6 +72,18 @@ class Rank(IntEnum):
     USUAL = 2
 
 
+@unique
+class Purpose(StrEnum):
+    """Who wants to know: both ask the same TRs, and neither may keep the other from asking."""
+
+    CALLER = "caller"
+    LIBRARY = "library"
+
+
+Lane: TypeAlias = tuple[str, str, Purpose]
+"""What takes turns with others: one TR of one owner for one purpose."""
+
+
 @frozen
 class Waiter:
     """A request that waits for its start.
@@ -90,11 +103,16 @@ class Waiter:
     rank: Rank
     asked: float
     latest: float | None = None
+    purpose: Purpose = Purpose.CALLER
 
     @property
-    def lane(self) -> tuple[str, str]:
-        """What takes turns with others."""
-        return self.owner, self.api_id
+    def lane(self) -> Lane:
+        """Give its lane."""
+        return self.owner, self.api_id, self.purpose
+
+    def begin(self, now: float) -> Start:
+        """Let it begin."""
+        return Start(self.owner, self.number, self.api_id, self.kind, now, purpose=self.purpose)
 
 
 @frozen
@@ -111,6 +129,12 @@ class Start:
     kind: RequestClass
     moment: float
     ended: float | None = None
+    purpose: Purpose = Purpose.CALLER
+
+    @property
+    def lane(self) -> Lane:
+        """Give the lane in which it waited."""
+        return self.owner, self.api_id, self.purpose
 
     def counted_at(self, now: float) -> float:
         """Give the latest moment at which the broker may have counted it."""
@@ -145,6 +169,11 @@ class Lesson:
     rate: float
     since: float
     until: float
+
+    def within_reason(self, now: float) -> Lesson:
+        """Give it as a refusal could have taught it: what was read from a file must not stop all requests."""
+        # In this order, because `max` and `min` keep their first argument where the other one is not a number.
+        return evolve(self, rate=max(LOWEST_RATE, self.rate), until=min(now + LESSON_LASTS, self.until))
 
 
 @frozen
@@ -310,7 +339,7 @@ def look(budgets: Budgets, now: float, limits: Limits, news: News) -> tuple[Budg
     begun: list[Start] = []
     denied: set[int] = set()
     moments: dict[int, float] = {}
-    earliest: dict[tuple[str, str], float] = {}
+    earliest: dict[Lane, float] = {}
     for waiter in _in_turn([*others, *news.waiting], starts, now):
         moment = windows.first_free(waiter, earliest.get(waiter.lane, now))
         is_own = waiter.owner == news.owner
@@ -321,7 +350,7 @@ def look(budgets: Budgets, now: float, limits: Limits, news: News) -> tuple[Budg
         earliest[waiter.lane] = moment
         windows.add(waiter, moment)
         if is_own and moment <= now:
-            begun.append(Start(waiter.owner, waiter.number, waiter.api_id, waiter.kind, now))
+            begun.append(waiter.begin(now))
         elif is_own:
             moments[waiter.number] = moment
     waiting = (*others, *(one for one in news.waiting if one.number in moments))
@@ -339,9 +368,7 @@ def follow(budgets: Budgets, now: float, limits: Limits, news: News, sight: Sigh
         news: What it told there.
         sight: What it saw there.
     """
-    begun = [
-        Start(one.owner, one.number, one.api_id, one.kind, now) for one in news.waiting if one.number in sight.begun
-    ]
+    begun = [one.begin(now) for one in news.waiting if one.number in sight.begun]
     return Budgets((*_kept(budgets.starts, now, limits, sight.lessons, news), *begun), lessons=sight.lessons)
 
 
@@ -364,11 +391,10 @@ def _kept(
 
 def _in_turn(waiting: Iterable[Waiter], starts: Iterable[Start], now: float) -> Iterable[Waiter]:
     """Give all who wait in the order in which they may choose their moments."""
-    served: dict[tuple[str, str], float] = {}
+    served: dict[Lane, float] = {}
     for start in starts:
-        lane = (start.owner, start.api_id)
-        served[lane] = max(served.get(lane, start.moment), start.moment)
-    ranks: defaultdict[Rank, defaultdict[tuple[str, str], deque[Waiter]]] = defaultdict(lambda: defaultdict(deque))
+        served[start.lane] = max(served.get(start.lane, start.moment), start.moment)
+    ranks: defaultdict[Rank, defaultdict[Lane, deque[Waiter]]] = defaultdict(lambda: defaultdict(deque))
     for waiter in sorted(waiting, key=lambda one: (one.asked, one.number)):
         ranks[waiter.rank][waiter.lane].append(waiter)
     for rank in sorted(ranks):

@@ -277,6 +277,14 @@ class Dispatcher:
 
     async def _fault(self, flight: Flight, error: Exception) -> KiwoomError:
         reason = f"a fault of the library, {type(error).__name__}"
+        if flight.stage is Stage.ON_THE_GROUND and flight.last is None and not flight.is_ours:
+            unsent = NotSent(
+                f"Order {flight.intent.client_order_id!r} was not sent: {reason}. No byte of it left.",
+                api_id=order_api_id(flight.intent.request),
+                client_order_id=flight.intent.client_order_id,
+            )
+            unsent.__cause__ = error
+            return unsent
         if flight.last is not None and flight.last.state is Delivery.DISPATCHED:
             await self._sender.record(flight.last, self._sender.stamp(Finding(Event.LOST, reason=reason)))
             self._on_unknown()

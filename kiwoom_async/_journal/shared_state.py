@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import stat
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from datetime import datetime
+from datetime import MAXYEAR, datetime
 from pathlib import Path
 from typing import Final, Self, TypeVar
 
@@ -25,7 +26,7 @@ import anyio
 import anyio.to_thread
 import apsw
 import cattrs
-from attrs import define
+from attrs import define, evolve
 from cattrs.preconf.json import make_converter
 from filelock import FileLock, Timeout
 from platformdirs import user_state_path
@@ -55,6 +56,9 @@ where it cools down; one that takes longer stands still, and its lock says nothi
 
 _ISSUE_POLL: Final = 0.05
 """Seconds between two looks whether another process has issued. Source: our choice; an issue takes a round trip."""
+
+_FIRST_YEAR: Final = 2000
+"""Ends of tokens before and at the end of the calendar cannot be reckoned with. Source: our choice."""
 
 APPLICATION_ID: Final = 0x6B697773
 """Marks the file in SQLite's header ("kiws")."""
@@ -223,8 +227,15 @@ class SharedState:
         if row is None:
             return TokenRecord()
         value, expires_at, boot_id, attempted, setbacks = row
-        token = None if value is None else Token(value, _moment(expires_at))
-        return TokenRecord(token, attempted if boot_id == self._ambient.boot_id else None, setbacks)
+        try:
+            token = None if value is None else Token(_header_safe(value), _moment(expires_at))
+        except Exception as error:  # noqa: BLE001 - whatever a damaged text leads to
+            self._tell_damaged("the token", error)
+            connection.execute("DELETE FROM tokens WHERE key = ?", (self._key,))
+            return TokenRecord()
+        # An attempt in the future would be waited for.
+        is_of_now = boot_id == self._ambient.boot_id and (attempted or 0.0) <= self._ambient.monotonic()
+        return TokenRecord(token, attempted if is_of_now else None, setbacks)
 
     # ------------------------------------------------------------------ the budgets
 
@@ -238,9 +249,9 @@ class SharedState:
             row = connection.execute(
                 "SELECT content FROM budgets WHERE key = ? AND boot_id = ?", (self._key, self._ambient.boot_id)
             ).fetchone()
-            budgets = Budgets() if row is None else _JSON.loads(row[0], Budgets)
             # Now, not when it was handed in: another process may have held the file in between.
-            budgets, sight = look(budgets, self._ambient.monotonic(), limits, news)
+            now = self._ambient.monotonic()
+            budgets, sight = self._look_at(None if row is None else row[0], now, limits, news)
             connection.execute(
                 "INSERT OR REPLACE INTO budgets VALUES (?, ?, ?)",
                 (self._key, self._ambient.boot_id, _JSON.dumps(budgets)),
@@ -248,6 +259,16 @@ class SharedState:
             return sight
 
         return await self._run(count)
+
+    def _look_at(self, content: str | None, now: float, limits: Limits, news: News) -> tuple[Budgets, Sight]:
+        if content is not None:
+            try:
+                budgets = _JSON.loads(content, Budgets)
+                lessons = tuple(lesson.within_reason(now) for lesson in budgets.lessons)
+                return look(evolve(budgets, lessons=lessons), now, limits, news)
+            except Exception as error:  # noqa: BLE001 - whatever a damaged text leads to
+                self._tell_damaged("the rate limits", error)
+        return look(Budgets(), now, limits, news)
 
     # ------------------------------------------------------------------ the file
 
@@ -355,6 +376,10 @@ class SharedState:
             self._warnings.told_at = now
             _LOG.warning("%s", error)
 
+    def _tell_damaged(self, what: str, error: Exception) -> None:
+        # Not its text: it may quote a token.
+        _LOG.warning("what %s holds of %s is damaged (%s); it is made anew", self.path, what, type(error).__name__)
+
 
 _REASONS: Final[tuple[tuple[tuple[type[BaseException], ...], str], ...]] = (
     ((apsw.BusyError, apsw.LockedError), "is locked by another program; close what has it open"),
@@ -387,7 +412,15 @@ def _moment(text: str) -> datetime:
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError("expires_at has no time zone")
+    if not _FIRST_YEAR <= moment.year < MAXYEAR:
+        raise ValueError("expires_at is no end of a token")
     return moment
+
+
+def _header_safe(value: str) -> str:
+    if not re.fullmatch(r"[!-~]+", value):
+        raise ValueError("the value is no token")
+    return value
 
 
 def _prepare(path: Path) -> None:

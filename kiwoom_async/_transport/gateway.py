@@ -6,10 +6,11 @@ A query may be asked again with a new token. An order never is: what it met is r
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
-from typing import Final
+from copy import copy
+from typing import Final, Self
 
 from kiwoom_async._domain.ambient import Ambient
-from kiwoom_async._domain.budgets import Rank, RequestClass
+from kiwoom_async._domain.budgets import Purpose, Rank, RequestClass
 from kiwoom_async._domain.clock_watch import ClockWatch
 from kiwoom_async._domain.limit_status import LimitStatus
 from kiwoom_async._domain.settings import Timing
@@ -60,6 +61,13 @@ class Gateway:
         self.clock_watch = ClockWatch()
         self._announcing: set[str] = set()
         self._idempotency_header = idempotency_header
+        self._purpose = Purpose.CALLER
+
+    def for_library(self) -> Self:
+        """Give the same gateway for the library's own queries: however many the caller has waiting, they get turns."""
+        own = copy(self)
+        own._purpose = Purpose.LIBRARY  # noqa: SLF001 - of the same class
+        return own
 
     async def make_ready(self, call: Call, deadline: float | None, *, is_again: bool = False) -> tuple[Token, Slot]:
         """Do all slow work before an order is committed: wait for a slot and for a valid token.
@@ -200,7 +208,7 @@ class Gateway:
         except NotSent as error:
             raise QueryFailed(call.api_id, "there is no token to ask with") from error
         try:
-            slot = await self._limiter.slot(call.api_id, RequestClass.QUERIES)
+            slot = await self._limiter.slot(call.api_id, RequestClass.QUERIES, purpose=self._purpose)
         except SlotDenied as error:
             raise QueryFailed(call.api_id, "the client was closed before it was asked") from error
         headers = {

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import math
 import re
 from contextlib import AsyncExitStack, suppress
@@ -26,11 +27,17 @@ from kiwoom_async._transport.session import RestSession
 from kiwoom_async._wire.exchange import Answer, Breakdown, Exchange
 from kiwoom_async.errors import AuthenticationError, KiwoomError, NotSent
 
+_LOG: Final = logging.getLogger("kiwoom_async")
+
 ISSUE: Final = "au10001"
 REVOKE: Final = "au10002"
 
 RENEW_BEFORE: Final = timedelta(seconds=600)
 """Source: Kiwoom's published client renews 600 s before the end."""
+
+STILL_SERVES: Final = timedelta(seconds=30)
+"""A token with more than that left is given at once while its renewal goes on; with less, the renewal is waited for.
+Source: our choice: a request that leaves now has been read by Kiwoom long before."""
 
 COOL_DOWN: Final = 1.1
 """Seconds between the starts of two issues; doubled after each setback. Source: the mock takes one request
@@ -120,9 +127,13 @@ class TokenKeeper:
         self._has_had_one = False
         self._renew_after = -math.inf
         self._last_failure = _Failure("none was issued yet")
+        self._is_closed = False
 
     async def get(self, *, deadline: float | None = None) -> Token:
         """Give the valid token; issue one where there is none.
+
+        A token near its end is renewed in the background: a slow or failing renewal holds nobody up as long as the old
+        one serves.
 
         Args:
             deadline: A value of `Ambient.monotonic`. None: wait as long as one issue takes.
@@ -138,21 +149,39 @@ class TokenKeeper:
         token = self._token
         if token is not None and (self._is_fresh(token) or self._rests_while_valid(token)):
             return token
-        if self._issue is None:
-            self._issue = asyncio.create_task(self._issue_once(), name="kiwoom_async token issue")
-            self._issue.add_done_callback(_look_at)
-        seconds = None if deadline is None else max(0.0, deadline - self._ambient.monotonic())
-        try:
-            async with asyncio.timeout(seconds):
-                outcome = await asyncio.shield(self._issue)
-        except TimeoutError:
-            outcome = _Failure(f"none came before the deadline; before that: {self._last_failure.text}")
+        issue = self._begin_issue()
+        if token is not None and self._ambient.now() < token.expires_at - STILL_SERVES:
+            return token
+        outcome = await self._outcome_of(issue, deadline)
         if isinstance(outcome, Token):
             return outcome
-        # Renewal begins ten minutes before the end; until then a failure to renew hurts nobody.
         if token is not None and token is self._token and self._ambient.now() < token.expires_at:
             return token
         raise outcome.error()
+
+    def _begin_issue(self) -> asyncio.Task[Token | _Failure] | None:
+        if self._issue is None and not self._is_closed:
+            self._issue = asyncio.create_task(self._issue_once(), name="kiwoom_async token issue")
+            self._issue.add_done_callback(self._look_at)
+        return self._issue
+
+    async def _outcome_of(
+        self, issue: asyncio.Task[Token | _Failure] | None, deadline: float | None
+    ) -> Token | _Failure:
+        if issue is None:
+            raise _closed()
+        seconds = None if deadline is None else max(0.0, deadline - self._ambient.monotonic())
+        try:
+            async with asyncio.timeout(seconds):
+                return await asyncio.shield(issue)
+        except TimeoutError:
+            return _Failure(f"none came before the deadline; before that: {self._last_failure.text}")
+        except asyncio.CancelledError as error:
+            # `aclose` cancels the issue, not those who wait for it: to them that is an answer.
+            task = asyncio.current_task()
+            if not issue.cancelled() or task is None or task.cancelling():
+                raise
+            raise _closed() from error
 
     def reject(self, token: Token) -> None:
         """Drop a token that Kiwoom refused (8005 and its family).
@@ -164,6 +193,9 @@ class TokenKeeper:
             return
         self._token = None
         self._refused = token.value
+        if self._issue is not None:
+            # The renewal under way may have ended it, which says nothing against the new one.
+            return
         age = self._ambient.monotonic() - (self._started_at or 0.0)
         self._setbacks = self._setbacks + 1 if self._started_at is not None and age < SHORT_LIFE else 0
 
@@ -191,6 +223,7 @@ class TokenKeeper:
 
     async def aclose(self) -> None:
         """End an issue that is under way. The token stays valid at Kiwoom; see `revoke`."""
+        self._is_closed = True
         task, self._issue = self._issue, None
         if task is not None:
             task.cancel()
@@ -212,6 +245,12 @@ class TokenKeeper:
         finally:
             self._issue = None
 
+    def _look_at(self, issue: asyncio.Task[Token | _Failure]) -> None:
+        # A fault of the store is raised in those who wait; nobody may, and then it must not be reported as lost.
+        if not issue.cancelled() and (error := issue.exception()) is not None and self._token is not None:
+            _LOG.error("the access token could not be renewed for a fault of the library", exc_info=error)
+            self._renew_after = self._ambient.monotonic() + RENEW_AGAIN
+
     async def _issue_now(self) -> Token | _Failure:
         await self._cool_down()
         self._started_at = self._ambient.monotonic()
@@ -223,6 +262,9 @@ class TokenKeeper:
         else:
             self._setbacks += 1
             self._last_failure = outcome
+            if self._token is not None:
+                until = self._token.expires_at
+                _LOG.warning("the access token, valid until %s, could not be renewed yet: %s", until, outcome.text)
         await self._save(outcome if isinstance(outcome, Token) else None)
         return outcome
 
@@ -264,7 +306,7 @@ class TokenKeeper:
         return self._ambient.now() < token.expires_at - RENEW_BEFORE
 
     def _rests_while_valid(self, token: Token) -> bool:
-        # A renewal has just failed: nobody waits for the next one while the old token still serves.
+        # A renewal has just failed, or brought nothing better: the next one can wait while the old token still serves.
         rests = self._rest() > 0 or self._ambient.monotonic() < self._renew_after
         return self._issue is None and rests and self._ambient.now() < token.expires_at
 
@@ -293,11 +335,8 @@ class TokenKeeper:
         )
 
 
-def _look_at(task: asyncio.Task[Token | _Failure]) -> None:
-    # A fault of the store is raised in those who wait; if all of them have gone, it must not be reported as
-    # lost.
-    if not task.cancelled():
-        task.exception()
+def _closed() -> NotSent:
+    return NotSent("The client was closed before it had a token. Nothing that needs one was sent.", api_id=ISSUE)
 
 
 def _parse(exchange: Exchange, credentials: Credentials) -> dict[str, Any] | _Failure:

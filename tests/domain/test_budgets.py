@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import count, pairwise
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from attrs import define, evolve, field
@@ -18,6 +18,7 @@ from kiwoom_async._domain.budgets import (
     MARGIN,
     Budgets,
     News,
+    Purpose,
     Rank,
     Refusal,
     RequestClass,
@@ -33,11 +34,18 @@ ONE_A_SECOND: Final = Limits(orders_per_second=1, queries_per_second=1, per_tr_p
 NUMBERS = count(1)
 
 
-def waiter(api_id: str = "kt10000", *, owner: str = "a", asked: float = 0.0, latest: float | None = None) -> Waiter:
+def waiter(
+    api_id: str = "kt10000",
+    *,
+    owner: str = "a",
+    asked: float = 0.0,
+    latest: float | None = None,
+    purpose: Purpose = Purpose.CALLER,
+) -> Waiter:
     """Make a waiting request; kt10003 is a cancel."""
     kind = QUERIES if api_id.startswith("ka") or api_id == "kt00007" else ORDERS
     rank = Rank.CANCEL if api_id == "kt10003" else Rank.USUAL
-    return Waiter(owner, next(NUMBERS), api_id, kind, rank, asked, latest)
+    return Waiter(owner, next(NUMBERS), api_id, kind, rank, asked, latest, purpose)
 
 
 @define
@@ -48,9 +56,9 @@ class Desk:
     budgets: Budgets = field(factory=Budgets)
     waiting: list[Waiter] = field(factory=list)
 
-    def ask(self, *api_ids: str, owner: str = "a", now: float = 0.0, latest: float | None = None) -> list[int]:
+    def ask(self, *api_ids: str, owner: str = "a", now: float = 0.0, **options: Any) -> list[int]:
         """Let requests wait; give their numbers."""
-        asked = [waiter(api_id, owner=owner, asked=now, latest=latest) for api_id in api_ids]
+        asked = [waiter(api_id, owner=owner, asked=now, **options) for api_id in api_ids]
         self.waiting += asked
         return [one.number for one in asked]
 
@@ -120,6 +128,16 @@ def test_flood_of_one_query_does_not_starve_another() -> None:
     desk.ask("kt00007", "kt00007", now=0.5)
     began = [api_id for _, api_id in desk.run(6)]
     assert began[:4] == ["kt00007", "ka10081", "kt00007", "ka10081"]
+
+
+def test_flood_of_the_callers_own_query_does_not_starve_the_librarys() -> None:
+    """The reconciler's look at the ledger waits for one of the bot's, not for all; then the bot has its turn again."""
+    desk = Desk(ONE_A_SECOND)
+    desk.ask(*["kt00007"] * 50)
+    desk.look(0.0)
+    looks = desk.ask("kt00007", "kt00007", purpose=Purpose.LIBRARY)
+    begun = [desk.look(now).begun for now in (1.06, 2.12, 3.18)]
+    assert [bool(one & set(looks)) for one in begun] == [True, False, True]
 
 
 def test_flood_of_one_process_does_not_starve_another() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import stat
@@ -15,7 +16,7 @@ from typing import Any
 import apsw
 import pytest
 
-from kiwoom_async._domain.budgets import News, Rank, RequestClass, Waiter
+from kiwoom_async._domain.budgets import LESSON_LASTS, LOWEST_RATE, MARGIN, News, Rank, RequestClass, Waiter
 from kiwoom_async._domain.settings import KST, Limits
 from kiwoom_async._domain.sharing import SharedStateUnusable, Token, TokenRecord
 from kiwoom_async._journal import shared_state
@@ -270,18 +271,89 @@ async def test_lock_of_another_program_costs_a_moment(tmp_path: Path, caplog: py
     assert len(caplog.records) == 1
 
 
-async def test_unreadable_content_is_told(tmp_path: Path) -> None:
-    """No value is invented where one cannot be read, and what stands there is left for people to look at."""
+def lesson(rate: float, *, until: float = 1e15) -> str:
+    """Write budgets with one lesson about orders."""
+    lessons = [{"scope": "orders", "rate": rate, "since": 0.0, "until": until}]
+    return json.dumps({"starts": [], "waiting": [], "looked": {}, "lessons": lessons})
+
+
+def execute(state: SharedState, sql: str, *values: object) -> None:
+    """Do something to the file behind the back of those who have it open."""
+    connection = apsw.Connection(str(state.path))
+    connection.execute(sql, values)
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "null",
+        "5",
+        '{"starts": 5}',
+        '{"lessons": [{}]}',
+        '{"looked": {"a": "b"}}',
+        "[" * 100_000,
+        lesson(float("inf")),
+    ],
+)
+async def test_damaged_budgets_are_made_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture, content: str) -> None:
+    """Valid SQLite that holds nonsense is told once and costs a second of accuracy; nothing stops."""
+    limits = Limits(orders_per_second=None, per_tr_per_second=None)
     async with state_of(tmp_path) as state:
-        await state.look(Limits(), asking("a", 1))
+        await state.look(limits, asking("a", 1))
+        execute(state, "UPDATE budgets SET content = ?", content)
+        assert (await state.look(limits, asking("a", 1))).begun == {0}
+        await state.look(limits, asking("a", 1))
+    assert len(caplog.records) == 1
+    assert "made anew" in caplog.text
+
+
+@pytest.mark.parametrize("rate", [0.0, -1.0, 0.001, float("nan")])
+async def test_lesson_that_no_refusal_could_teach_stops_nothing(tmp_path: Path, rate: float) -> None:
+    """No slower than the lowest rate, no longer than a lesson lasts."""
+    clock = Clock()
+    async with state_of(tmp_path, clock=clock) as state:
+        await state.look(Limits(), asking("a", 0))
+        execute(state, "UPDATE budgets SET content = ?", lesson(rate))
+        sight = await state.look(Limits(), asking("a", 2))
+        assert sight.begun == {0}
+        assert sight.moments[1] <= clock.monotonic() + 1 / LOWEST_RATE + MARGIN
+        assert [one.rate for one in sight.lessons] == [LOWEST_RATE]
+        clock.passed += LESSON_LASTS
+        assert (await state.look(Limits(), asking("b", 1))).lessons == ()
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("expires_at", None),
+        ("expires_at", "soon"),
+        ("expires_at", "2026-11-03T09:00:00"),
+        ("expires_at", "0001-01-01T00:00:00+09:00"),
+        ("expires_at", "9999-12-31T23:59:59-09:00"),
+        ("value", "토큰"),
+        ("value", ""),
+    ],
+)
+async def test_damaged_token_is_none(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, column: str, value: str | None
+) -> None:
+    """It is told once, and the next one is issued."""
+    async with state_of(tmp_path) as state:
         await state.save(TokenRecord(TOKEN))
-        connection = apsw.Connection(str(state.path))
-        connection.execute("UPDATE budgets SET content = '{\"starts\": 5}'; UPDATE tokens SET expires_at = 'soon'")
-        connection.close()
-        with pytest.raises(SharedStateUnusable, match="delete it"):
-            await state.look(Limits(), asking("a", 1))
-        with pytest.raises(SharedStateUnusable, match="delete it"):
-            await state.load()
+        execute(state, f"UPDATE tokens SET {column} = ?", value)  # noqa: S608 - a column of ours
+        assert await state.load() == TokenRecord()
+        assert await state.load() == TokenRecord()
+    assert len(caplog.records) == 1
+    assert "secret" not in caplog.text
+
+
+async def test_attempt_in_the_future_is_not_waited_for(tmp_path: Path) -> None:
+    """Whatever wrote it."""
+    async with state_of(tmp_path) as state:
+        await state.save(TokenRecord(TOKEN, 1e12))
+        assert await state.load() == TokenRecord(TOKEN)
 
 
 async def test_deleted_file_is_made_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

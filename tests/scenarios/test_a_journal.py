@@ -332,6 +332,19 @@ async def test_exception_never_releases_claim(tmp_path: Path, checkpoint: Checkp
         assert len(on_book(broker, "one")) <= 1
 
 
+async def test_fault_before_the_durable_record_is_not_sent(tmp_path: Path) -> None:
+    """Nothing was committed, so nothing can have left: the caller hears that, and the same id may be sent again."""
+    hands = Hands()
+    async with broker_of(ambient=hands) as broker, client_of(broker, tmp_path) as client:
+        async with failing_at(hands, Checkpoint.BEFORE_COMMIT, RuntimeError("a fault")):
+            with pytest.raises(NotSent, match="fault of the library"):
+                await client.stock.buy(SYMBOL, 10, price=70_000, client_order_id="one")
+        assert orders_received(broker) == []
+        assert await client.orders.unresolved() == ()
+        await client.stock.buy(SYMBOL, 10, price=70_000, client_order_id="one")
+        assert len(orders_received(broker, "one")) == 1
+
+
 async def test_missing_key_generates_and_returns_key_before_await(tmp_path: Path) -> None:
     """A call without an id has one before it is awaited; it is the order's, and it travels in the header."""
     async with broker_of() as broker, client_of(broker, tmp_path) as client:

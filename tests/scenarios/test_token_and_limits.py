@@ -18,6 +18,7 @@ from kiwoom_async import (
     NotSent,
     QueryFailed,
     RateLimited,
+    ResolvedBy,
 )
 from kiwoom_async._ambient import SystemAmbient
 from kiwoom_async._sharing import ADOPT_LOCAL_WITHIN, adopts_within, choose_shared_path
@@ -102,6 +103,23 @@ async def test_query_beyond_another_programs_limit_is_told_and_learnt(tmp_path: 
             for _ in range(2):
                 await client.call("ka00001", {})
     assert broker.rate_refusals == {"ka00001": 2}
+
+
+async def test_callers_own_queries_leave_turns_to_the_reconciler(tmp_path: Path) -> None:
+    """The bot floods the very TR that finds a lost answer; the order is found long before the flood is over."""
+    limits = Limits(per_tr_per_second=4)
+    lost = FaultKind.DROP_AFTER_ACCEPTANCE
+    async with broker_of(lost) as broker, client_of(broker, tmp_path, limits=limits) as client:
+        await opened(broker)
+        flood = [asyncio.create_task(client.account.ledger()) for _ in range(60)]
+        while client.limits.waiting < 50:  # noqa: ASYNC110 - they begin to wait in their first turns
+            await asyncio.sleep(0)
+        order = await client.stock.buy(SYMBOL, 1, price=70_000, deadline=60)
+        assert order.resolved_by is ResolvedBy.LEDGER
+        assert client.limits.waiting > 20
+        for task in flood:
+            task.cancel()
+        await asyncio.gather(*flood, return_exceptions=True)
 
 
 async def test_close_ends_a_query_that_waits_for_the_limit(tmp_path: Path) -> None:

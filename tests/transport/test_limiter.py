@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from itertools import pairwise
 
@@ -14,7 +16,8 @@ from kiwoom_async._domain.budgets import HANGS_AFTER, MARGIN, Budgets, News, Ran
 from kiwoom_async._domain.limit_status import LimitStatus
 from kiwoom_async._domain.settings import Limits
 from kiwoom_async._domain.sharing import SharedStateUnusable
-from kiwoom_async._transport.limiter import TRY_AGAIN_AFTER, Limiter, SlotDenied
+from kiwoom_async._transport import limiter as limiter_module
+from kiwoom_async._transport.limiter import MANY, TRY_AGAIN_AFTER, Limiter, SlotDenied
 from tests.transport.clocks import SteppedClock
 
 ORDERS, QUERIES = RequestClass.ORDERS, RequestClass.QUERIES
@@ -237,21 +240,28 @@ async def test_close_denies_those_who_wait(clock: SteppedClock) -> None:
 
 
 class Store:
-    """Budgets in memory that several limiters share; `is_broken` makes them unusable."""
+    """Budgets in memory that several limiters share; `is_broken` makes them unusable, `first` happens to one look."""
 
     def __init__(self, clock: SteppedClock) -> None:
         self.clock = clock
         self.budgets = Budgets()
         self.is_broken = False
         self.looks = 0
+        self.first: Callable[[], Awaitable[object]] | None = None
+        self.answers: asyncio.Event | None = None
 
     async def look(self, limits: Limits, news: News) -> Sight:
         """Look."""
         self.looks += 1
         await asyncio.sleep(0)
+        if self.first is not None:
+            first, self.first = self.first, None
+            await first()
         if self.is_broken:
             raise SharedStateUnusable
         self.budgets, sight = look(self.budgets, self.clock.monotonic(), limits, news)
+        if self.answers is not None:
+            await self.answers.wait()
         return sight
 
 
@@ -299,3 +309,79 @@ async def test_unusable_store_is_gone_without(clock: SteppedClock) -> None:
     assert store.looks > looks
     assert limiter.status.is_shared
     await limiter.aclose()
+
+
+async def test_flood_that_trickles_in_is_looked_at_together(clock: SteppedClock) -> None:
+    """A look costs in proportion to those who wait, so that one for each of them would take the event loop over."""
+    store = Store(clock)
+    limiter = Limiter(Limits(orders_per_second=1), clock, store)
+    flood = [asyncio.create_task(limiter.slot("kt10000", ORDERS)) for _ in range(MANY + 1)]
+    await asyncio.wait(flood, return_when=asyncio.FIRST_COMPLETED)
+    looks = store.looks
+    for _ in range(50):
+        flood.append(asyncio.create_task(limiter.slot("kt10000", ORDERS)))
+        for _ in range(5):
+            await asyncio.sleep(0)
+    assert store.looks <= looks + 2
+    cancel = asyncio.create_task(send(limiter, "kt10003", rank=Rank.CANCEL))
+    (await flood[0]).end()
+    await clock.run(101.1)
+    await cancel
+    await limiter.aclose()
+    await asyncio.gather(*flood, return_exceptions=True)
+
+
+async def test_slot_that_arrives_together_with_the_timeout_is_given_back(
+    clock: SteppedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file answers late, in the very turn of the loop in which its answer is given up."""
+    monkeypatch.setattr(limiter_module, "_GRACE", 0.02)
+    store = Store(clock)
+    store.answers = asyncio.Event()
+    limiter = Limiter(Limits(orders_per_second=1), clock, store)
+    waiter = asyncio.create_task(limiter.slot("kt10000", ORDERS, deadline=clock.monotonic()))
+    while not store.budgets.starts:  # noqa: ASYNC110 - the look has no event
+        await asyncio.sleep(0)
+    store.answers.set()
+    time.sleep(0.04)  # noqa: ASYNC251 - a busy loop: now both are due
+    with pytest.raises(SlotDenied):
+        await waiter
+    store.answers = None
+    await send(limiter, deadline=clock.monotonic())
+    await limiter.aclose()
+
+
+async def test_news_of_a_look_that_fails_is_told_by_the_next_one(clock: SteppedClock) -> None:
+    """A slot that was given back stays given back, whatever the store meets meanwhile."""
+    store = Store(clock)
+    limiter = Limiter(Limits(orders_per_second=1), clock, store)
+    slot = await limiter.slot("kt10000", ORDERS)
+
+    async def fail() -> None:
+        raise RuntimeError("a fault")
+
+    store.first = fail
+    slot.give_back()
+    limiter.note_refusal("kt10001", 1.0)
+    with pytest.raises(RuntimeError):
+        await limiter.slot("kt10000", ORDERS, deadline=clock.monotonic())
+    await send(limiter, deadline=clock.monotonic())
+    assert set(limiter.status.lowered) == {"kt10001"}
+    await limiter.aclose()
+
+
+async def test_news_of_a_look_that_the_close_ends_is_told(clock: SteppedClock) -> None:
+    """The other processes need not wait for a request that was not sent."""
+    store, entered = Store(clock), asyncio.Event()
+    limiter = Limiter(Limits(orders_per_second=1), clock, store)
+    slot = await limiter.slot("kt10000", ORDERS)
+
+    async def hang() -> None:
+        entered.set()
+        await asyncio.Event().wait()
+
+    store.first = hang
+    slot.give_back()
+    await entered.wait()
+    await limiter.aclose()
+    assert store.budgets.starts == ()

@@ -66,6 +66,13 @@ def keeper_of(broker: Broker, **options: Any) -> TokenKeeper:
     return TokenKeeper(session, CREDENTIALS, broker.clock, Timing(), **options)
 
 
+async def next_token(keeper: TokenKeeper, old: Token) -> Token:
+    """Wait until the keeper gives another token than the old one."""
+    while (token := await keeper.get()) is old:  # noqa: ASYNC110 - the keeper tells nobody of a renewal
+        await asyncio.sleep(0)
+    return token
+
+
 async def test_token_is_issued_and_kept(clock: Clock) -> None:
     """One request, the documented body, Korean time, and no token in a repr."""
     broker = Broker(clock)
@@ -156,17 +163,71 @@ async def test_token_is_renewed_ten_minutes_before_its_end(clock: Clock) -> None
     clock.passed = 24 * 3600 - 601
     assert await keeper.get() is first
     clock.passed = 24 * 3600 - 600
-    assert (await keeper.get()).value == "secret-token-2"
+    assert (await next_token(keeper, first)).value == "secret-token-2"
+    assert broker.issued == 2
 
 
-async def test_failed_renewal_keeps_the_valid_token(clock: Clock) -> None:
-    """An outage in the last ten minutes hurts nobody, and nobody waits for the next attempt."""
+async def test_slow_renewal_holds_nobody_up(clock: Clock) -> None:
+    """The old token serves at once while one new one is on its way; near its end the new one is waited for."""
+    broker, release, entered = Broker(clock), asyncio.Event(), asyncio.Event()
+    keeper = keeper_of(broker)
+    first = await keeper.get()
+
+    async def gate() -> None:
+        entered.set()
+        await release.wait()
+
+    broker.gate = gate
+    clock.passed = 24 * 3600 - 599
+    assert await asyncio.gather(*(keeper.get() for _ in range(5))) == [first] * 5
+    await entered.wait()
+    assert await keeper.get() is first
+    clock.passed = 24 * 3600 - 1
+    waiter = asyncio.create_task(keeper.get())
+    await asyncio.sleep(0)
+    assert not waiter.done()
+    release.set()
+    assert (await waiter).value == "secret-token-2"
+    assert len(broker.calls) == 2
+
+
+async def test_token_refused_during_its_renewal_is_no_setback(clock: Clock) -> None:
+    """Kiwoom may end the old token when it issues the new one: who was refused waits for that one, and only for it."""
+    broker, release, entered = Broker(clock), asyncio.Event(), asyncio.Event()
+    keeper = keeper_of(broker)
+    first = await keeper.get()
+
+    async def gate() -> None:
+        entered.set()
+        await release.wait()
+
+    broker.gate = gate
+    clock.passed = 24 * 3600 - 300
+    await keeper.get()
+    await entered.wait()
+    keeper.reject(first)
+    waiter = asyncio.create_task(keeper.get())
+    await asyncio.sleep(0)
+    release.set()
+    second = await waiter
+    assert second.value == "secret-token-2"
+    clock.passed += COOL_DOWN
+    keeper.reject(second)
+    await keeper.get()
+    assert clock.slept == [pytest.approx(COOL_DOWN)]  # after one setback, not two
+
+
+async def test_failed_renewal_keeps_the_valid_token(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    """An outage in the last ten minutes hurts nobody, is told, and nobody waits for the next attempt."""
     broker = Broker(clock)
     keeper = keeper_of(broker)
     first = await keeper.get()
     broker.reply = lambda: httpx.Response(503, text="<html>")
     clock.passed = 24 * 3600 - 300
-    assert await keeper.get() is first
+    while not caplog.records:
+        assert await keeper.get() is first
+        await asyncio.sleep(0)
+    assert "could not be renewed" in caplog.text
     assert await keeper.get() is first
     assert len(broker.calls) == 2
     assert clock.slept == []
@@ -273,8 +334,47 @@ async def test_close_ends_an_issue_under_way(clock: Clock) -> None:
     await asyncio.sleep(0)
     await keeper.aclose()
     await keeper.aclose()
-    with pytest.raises((NotSent, asyncio.CancelledError)):
+    with pytest.raises(NotSent, match="closed"):
         await waiter
+    with pytest.raises(NotSent, match="closed"):
+        await keeper.get()
+
+
+async def test_cancelled_waiter_is_cancelled_although_the_keeper_closes(clock: Clock) -> None:
+    """Only a task that nobody cancels hears of the close."""
+    broker, entered = Broker(clock), asyncio.Event()
+
+    async def hang() -> None:
+        entered.set()
+        await asyncio.Event().wait()
+
+    broker.gate = hang
+    keeper = keeper_of(broker)
+    waiter = asyncio.create_task(keeper.get())
+    await entered.wait()
+    waiter.cancel()
+    await keeper.aclose()
+    with pytest.raises(asyncio.CancelledError):
+        await waiter
+
+
+async def test_close_ends_a_renewal_that_nobody_waits_for(clock: Clock) -> None:
+    """No task is left behind, and the token is given still."""
+    broker, entered = Broker(clock), asyncio.Event()
+    keeper = keeper_of(broker)
+    first = await keeper.get()
+
+    async def hang() -> None:
+        entered.set()
+        await asyncio.Event().wait()
+
+    broker.gate = hang
+    clock.passed = 24 * 3600 - 300
+    await keeper.get()
+    await entered.wait()
+    await keeper.aclose()
+    assert await keeper.get() is first
+    assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 class Store:
@@ -377,8 +477,9 @@ async def test_same_token_again_is_not_asked_for_all_the_time(clock: Clock) -> N
         clock.passed += 5
     assert len(broker.calls) == 2
     clock.passed += RENEW_AGAIN
-    await keeper.get()
-    assert len(broker.calls) == 3
+    while len(broker.calls) < 3:
+        await keeper.get()
+        await asyncio.sleep(0)
 
 
 async def test_revoked_token_is_gone_for_every_process(clock: Clock) -> None:
@@ -431,7 +532,7 @@ async def test_process_that_is_cancelled_while_it_issues_lets_go(clock: Clock) -
     waiter = asyncio.create_task(keeper.get())
     await entered.wait()
     await keeper.aclose()
-    with pytest.raises(asyncio.CancelledError):
+    with pytest.raises(NotSent, match="closed"):
         await waiter
     broker.gate = None
     assert (await keeper_of(broker, store=store).get()).value == "secret-token-1"
