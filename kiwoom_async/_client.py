@@ -239,7 +239,7 @@ class KiwoomClient:
 
         originals = Originals(journal, reader)
         together = Collaborators(journal, gateway, ambient, timing, settlements, self._tasks)
-        prices = ReferencePrices(gateway, ambient, self._order_limits)
+        prices = ReferencePrices(gateway, ambient, self._order_limits, self.market.rules.trading_calendar)
         guards = OrderGuards(
             journal, prices, self._order_limits, ambient, may_send=self._may_order, is_dry=self._is_dry
         )

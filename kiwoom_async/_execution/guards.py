@@ -6,7 +6,7 @@ itself, so that an order that cannot leave takes no slot of the rate limit from 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Final
 
@@ -24,6 +24,9 @@ from kiwoom_async._domain.guards import (
     halted_text,
 )
 from kiwoom_async._domain.intents import Attempt, OrderRequest
+from kiwoom_async._domain.market_rules import highest_next_limit, is_band_of_today
+from kiwoom_async._domain.quotes import Quote
+from kiwoom_async._domain.trading_calendar import TradingCalendar
 from kiwoom_async._domain.vocabulary import Action, Desk, Route
 from kiwoom_async._journal.guards import Terms
 from kiwoom_async._journal.journal import Journal
@@ -40,11 +43,24 @@ LOOK_INTERVAL: Final = 0.02
 
 
 class ReferencePrices:
-    """What orders without a price are counted at: the setting, or today's upper price limit, asked once a day."""
+    """What orders without a price are counted at: the setting, or the upper price limit.
 
-    def __init__(self, gateway: Gateway, ambient: Ambient, limits: OrderLimits | None) -> None:
+    That of today is asked once. Where a quote may still show the limit of the day before, the price is the most that
+    today's can be, and is not kept.
+
+    Args:
+        gateway: Asks.
+        ambient: The clocks.
+        limits: With the settings; None for none.
+        calendar: For the moment from which a quote shows today's limit.
+    """
+
+    def __init__(
+        self, gateway: Gateway, ambient: Ambient, limits: OrderLimits | None, calendar: TradingCalendar
+    ) -> None:
         self._gateway = gateway
         self._ambient = ambient
+        self._calendar = calendar
         self._given: Mapping[str, int] = {} if limits is None else limits.reference_prices
         self._known: dict[tuple[date, str], int] = {}
         self._asking = anyio.Lock()
@@ -57,19 +73,22 @@ class ReferencePrices:
         """
         if request.symbol in self._given:
             return self._given[request.symbol]
-        place = korean_day(self._ambient.now()), request.symbol
+        now = self._ambient.now()
+        if not is_band_of_today(now, self._calendar):
+            return await self._fetch(request, highest_next_limit)
+        place = korean_day(now), request.symbol
         async with self._asking:
             if place not in self._known:
-                self._known[place] = await self._fetch(request)
+                self._known[place] = await self._fetch(request, lambda quote: quote.upper_limit)
         return self._known[place]
 
-    async def _fetch(self, request: OrderRequest) -> int:
+    async def _fetch(self, request: OrderRequest, choose: Callable[[Quote], int | None]) -> int:
         why = "gold has no such quote"
         if request.desk is not Desk.GOLD:
             call = quote_call(request.symbol, Route.KRX)
             try:
                 page = await self._gateway.fetch_page(call)
-                limit = decode_quote(call.api_id, request.symbol, Route.KRX, page.body).upper_limit
+                limit = choose(decode_quote(call.api_id, request.symbol, Route.KRX, page.body))
             except (QueryFailed, Refused) as error:
                 raise _unvalued(request, str(error)) from error
             if limit is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from kiwoom_async import (
 )
 from kiwoom_async._domain.ambient import Checkpoint
 from kiwoom_async._domain.guards import KillSwitchState, Totals
+from kiwoom_async._domain.settings import KST
 from kiwoom_async._journal import guards
 from kiwoom_async._journal.store import Access, open_writer
 from kiwoom_async.simulator import Fault, FaultKind, Simulator
@@ -49,12 +51,18 @@ from tests.scenarios.trading import (
 
 LOST = FaultKind.DROP_BEFORE_ACCEPTANCE
 HIDDEN = FaultKind.DROP_AFTER_ACCEPTANCE
+FRIDAY: datetime = datetime(2026, 11, 20, 10, 0, tzinfo=KST)
 
 
 async def buy(client: KiwoomClient, key: str | None = None, **changes: Any) -> Order:
     """Buy ten at 70,000."""
     arguments: dict[str, Any] = {"symbol": SYMBOL, "quantity": 10, "price": 70_000, "client_order_id": key}
     return await client.stock.buy(**(arguments | changes))
+
+
+def hands_at(moment: datetime) -> Hands:
+    """Give clocks that stand near a moment."""
+    return Hands(offset=moment - datetime.now(KST))
 
 
 def switch_of(broker: Simulator, folder: Path, *, is_engaged: bool = True) -> Callable[[], None]:
@@ -261,7 +269,10 @@ async def never(*_: Any) -> None:
 async def test_market_order_is_counted_at_the_upper_limit(tmp_path: Path) -> None:
     """상한가, asked once a day and symbol; never as zero."""
     limits = OrderLimits(value_per_day=3_000_000)
-    async with broker_of(prices={SYMBOL: 70_000}) as broker, client_of(broker, tmp_path, order_limits=limits) as client:
+    async with (
+        broker_of(prices={SYMBOL: 70_000}, ambient=hands_at(FRIDAY)) as broker,
+        client_of(broker, tmp_path, order_limits=limits) as client,
+    ):
         upper = (await client.account.quote(SYMBOL)).upper_limit
         assert upper is not None
         await buy(client, price=None)
@@ -271,6 +282,25 @@ async def test_market_order_is_counted_at_the_upper_limit(tmp_path: Path) -> Non
             await buy(client, price=None, quantity=15)
         assert refusal.value.asked == 15 * upper
         assert broker.count("ka10001") == 2
+
+
+async def test_limit_from_before_the_opening_counts_higher_and_is_not_kept(tmp_path: Path) -> None:
+    """It may be that of the day before, above which today's can be by 30 %; from nine on it is today's."""
+    limits = OrderLimits(value_per_day=100_000_000)
+    early = hands_at(FRIDAY.replace(hour=8, minute=35))
+    async with (
+        broker_of(prices={SYMBOL: 70_000}, ambient=early) as broker,
+        client_of(broker, tmp_path, order_limits=limits) as client,
+    ):
+        for value, questions in ((1_183_000, 1), (2_366_000, 2)):
+            await buy(client, price=None)
+            assert (await client._journal.day_totals(early.now().date())).value == value
+            assert broker.count("ka10001") == questions
+        early.offset += timedelta(hours=1)
+        for value in (3_276_000, 4_186_000):
+            await buy(client, price=None)
+            assert (await client._journal.day_totals(early.now().date())).value == value
+            assert broker.count("ka10001") == 3
 
 
 async def test_market_order_that_cannot_be_valued_is_refused(tmp_path: Path) -> None:
