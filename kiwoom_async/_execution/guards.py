@@ -6,6 +6,8 @@ itself, so that an order that cannot leave takes no slot of the rate limit from 
 
 from __future__ import annotations
 
+import math
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Final
@@ -63,21 +65,33 @@ class ReferencePrices:
         self._calendar = calendar
         self._given: Mapping[str, int] = {} if limits is None else limits.reference_prices
         self._known: dict[tuple[date, str], int] = {}
-        self._asking = anyio.Lock()
+        # One for each symbol: a quote that hangs keeps no order of another symbol from its own.
+        self._asking: defaultdict[str, anyio.Lock] = defaultdict(anyio.Lock)
 
-    async def get(self, request: OrderRequest) -> int:
+    async def get(self, request: OrderRequest, deadline: float | None) -> int:
         """Give the price in KRW.
+
+        Args:
+            request: A new order without a price.
+            deadline: Monotonic second by which the order must be sent; half of the time until then is for the quote.
+                None: as long as a query may take.
 
         Raises:
             ValidationError: There is none; the text says what to do.
         """
         if request.symbol in self._given:
             return self._given[request.symbol]
+        seconds = math.inf if deadline is None else max(0.0, deadline - self._ambient.monotonic()) / 2
+        with anyio.move_on_after(seconds):
+            return await self._ask(request)
+        raise _unvalued(request, f"its quote did not come within {seconds:.1f} s, half of the time that the order has")
+
+    async def _ask(self, request: OrderRequest) -> int:
         now = self._ambient.now()
         if not is_band_of_today(now, self._calendar):
             return await self._fetch(request, highest_next_limit)
         place = korean_day(now), request.symbol
-        async with self._asking:
+        async with self._asking[request.symbol]:
             if place not in self._known:
                 self._known[place] = await self._fetch(request, lambda quote: quote.upper_limit)
         return self._known[place]
@@ -141,8 +155,13 @@ class OrderGuards:
         if self._is_dry:
             raise NotSent(f"Order {client_order_id!r} was not sent: dry_run=True.", client_order_id=client_order_id)
 
-    async def examine(self, client_order_id: str, request: OrderRequest) -> Terms:
+    async def examine(self, client_order_id: str, request: OrderRequest, deadline: float | None) -> Terms:
         """Find out what the journal's guards need, and refuse what this process can refuse by itself.
+
+        Args:
+            client_order_id: For texts.
+            request: What is to be sent.
+            deadline: Monotonic second by which it must be sent. None: there is none.
 
         Raises:
             ValidationError: It may not be sent from here, exceeds a limit, or cannot be valued.
@@ -165,13 +184,15 @@ class OrderGuards:
                 raise NotSent(halted_text(client_order_id, state), client_order_id=client_order_id)
         if self._limits is None:
             return Terms()
-        return await self._value(client_order_id, request, self._limits)
+        return await self._value(client_order_id, request, self._limits, deadline)
 
-    async def _value(self, client_order_id: str, request: OrderRequest, limits: OrderLimits) -> Terms:
+    async def _value(
+        self, client_order_id: str, request: OrderRequest, limits: OrderLimits, deadline: float | None
+    ) -> Terms:
         reference = None
         if request.action is Action.NEW:
             if limits.needs_value and request.price is None:
-                reference = await self._prices.get(request)
+                reference = await self._prices.get(request, deadline)
             burden = burden_of(request, reference)
             if burden is not None:
                 await self._check_alone(client_order_id, request, burden, limits)

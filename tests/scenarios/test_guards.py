@@ -30,9 +30,13 @@ from kiwoom_async import (
 )
 from kiwoom_async._domain.ambient import Checkpoint
 from kiwoom_async._domain.guards import KillSwitchState, Totals
+from kiwoom_async._domain.intents import OrderRequest
 from kiwoom_async._domain.settings import KST
+from kiwoom_async._domain.vocabulary import Action, Desk, OrderType, Route, Side
 from kiwoom_async._journal import guards
 from kiwoom_async._journal.store import Access, open_writer
+from kiwoom_async._wire.answers import Page
+from kiwoom_async._wire.requests import Call
 from kiwoom_async.simulator import Fault, FaultKind, Simulator
 from tests.scenarios.test_f_resend import place_foreign, witnesses
 from tests.scenarios.trading import (
@@ -51,6 +55,16 @@ from tests.scenarios.trading import (
 
 LOST = FaultKind.DROP_BEFORE_ACCEPTANCE
 HIDDEN = FaultKind.DROP_AFTER_ACCEPTANCE
+MARKET = OrderRequest(
+    desk=Desk.STOCK,
+    action=Action.NEW,
+    symbol=SYMBOL,
+    side=Side.BUY,
+    quantity=10,
+    price=None,
+    order_type=OrderType.MARKET,
+    route=Route.KRX,
+)
 FRIDAY: datetime = datetime(2026, 11, 20, 10, 0, tzinfo=KST)
 
 
@@ -301,6 +315,35 @@ async def test_limit_from_before_the_opening_counts_higher_and_is_not_kept(tmp_p
             await buy(client, price=None)
             assert (await client._journal.day_totals(early.now().date())).value == value
             assert broker.count("ka10001") == 3
+
+
+async def test_quote_that_hangs_holds_only_orders_of_its_symbol(tmp_path: Path) -> None:
+    """Others are valued and sent meanwhile; its own are refused before their deadline, with a way to go on."""
+    limits = OrderLimits(value_per_day=10_000_000)
+    async with (
+        broker_of(ambient=hands_at(FRIDAY)) as broker,
+        client_of(broker, tmp_path, order_limits=limits) as client,
+    ):
+        gateway, is_asked = gateway_of(client), asyncio.Event()
+        fetch = gateway.fetch_page
+
+        async def hang(call: Call, *arguments: Any) -> Page:
+            if call.body.get("stk_cd") == "000660":
+                is_asked.set()
+                await asyncio.Event().wait()
+            return await fetch(call, *arguments)
+
+        gateway.fetch_page = hang  # type: ignore[method-assign, assignment]
+        held = asyncio.create_task(buy(client, "held", symbol="000660", price=None))
+        await is_asked.wait()
+        await buy(client, "one", price=None)
+        assert not held.done()
+        request = evolve(MARKET, symbol="000660")
+        asked = client._dispatcher._sender._guards.examine
+        with pytest.raises(ValidationError, match=r"did not come.*reference_prices"):
+            await asked("late", request, hands_of(broker).monotonic() + 0.05)
+        held.cancel()
+        await asyncio.wait([held])
 
 
 async def test_market_order_that_cannot_be_valued_is_refused(tmp_path: Path) -> None:
