@@ -275,7 +275,7 @@ class KiwoomClient:
         self.orders = Orders(
             journal, reader, self._reconciler, settlements, events, ambient, sweeper=sweeper, rehearsal=rehearsal
         )
-        self.kill_switch = KillSwitch(journal, ambient)
+        self.kill_switch = KillSwitch(journal, ambient, gateway.longest_lag)
         self.account = Account(gateway, LedgerReader(gateway, ambient, timing), ambient, self.market.remember_quote)
         self._calls = Calls(gateway)
 

@@ -217,16 +217,27 @@ class OrderGuards:
         self._was_halted = self._was_halted or isinstance(error, NotSent)
 
 
-async def engage(journal: Journal, ambient: Ambient, state: KillSwitchState) -> KillSwitchState:
+async def engage(
+    journal: Journal, ambient: Ambient, state: KillSwitchState, longest_lag: float = 0.0
+) -> KillSwitchState:
     """Engage the kill switch, and wait until nothing leaves that was permitted before.
 
     A permission is short: its first byte must leave within `Timing.connect_timeout` of the client that has it.
+
+    Args:
+        journal: Holds the switch and the permissions.
+        ambient: The clocks.
+        state: What to tell the switch.
+        longest_lag: Seconds after the end of a permission within which the first byte may still leave, because the
+            transport was asked for the request before it had a connection. The journal does not tell what transport a
+            permission is used with, so this holds for those of other processes as well.
 
     Cancellation: ends the wait; the switch is engaged.
     """
     engaged = await journal.move_switch(state)
     began = ambient.monotonic()
-    before = {attempt.key: _useless_after(attempt, ambient, began) for attempt in await journal.permitted_attempts()}
+    permitted = await journal.permitted_attempts()
+    before = {attempt.key: _useless_after(attempt, ambient, began) + longest_lag for attempt in permitted}
     while before:
         now = ambient.monotonic()
         open_keys = {attempt.key for attempt in await journal.permitted_attempts()}

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from attrs import evolve
 
@@ -30,7 +31,7 @@ from kiwoom_async import (
 )
 from kiwoom_async._domain.ambient import Checkpoint
 from kiwoom_async._domain.guards import KillSwitchState, Totals
-from kiwoom_async._domain.intents import OrderRequest
+from kiwoom_async._domain.intents import Attempt, OrderRequest
 from kiwoom_async._domain.settings import KST
 from kiwoom_async._domain.vocabulary import Action, Desk, OrderType, Route, Side
 from kiwoom_async._journal import guards
@@ -552,6 +553,52 @@ async def test_engage_does_not_wait_for_a_permission_that_ran_out(tmp_path: Path
         assert not order.done()
         order.cancel()
         await asyncio.wait([order])
+
+
+class Unguarded(httpx.AsyncBaseTransport):
+    """A transport that knows no guards, and lets an order wait for its connection."""
+
+    def __init__(self, broker: Simulator) -> None:
+        self._broker = broker
+        self.waits = asyncio.Event()
+        self.may_connect = asyncio.Event()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Pass a request on."""
+        if request.headers.get("api-id") == "kt10000":
+            self.waits.set()
+            await self.may_connect.wait()
+        return await self._broker.transport.handle_async_request(request)
+
+
+async def test_engage_waits_as_long_as_an_injected_transport_may_look_for_a_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The guard was asked before that, so the end of the permission says nothing about the first byte."""
+    leap, looks, clock = [0.0], [0], Hands.monotonic
+    monkeypatch.setattr(Hands, "monotonic", lambda hands: clock(hands) + leap[0])
+    timing = evolve(QUICK, response_timeout=1_000)
+    async with broker_of() as broker:
+        transport = Unguarded(broker)
+        async with client_of(broker, tmp_path, transport=transport, timing=timing) as client:
+            read = client._journal.permitted_attempts
+
+            async def look() -> tuple[Attempt, ...]:
+                looks[0] += 1
+                return await read()
+
+            monkeypatch.setattr(client._journal, "permitted_attempts", look)
+            order = asyncio.create_task(buy(client, "one"))
+            await transport.waits.wait()
+            engaging = asyncio.create_task(client.kill_switch.engage(reason="stop"))
+            await eventually(lambda: looks[0] > 1)
+            leap[0], before = timing.connect_timeout + 1, looks[0]
+            await eventually(lambda: engaging.done() or looks[0] > before + 2)
+            assert not engaging.done()
+            transport.may_connect.set()
+            await engaging
+            assert len(orders_received(broker)) == 1
+            await order
 
 
 async def test_cancelled_engage_has_engaged(tmp_path: Path) -> None:
