@@ -156,7 +156,8 @@ class Market:
         Args:
             symbol: 종목코드, of a stock or of gold.
             kind: What it is; kept as long as the client. None: as before.
-            lower_limit: Today's 하한가, KRW; kept until midnight in Korea. None: as before.
+            lower_limit: Today's 하한가, KRW; kept until midnight in Korea. None: as before, unless that may be the
+                limit of another day.
             upper_limit: Today's 상한가, KRW; the same.
             base_price: Today's 기준가 of gold, KRW per gram, in place of its limits.
 
@@ -183,6 +184,9 @@ class Market:
         if low is not None or high is not None:
             self._turn_the_day()
             known = self._limits.get(symbol, SymbolFacts())
+            if not known.is_of_today:
+                # What a quote of another day said must not become certain by what you say.
+                known = SymbolFacts()
             self._limits[symbol] = evolve(
                 known,
                 lower_limit=known.lower_limit if low is None else low,
