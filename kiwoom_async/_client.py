@@ -240,7 +240,7 @@ class KiwoomClient:
 
         originals = Originals(journal, reader)
         together = Collaborators(journal, gateway, ambient, timing, settlements, self._tasks)
-        prices = ReferencePrices(for_library, ambient, self._order_limits)
+        prices = ReferencePrices(for_library, ambient, self._order_limits, self.market.rules.trading_calendar)
         guards = OrderGuards(
             journal, prices, self._order_limits, ambient, may_send=self._may_order, is_dry=self._is_dry
         )
@@ -283,7 +283,7 @@ class KiwoomClient:
             sweeper=sweeper,
             rehearsal=rehearsal,
         )
-        self.kill_switch = KillSwitch(journal, ambient)
+        self.kill_switch = KillSwitch(journal, ambient, gateway.longest_lag)
         self.account = Account(gateway, callers_reader, ambient, self.market.remember_quote)
         self._calls = Calls(gateway)
 

@@ -17,9 +17,10 @@ class KillSwitch:
     `kiwoom-async resume JOURNAL --reason …` do the same from a command line.
     """
 
-    def __init__(self, journal: Journal, ambient: Ambient) -> None:
+    def __init__(self, journal: Journal, ambient: Ambient, longest_lag: float = 0.0) -> None:
         self._journal = journal
         self._ambient = ambient
+        self._longest_lag = longest_lag
 
     async def engage(self, *, reason: str, by: str | None = None) -> KillSwitchState:
         """Hold new orders and modifies, those that wait for something included, and resends as well.
@@ -27,6 +28,11 @@ class KillSwitch:
         Once this has returned, none leaves any more. What had its permission to leave before that keeps it until it is
         on the wire or `Timing.connect_timeout` has passed, and this waits for the end of it; the wait is usually a
         round trip. Orders at the broker stay there: see `client.orders.cancel_all`.
+
+        An injected `transport` that does not ask our guard may wait for a connection as long as for an answer. If this
+        client has one, this waits for that, too, at most `Timing.connect_timeout` twice and `Timing.response_timeout`
+        once. What another process on the journal sends by such a transport is waited for only if this client has one
+        as well: otherwise, and with `kiwoom-async halt`, an order of that process may leave that much later.
 
         Args:
             reason: Why; shown to whoever is held, and kept.
@@ -43,7 +49,8 @@ class KillSwitch:
 
         Cancellation: It may be engaged all the same; look at `status`.
         """
-        return await engage(self._journal, self._ambient, self._state(reason, by, is_engaged=True))
+        state = self._state(reason, by, is_engaged=True)
+        return await engage(self._journal, self._ambient, state, self._longest_lag)
 
     async def release(self, *, reason: str, by: str | None = None) -> KillSwitchState:
         """Let orders through again. Nothing that was held is sent by itself: call again with the same id.

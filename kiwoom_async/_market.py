@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Final
 
 from attrs import evolve
@@ -12,16 +12,16 @@ from attrs import evolve
 from kiwoom_async._domain.ambient import Ambient, korean_day
 from kiwoom_async._domain.intents import Intent
 from kiwoom_async._domain.market_rules import (
-    BAND_IS_OF_TODAY_FROM,
     MarketRules,
     RuleFinding,
     SymbolFacts,
     gold_band,
+    is_band_of_today,
     judge,
 )
 from kiwoom_async._domain.quotes import Quote
 from kiwoom_async._domain.sessions import PLACES, Place, Session, SessionName, Timetable
-from kiwoom_async._domain.settings import KST, Environment
+from kiwoom_async._domain.settings import Environment
 from kiwoom_async._domain.ticks import SymbolKind, is_on_grid
 from kiwoom_async._domain.validation import check_count, check_route, check_symbol, choose
 from kiwoom_async._domain.vocabulary import GOLD_SYMBOLS, Desk, Route
@@ -156,7 +156,8 @@ class Market:
         Args:
             symbol: 종목코드, of a stock or of gold.
             kind: What it is; kept as long as the client. None: as before.
-            lower_limit: Today's 하한가, KRW; kept until midnight in Korea. None: as before.
+            lower_limit: Today's 하한가, KRW; kept until midnight in Korea. None: as before, unless that may be the
+                limit of another day.
             upper_limit: Today's 상한가, KRW; the same.
             base_price: Today's 기준가 of gold, KRW per gram, in place of its limits.
 
@@ -183,6 +184,9 @@ class Market:
         if low is not None or high is not None:
             self._turn_the_day()
             known = self._limits.get(symbol, SymbolFacts())
+            if not known.is_of_today:
+                # What a quote of another day said must not become certain by what you say.
+                known = SymbolFacts()
             self._limits[symbol] = evolve(
                 known,
                 lower_limit=known.lower_limit if low is None else low,
@@ -200,14 +204,10 @@ class Market:
         if low is None and high is None:
             return
         self._limits[quote.symbol] = SymbolFacts(
-            lower_limit=low, upper_limit=high, is_of_today=self._is_after_the_opening()
+            lower_limit=low,
+            upper_limit=high,
+            is_of_today=is_band_of_today(self._ambient.now(), self._rules.trading_calendar),
         )
-
-    def _is_after_the_opening(self) -> bool:
-        now = self._ambient.now().astimezone(KST)
-        special = self._timetable.calendar.special_day(now.date())
-        later = timedelta(0) if special is None else special.opens_later
-        return now >= datetime.combine(now.date(), BAND_IS_OF_TODAY_FROM, KST) + later
 
     def _turn_the_day(self) -> None:
         today = korean_day(self._ambient.now())

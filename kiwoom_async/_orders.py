@@ -168,7 +168,9 @@ class Orders:
             include_foreign: Ask the broker as well, and cancel whatever else it lists as open, people's orders at
                 Kiwoom's own screens included. Gold is asked for with desk="gold", or where this journal has traded it
                 today.
-            deadline: Seconds to wait for each cancel. None: `Timing.default_deadline`, and a second more per order.
+            deadline: Seconds to wait for each cancel, from its turn on; some have theirs at once. One that the rate
+                limit keeps from leaving within them is tried again, for two seconds more per order. None:
+                `Timing.default_deadline`, and a second more per order.
 
         Returns:
             What became of each order. No order's error keeps another from being canceled, and none is raised.

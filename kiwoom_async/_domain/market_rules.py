@@ -6,14 +6,17 @@ caller is told.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from enum import StrEnum, unique
+from fractions import Fraction
 from typing import Any, Final
 
 from attrs import field, frozen
 
 from kiwoom_async._domain.intents import OrderRequest
+from kiwoom_async._domain.quotes import Quote
 from kiwoom_async._domain.sessions import PLACES, SESSIONS, Hours, Place, Session, Timetable
 from kiwoom_async._domain.settings import KST, Environment
 from kiwoom_async._domain.ticks import LISTED_KINDS, SymbolKind, is_on_grid, neighbors, tick_table
@@ -28,6 +31,8 @@ GOLD_BAND_PERCENT: Final = 10
 """Width of the daily band of gold around the base price, each way. Source: KRX's page of the gold market."""
 BAND_IS_OF_TODAY_FROM: Final = time(9, 0)
 """A quote read before the opening may still show yesterday's band. Source: our caution; nobody has measured it."""
+WIDEST_USUAL_RISE: Final = Fraction(13, 10)
+"""How far a price limit may stand above the price it is measured from. Source: KRX's rules, 30 % for stocks."""
 
 
 @unique
@@ -192,6 +197,26 @@ def gold_band(base_price: int) -> tuple[int, int]:
     tick = 10
     low = -(-base_price * (100 - GOLD_BAND_PERCENT) // (100 * tick)) * tick
     return low, base_price * (100 + GOLD_BAND_PERCENT) // (100 * tick) * tick
+
+
+def is_band_of_today(now: datetime, calendar: TradingCalendar) -> bool:
+    """Tell whether a quote that is asked for at a moment certainly shows the band of that Korean day."""
+    now = now.astimezone(KST)
+    special = calendar.special_day(now.date())
+    later = timedelta(0) if special is None else special.opens_later
+    return now >= datetime.combine(now.date(), BAND_IS_OF_TODAY_FROM, KST) + later
+
+
+def highest_next_limit(quote: Quote) -> int | None:
+    """Give the most that the upper limit of the next day can be; None where the quote has no upper limit.
+
+    A day can end at its upper limit, from which the next band is measured. A band that is wider than usual, as that of
+    a leveraged fund, stays as wide.
+    """
+    if quote.upper_limit is None:
+        return None
+    rise = Fraction(quote.upper_limit, quote.base_price) if quote.base_price else WIDEST_USUAL_RISE
+    return math.ceil(quote.upper_limit * max(rise, WIDEST_USUAL_RISE))
 
 
 @frozen

@@ -6,7 +6,9 @@ itself, so that an order that cannot leave takes no slot of the rate limit from 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections import defaultdict
+from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Final
 
@@ -24,6 +26,9 @@ from kiwoom_async._domain.guards import (
     halted_text,
 )
 from kiwoom_async._domain.intents import Attempt, OrderRequest
+from kiwoom_async._domain.market_rules import highest_next_limit, is_band_of_today
+from kiwoom_async._domain.quotes import Quote
+from kiwoom_async._domain.trading_calendar import TradingCalendar
 from kiwoom_async._domain.vocabulary import Action, Desk, Route
 from kiwoom_async._journal.guards import Terms
 from kiwoom_async._journal.journal import Journal
@@ -40,36 +45,64 @@ LOOK_INTERVAL: Final = 0.02
 
 
 class ReferencePrices:
-    """What orders without a price are counted at: the setting, or today's upper price limit, asked once a day."""
+    """What orders without a price are counted at: the setting, or the upper price limit.
 
-    def __init__(self, gateway: Gateway, ambient: Ambient, limits: OrderLimits | None) -> None:
+    That of today is asked once. Where a quote may still show the limit of the day before, the price is the most that
+    today's can be, and is not kept.
+
+    Args:
+        gateway: Asks.
+        ambient: The clocks.
+        limits: With the settings; None for none.
+        calendar: For the moment from which a quote shows today's limit.
+    """
+
+    def __init__(
+        self, gateway: Gateway, ambient: Ambient, limits: OrderLimits | None, calendar: TradingCalendar
+    ) -> None:
         self._gateway = gateway
         self._ambient = ambient
+        self._calendar = calendar
         self._given: Mapping[str, int] = {} if limits is None else limits.reference_prices
         self._known: dict[tuple[date, str], int] = {}
-        self._asking = anyio.Lock()
+        # One for each symbol: a quote that hangs keeps no order of another symbol from its own.
+        self._asking: defaultdict[str, anyio.Lock] = defaultdict(anyio.Lock)
 
-    async def get(self, request: OrderRequest) -> int:
+    async def get(self, request: OrderRequest, deadline: float | None) -> int:
         """Give the price in KRW.
+
+        Args:
+            request: A new order without a price.
+            deadline: Monotonic second by which the order must be sent; half of the time until then is for the quote.
+                None: as long as a query may take.
 
         Raises:
             ValidationError: There is none; the text says what to do.
         """
         if request.symbol in self._given:
             return self._given[request.symbol]
-        place = korean_day(self._ambient.now()), request.symbol
-        async with self._asking:
+        seconds = math.inf if deadline is None else max(0.0, deadline - self._ambient.monotonic()) / 2
+        with anyio.move_on_after(seconds):
+            return await self._ask(request)
+        raise _unvalued(request, f"its quote did not come within {seconds:.1f} s, half of the time that the order has")
+
+    async def _ask(self, request: OrderRequest) -> int:
+        now = self._ambient.now()
+        if not is_band_of_today(now, self._calendar):
+            return await self._fetch(request, highest_next_limit)
+        place = korean_day(now), request.symbol
+        async with self._asking[request.symbol]:
             if place not in self._known:
-                self._known[place] = await self._fetch(request)
+                self._known[place] = await self._fetch(request, lambda quote: quote.upper_limit)
         return self._known[place]
 
-    async def _fetch(self, request: OrderRequest) -> int:
+    async def _fetch(self, request: OrderRequest, choose: Callable[[Quote], int | None]) -> int:
         why = "gold has no such quote"
         if request.desk is not Desk.GOLD:
             call = quote_call(request.symbol, Route.KRX)
             try:
                 page = await self._gateway.fetch_page(call)
-                limit = decode_quote(call.api_id, request.symbol, Route.KRX, page.body).upper_limit
+                limit = choose(decode_quote(call.api_id, request.symbol, Route.KRX, page.body))
             except (QueryFailed, Refused) as error:
                 raise _unvalued(request, str(error)) from error
             if limit is not None:
@@ -122,8 +155,13 @@ class OrderGuards:
         if self._is_dry:
             raise NotSent(f"Order {client_order_id!r} was not sent: dry_run=True.", client_order_id=client_order_id)
 
-    async def examine(self, client_order_id: str, request: OrderRequest) -> Terms:
+    async def examine(self, client_order_id: str, request: OrderRequest, deadline: float | None) -> Terms:
         """Find out what the journal's guards need, and refuse what this process can refuse by itself.
+
+        Args:
+            client_order_id: For texts.
+            request: What is to be sent.
+            deadline: Monotonic second by which it must be sent. None: there is none.
 
         Raises:
             ValidationError: It may not be sent from here, exceeds a limit, or cannot be valued.
@@ -146,13 +184,15 @@ class OrderGuards:
                 raise NotSent(halted_text(client_order_id, state), client_order_id=client_order_id)
         if self._limits is None:
             return Terms()
-        return await self._value(client_order_id, request, self._limits)
+        return await self._value(client_order_id, request, self._limits, deadline)
 
-    async def _value(self, client_order_id: str, request: OrderRequest, limits: OrderLimits) -> Terms:
+    async def _value(
+        self, client_order_id: str, request: OrderRequest, limits: OrderLimits, deadline: float | None
+    ) -> Terms:
         reference = None
         if request.action is Action.NEW:
             if limits.needs_value and request.price is None:
-                reference = await self._prices.get(request)
+                reference = await self._prices.get(request, deadline)
             burden = burden_of(request, reference)
             if burden is not None:
                 await self._check_alone(client_order_id, request, burden, limits)
@@ -177,16 +217,27 @@ class OrderGuards:
         self._was_halted = self._was_halted or isinstance(error, NotSent)
 
 
-async def engage(journal: Journal, ambient: Ambient, state: KillSwitchState) -> KillSwitchState:
+async def engage(
+    journal: Journal, ambient: Ambient, state: KillSwitchState, longest_lag: float = 0.0
+) -> KillSwitchState:
     """Engage the kill switch, and wait until nothing leaves that was permitted before.
 
     A permission is short: its first byte must leave within `Timing.connect_timeout` of the client that has it.
+
+    Args:
+        journal: Holds the switch and the permissions.
+        ambient: The clocks.
+        state: What to tell the switch.
+        longest_lag: Seconds after the end of a permission within which the first byte may still leave, because the
+            transport was asked for the request before it had a connection. The journal does not tell what transport a
+            permission is used with, so this holds for those of other processes as well.
 
     Cancellation: ends the wait; the switch is engaged.
     """
     engaged = await journal.move_switch(state)
     began = ambient.monotonic()
-    before = {attempt.key: _useless_after(attempt, ambient, began) for attempt in await journal.permitted_attempts()}
+    permitted = await journal.permitted_attempts()
+    before = {attempt.key: _useless_after(attempt, ambient, began) + longest_lag for attempt in permitted}
     while before:
         now = ambient.monotonic()
         open_keys = {attempt.key for attempt in await journal.permitted_attempts()}

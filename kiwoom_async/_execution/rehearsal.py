@@ -41,7 +41,7 @@ class Rehearsal:
         """
         seconds = self._timing.default_deadline if deadline is None else deadline
         with anyio.move_on_after(seconds):
-            return await self._place(intent)
+            return await self._place(intent, self._ambient.monotonic() + seconds)
         if await self._journal.find(intent.client_order_id) is not None:
             raise OutcomeUnknown(intent.client_order_id, "it was sent by another client, and a dry run only waits")
         raise NotSent(
@@ -50,7 +50,7 @@ class Rehearsal:
             client_order_id=intent.client_order_id,
         )
 
-    async def _place(self, intent: Intent) -> Order:
+    async def _place(self, intent: Intent, deadline: float) -> Order:
         record = await self._journal.find(intent.client_order_id)
         if record is not None:
             if differences := record.intent.differences(intent):
@@ -62,7 +62,7 @@ class Rehearsal:
         request = intent.request
         if not request.is_obligation:
             encode_order(request).to_bytes()
-        terms = await self._guards.examine(intent.client_order_id, request)
+        terms = await self._guards.examine(intent.client_order_id, request, deadline)
         return describe_dry(await self._journal.rehearse(intent, korean_day(self._ambient.now()), terms))
 
     async def find(self, client_order_id: str) -> Order | None:

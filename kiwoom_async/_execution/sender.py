@@ -130,7 +130,7 @@ class Sender:
         """
         call = encode_order(request)
         content = call.to_bytes()
-        terms = await self._guards.examine(flight.intent.client_order_id, request)
+        terms = await self._guards.examine(flight.intent.client_order_id, request, deadline)
         token, slot = await self._gateway.make_ready(call, deadline, is_again=replaces is not None)
         try:
             self._ambient.reached(Checkpoint.BEFORE_COMMIT)

@@ -25,6 +25,7 @@ from kiwoom_async._execution.findings import NOTHING_LEFT
 from kiwoom_async._execution.ledger_reader import LedgerReader
 from kiwoom_async._journal.journal import Journal
 from kiwoom_async._journal.records import WorkingOrder
+from kiwoom_async._transport.limiter import SlotDenied
 from kiwoom_async.errors import (
     KiwoomError,
     NotSent,
@@ -45,6 +46,10 @@ one a second on the mock."""
 AT_ONCE: Final = 16
 """Cancels that are under way at once. Source: our choice, three seconds' worth of the published rate; hundreds at once
 would crowd each other out of the time in which a permission may be used."""
+
+PAUSE_AFTER_DENIAL: Final = 0.25
+"""Seconds until a cancel for which the rate limit had no room before its deadline is tried again. Source: our choice;
+on the mock, one second makes room for one."""
 
 LONGEST_ID: Final = 128
 """Source: what `check_client_order_id` takes."""
@@ -111,6 +116,25 @@ class _Aim:
         )
 
 
+@frozen
+class _Patience:
+    """How long to try.
+
+    Attributes:
+        seconds: What one try of a cancel has.
+        until: Monotonic second from which on none is tried again. Reckoned with half the slowest rate, since the time
+            of an answer counts, too, and others of the key may be sending.
+    """
+
+    seconds: float
+    until: float
+
+    def allows_another(self, error: NotSent, began: float, now: float) -> bool:
+        """Tell whether a try that left nothing behind may be followed by another one."""
+        is_by_rate = isinstance(error.__cause__, SlotDenied) or now - began >= self.seconds
+        return is_by_rate and now < self.until
+
+
 class Sweeper:
     """Find what may be in the book, and cancel it.
 
@@ -138,8 +162,8 @@ class Sweeper:
         """
         aims = await self._find_own(scope)
         results: list[CancelResult] = []
-        failures: list[KiwoomError] = []
-        seconds = self._timing.default_deadline + len(aims) / SLOWEST_RATE if deadline is None else deadline
+        failures: dict[Desk, KiwoomError] = {}
+        patience = self._patience(len(aims), deadline)
         async with anyio.create_task_group() as tasks:
             known, doubtful = _split_by_side(aims, scope)
             results += doubtful
@@ -147,10 +171,16 @@ class Sweeper:
             replaced = {aim.replaces for aim in known if aim.replaces in behind}
             for aim in known:
                 if aim.place is None or aim.place not in replaced:
-                    tasks.start_soon(self._cancel_chain, aim, behind, seconds, results)
+                    tasks.start_soon(self._cancel_chain, aim, behind, patience, results)
             if include_foreign:
-                tasks.start_soon(self._sweep_listed, scope, frozenset(behind), deadline, results, failures)
-        return CancelReport(tuple(results), tuple(failures))
+                desks = scope.ledgers
+                tasks.start_soon(self._sweep_listed, scope, desks, frozenset(behind), deadline, results, failures)
+        if failures and aims:
+            # Our own cancels move the list while its pages are read; now it may rest.
+            again = frozenset(failures)
+            failures.clear()
+            await self._sweep_listed(scope, again, frozenset(behind), deadline, results, failures)
+        return CancelReport(tuple(results), tuple(failures.values()))
 
     # ------------------------------------------------------------------ what is ours
 
@@ -198,27 +228,27 @@ class Sweeper:
         self,
         aim: _Aim,
         behind: Mapping[tuple[Desk, date, str], _Aim],
-        seconds: float,
+        patience: _Patience,
         results: list[CancelResult],
     ) -> None:
         """Cancel an order; and those it replaced, unless its own answer shows that it did replace them."""
-        result = await self._cancel(aim, seconds)
+        result = await self._cancel(aim, patience)
         results.append(result)
         earlier = None if aim.replaces is None else behind.get(aim.replaces)
         while earlier is not None:
             if result.order is not None and result.outcome is not CancelOutcome.DRY:
                 results.append(earlier.result(CancelOutcome.FINISHED))
             else:
-                result = await self._cancel(earlier, seconds)
+                result = await self._cancel(earlier, patience)
                 results.append(result)
             earlier = None if earlier.replaces is None else behind.get(earlier.replaces)
 
-    async def _cancel(self, aim: _Aim, seconds: float) -> CancelResult:
+    async def _cancel(self, aim: _Aim, patience: _Patience) -> CancelResult:
         cancel_id = None
         try:
             intent = await self._choose_intent(aim)
             cancel_id = intent.client_order_id
-            order = await self._place_in_turn(intent, seconds)
+            order = await self._place_in_turn(intent, patience)
         except OutcomeUnknown as error:
             return aim.result(CancelOutcome.UNKNOWN, cancel_id=cancel_id, error=error)
         except KiwoomError as error:
@@ -232,20 +262,32 @@ class Sweeper:
         outcome = CancelOutcome.FINISHED if order.status is OrderStatus.FILLED else CancelOutcome.CANCELED
         return aim.result(CancelOutcome.DRY if order.is_dry else outcome, cancel_id=cancel_id, order=order)
 
-    async def _place_in_turn(self, intent: Intent, seconds: float) -> Order:
-        """Place a cancel when it is its turn.
+    async def _place_in_turn(self, intent: Intent, patience: _Patience) -> Order:
+        """Place a cancel when it is its turn, and again while nothing but the rate limit keeps it from leaving.
 
         A turn ends with the answer, but after the time in which a request must leave in any case: one that hangs, or
         waits for its order to be found, keeps no other from its turn.
         """
-        await self._turns.acquire()
-        release = _Once(self._turns.release)
-        timer = asyncio.get_running_loop().call_later(self._timing.connect_timeout, release)
-        try:
-            return await self._place(intent, seconds, False, None)
-        finally:
-            timer.cancel()
-            release()
+        while True:
+            await self._turns.acquire()
+            release = _Once(self._turns.release)
+            timer = asyncio.get_running_loop().call_later(self._timing.connect_timeout, release)
+            began = self._ambient.monotonic()
+            try:
+                return await self._place(intent, patience.seconds, False, None)
+            except NotSent as error:
+                if intent.request.is_obligation or not patience.allows_another(error, began, self._ambient.monotonic()):
+                    raise
+                # With the turn: the limiter decides at once, and would deny the next in line just as fast.
+                await anyio.sleep(PAUSE_AFTER_DENIAL)
+            finally:
+                timer.cancel()
+                release()
+
+    def _patience(self, count: int, deadline: float | None) -> _Patience:
+        more = count / SLOWEST_RATE
+        seconds = self._timing.default_deadline + more if deadline is None else deadline
+        return _Patience(seconds, self._ambient.monotonic() + seconds + 2 * more)
 
     async def _is_over(self, request: OrderRequest, error: KiwoomError) -> bool:
         """Tell whether a cancel came to nothing because there is nothing to cancel."""
@@ -286,15 +328,16 @@ class Sweeper:
     async def _sweep_listed(
         self,
         scope: Scope,
+        desks: frozenset[Desk],
         dealt_with: frozenset[tuple[Desk, date, str]],
         deadline: float | None,
         results: list[CancelResult],
-        failures: list[KiwoomError],
+        failures: dict[Desk, KiwoomError],
     ) -> None:
         """Cancel what the broker lists as open and nobody of us is canceling yet."""
         today = korean_day(self._ambient.now())
         aims: list[_Aim] = []
-        for desk in sorted(scope.ledgers):
+        for desk in sorted(desks):
             try:
                 if desk is Desk.GOLD and scope.desk is None and not await self._journal.claims(desk, today, 0):
                     continue  # accounts without gold are refused the query
@@ -302,18 +345,18 @@ class Sweeper:
                 aims += found
                 results += untold
             except KiwoomError as error:
-                failures.append(error)
-        seconds = self._timing.default_deadline + len(aims) / SLOWEST_RATE if deadline is None else deadline
+                failures[desk] = error
+        patience = self._patience(len(aims), deadline)
         async with anyio.create_task_group() as tasks:
             for aim in aims:
-                tasks.start_soon(self._cancel_chain, aim, {}, seconds, results)
+                tasks.start_soon(self._cancel_chain, aim, {}, patience, results)
 
     async def _find_listed(
         self, desk: Desk, today: date, scope: Scope, dealt_with: frozenset[tuple[Desk, date, str]]
     ) -> tuple[list[_Aim], list[CancelResult]]:
         listed = [
             order
-            for order in await self._reader.fetch_open_orders(desk)
+            for order in await self._reader.fetch_steady_open_orders(desk)
             if (desk, today, order.broker_order_id) not in dealt_with and scope.symbol in {None, order.symbol}
         ]
         if not listed:

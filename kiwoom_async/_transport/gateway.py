@@ -166,6 +166,13 @@ class Gateway:
         """Tell how the rate limits hold requests up."""
         return self._limiter.status
 
+    @property
+    def longest_lag(self) -> float:
+        """Give how many seconds after its guard was asked a request may still leave."""
+        if self._session.knows_guard:
+            return 0.0
+        return self._timing.connect_timeout + self._timing.response_timeout
+
     async def revoke_token(self) -> bool:
         """Give the token back; see `TokenKeeper.revoke`."""
         return await self._tokens.revoke()

@@ -94,6 +94,11 @@ class RestSession:
         """Close the transport."""
         await self._transport.__aexit__(exc_type, exc_value, traceback)
 
+    @property
+    def knows_guard(self) -> bool:
+        """Whether the transport asks the guard with a connection in hand, not before it looks for one."""
+        return self._knows_guard
+
     async def aclose(self) -> None:
         """Close the transport; requests in flight end in a `Breakdown`."""
         await self._transport.aclose()

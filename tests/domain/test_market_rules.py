@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 from attrs import evolve
+from attrs import fields as attrs_of
 
 from kiwoom_async import ConfigurationError, MarketRules, RuleFinding, Strictness, SymbolKind
 from kiwoom_async._domain.intents import OrderRequest
-from kiwoom_async._domain.market_rules import Rule, SymbolFacts, Verdict, gold_band, judge
+from kiwoom_async._domain.market_rules import Rule, SymbolFacts, Verdict, gold_band, highest_next_limit, judge
+from kiwoom_async._domain.quotes import Quote
 from kiwoom_async._domain.sessions import Timetable
 from kiwoom_async._domain.settings import KST
 from kiwoom_async._domain.vocabulary import Action, Desk, OrderType, Route, Side
@@ -273,3 +275,22 @@ def test_rules_that_mean_nothing_are_refused(settings: dict[str, Any]) -> None:
     """A wrong setting is found before any order."""
     with pytest.raises(ConfigurationError, match="MarketRules"):
         MarketRules(**settings)
+
+
+@pytest.mark.parametrize(
+    ("base", "upper", "highest"),
+    [
+        (70_000, 91_000, 118_300),
+        (10_000, 16_000, 25_600),
+        (None, 91_000, 118_300),
+        (1_003, 1_303, 1_694),
+        (1, None, None),
+    ],
+)
+def test_next_limit_is_measured_from_a_day_that_ends_at_its_own(
+    base: int | None, upper: int | None, highest: int | None
+) -> None:
+    """By 30 %, by as much as the band is wide where that is more, and never rounded down."""
+    fields: dict[str, Any] = dict.fromkeys(field.name for field in attrs_of(Quote))
+    quote = Quote(**(fields | {"base_price": base, "upper_limit": upper}))
+    assert highest_next_limit(quote) == highest

@@ -194,6 +194,16 @@ def test_a_quote_from_before_the_opening_only_warns(hour: int, is_refused: bool)
     assert bool(client.market.recent_warnings) is not is_refused
 
 
+@pytest.mark.parametrize(("hour", "is_refused"), [(8, False), (10, True)])
+def test_a_limit_that_is_told_makes_no_doubtful_one_certain(hour: int, is_refused: bool) -> None:
+    """The other limit of a quote binds only if the quote was of today; the one that is told binds always."""
+    client = unopened(FRIDAY.replace(hour=hour))
+    client.market.remember_quote(quote_of())
+    client.market.remember("005930", lower_limit=63_700)
+    assert (check(client, price=92_000) is not None) is is_refused
+    assert check(client, price=63_600) is not None
+
+
 def test_limits_off_the_grid_of_stocks_show_a_fund() -> None:
     """The quote of an ETF ends the warnings about its finer grid."""
     client = unopened(FRIDAY)

@@ -14,6 +14,7 @@ from kiwoom_async import (
     CancelReport,
     Desk,
     KiwoomClient,
+    NotSent,
     Order,
     OrderRefused,
     OutcomeUnknown,
@@ -21,6 +22,8 @@ from kiwoom_async import (
     Side,
     ValidationError,
 )
+from kiwoom_async._execution import sweeper
+from kiwoom_async._transport.limiter import SlotDenied
 from kiwoom_async.simulator import BookOrder, Fault, FaultKind, Simulator
 from tests.scenarios.trading import (
     CREDENTIALS,
@@ -244,6 +247,42 @@ async def test_refusal_of_one_keeps_none_from_being_canceled(tmp_path: Path) -> 
         assert working(broker) == []
 
 
+async def test_rate_limit_makes_cancels_wait_and_fails_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A deadline that has room for a few cancels only: the others are tried again when there is room."""
+    monkeypatch.setattr(sweeper, "PAUSE_AFTER_DENIAL", 0.001)
+    async with broker_of() as broker, client_of(broker, tmp_path) as client:
+        for number in range(5):
+            await buy(client, f"order-{number}", quantity=10 + number)
+        place, denied = client.orders._sweeper._place, list(range(20))
+
+        async def crowded(*arguments: Any) -> Order:
+            if denied:
+                denied.pop()
+                raise NotSent("no room") from SlotDenied("kt10003")
+            return await place(*arguments)
+
+        client.orders._sweeper._place = crowded
+        report = await client.orders.cancel_all(deadline=5)
+        assert outcomes(report) == {f"order-{number}": CANCELED for number in range(5)}
+        assert (working(broker), cancels(broker)) == ([], 5)
+
+
+async def test_rate_limit_that_never_has_room_ends_the_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the time for all of them; the error is in the report."""
+    monkeypatch.setattr(sweeper, "SLOWEST_RATE", 100.0)
+    monkeypatch.setattr(sweeper, "PAUSE_AFTER_DENIAL", 0.001)
+    async with broker_of() as broker, client_of(broker, tmp_path) as client:
+        await buy(client, "one")
+
+        async def crowded(*_: Any) -> Order:
+            raise NotSent("no room") from SlotDenied("kt10003")
+
+        client.orders._sweeper._place = crowded
+        (result,) = (await client.orders.cancel_all(deadline=0.01)).results
+        assert (result.outcome, type(result.error)) == (FAILED, NotSent)
+        assert cancels(broker) == 0
+
+
 async def test_call_that_is_cancelled_loses_nothing(tmp_path: Path) -> None:
     """Whatever had left is seen to its end; the next call does the rest."""
     hanging = Fault(FaultKind.HANG, api_ids="kt10003", accepted=False)
@@ -315,6 +354,19 @@ async def test_view_that_fails_keeps_none_of_ours_from_being_canceled(tmp_path: 
         assert len(report.failures) == 1
         assert isinstance(report.failures[0], QueryFailed)
         assert not report.is_clean
+
+
+async def test_order_of_others_that_slips_between_two_pages_is_canceled(tmp_path: Path) -> None:
+    """The list is read again until it rests; after our own cancels, if they are what moves it."""
+    async with broker_of(page_size=2) as broker, client_of(broker, tmp_path) as client:
+        await opened(broker)
+        await buy(client, "ours")
+        for number in range(5):
+            broker.place_foreign(symbol=SYMBOL, side="buy", quantity=5 + number, price=70_000)
+        broker.set_faults([Fault(FaultKind.PAGE_SHIFTS, api_ids="ka10075")])
+        report = await client.orders.cancel_all(include_foreign=True)
+        assert report.is_clean
+        assert working(broker) == []
 
 
 async def test_gold_of_others_by_its_desk(tmp_path: Path) -> None:

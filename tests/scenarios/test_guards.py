@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from attrs import evolve
 
@@ -29,8 +31,13 @@ from kiwoom_async import (
 )
 from kiwoom_async._domain.ambient import Checkpoint
 from kiwoom_async._domain.guards import KillSwitchState, Totals
+from kiwoom_async._domain.intents import Attempt, OrderRequest
+from kiwoom_async._domain.settings import KST
+from kiwoom_async._domain.vocabulary import Action, Desk, OrderType, Route, Side
 from kiwoom_async._journal import guards
 from kiwoom_async._journal.store import Access, open_writer
+from kiwoom_async._wire.answers import Page
+from kiwoom_async._wire.requests import Call
 from kiwoom_async.simulator import Fault, FaultKind, Simulator
 from tests.scenarios.test_f_resend import place_foreign, witnesses
 from tests.scenarios.trading import (
@@ -49,12 +56,28 @@ from tests.scenarios.trading import (
 
 LOST = FaultKind.DROP_BEFORE_ACCEPTANCE
 HIDDEN = FaultKind.DROP_AFTER_ACCEPTANCE
+MARKET = OrderRequest(
+    desk=Desk.STOCK,
+    action=Action.NEW,
+    symbol=SYMBOL,
+    side=Side.BUY,
+    quantity=10,
+    price=None,
+    order_type=OrderType.MARKET,
+    route=Route.KRX,
+)
+FRIDAY: datetime = datetime(2026, 11, 20, 10, 0, tzinfo=KST)
 
 
 async def buy(client: KiwoomClient, key: str | None = None, **changes: Any) -> Order:
     """Buy ten at 70,000."""
     arguments: dict[str, Any] = {"symbol": SYMBOL, "quantity": 10, "price": 70_000, "client_order_id": key}
     return await client.stock.buy(**(arguments | changes))
+
+
+def hands_at(moment: datetime) -> Hands:
+    """Give clocks that stand near a moment."""
+    return Hands(offset=moment - datetime.now(KST))
 
 
 def switch_of(broker: Simulator, folder: Path, *, is_engaged: bool = True) -> Callable[[], None]:
@@ -261,7 +284,10 @@ async def never(*_: Any) -> None:
 async def test_market_order_is_counted_at_the_upper_limit(tmp_path: Path) -> None:
     """상한가, asked once a day and symbol; never as zero."""
     limits = OrderLimits(value_per_day=3_000_000)
-    async with broker_of(prices={SYMBOL: 70_000}) as broker, client_of(broker, tmp_path, order_limits=limits) as client:
+    async with (
+        broker_of(prices={SYMBOL: 70_000}, ambient=hands_at(FRIDAY)) as broker,
+        client_of(broker, tmp_path, order_limits=limits) as client,
+    ):
         upper = (await client.account.quote(SYMBOL)).upper_limit
         assert upper is not None
         await buy(client, price=None)
@@ -271,6 +297,54 @@ async def test_market_order_is_counted_at_the_upper_limit(tmp_path: Path) -> Non
             await buy(client, price=None, quantity=15)
         assert refusal.value.asked == 15 * upper
         assert broker.count("ka10001") == 2
+
+
+async def test_limit_from_before_the_opening_counts_higher_and_is_not_kept(tmp_path: Path) -> None:
+    """It may be that of the day before, above which today's can be by 30 %; from nine on it is today's."""
+    limits = OrderLimits(value_per_day=100_000_000)
+    early = hands_at(FRIDAY.replace(hour=8, minute=35))
+    async with (
+        broker_of(prices={SYMBOL: 70_000}, ambient=early) as broker,
+        client_of(broker, tmp_path, order_limits=limits) as client,
+    ):
+        for value, questions in ((1_183_000, 1), (2_366_000, 2)):
+            await buy(client, price=None)
+            assert (await client._journal.day_totals(early.now().date())).value == value
+            assert broker.count("ka10001") == questions
+        early.offset += timedelta(hours=1)
+        for value in (3_276_000, 4_186_000):
+            await buy(client, price=None)
+            assert (await client._journal.day_totals(early.now().date())).value == value
+            assert broker.count("ka10001") == 3
+
+
+async def test_quote_that_hangs_holds_only_orders_of_its_symbol(tmp_path: Path) -> None:
+    """Others are valued and sent meanwhile; its own are refused before their deadline, with a way to go on."""
+    limits = OrderLimits(value_per_day=10_000_000)
+    async with (
+        broker_of(ambient=hands_at(FRIDAY)) as broker,
+        client_of(broker, tmp_path, order_limits=limits) as client,
+    ):
+        gateway, is_asked = gateway_of(client), asyncio.Event()
+        fetch = gateway.fetch_page
+
+        async def hang(call: Call, *arguments: Any) -> Page:
+            if call.body.get("stk_cd") == "000660":
+                is_asked.set()
+                await asyncio.Event().wait()
+            return await fetch(call, *arguments)
+
+        gateway.fetch_page = hang  # type: ignore[method-assign, assignment]
+        held = asyncio.create_task(buy(client, "held", symbol="000660", price=None))
+        await is_asked.wait()
+        await buy(client, "one", price=None)
+        assert not held.done()
+        request = evolve(MARKET, symbol="000660")
+        asked = client._dispatcher._sender._guards.examine
+        with pytest.raises(ValidationError, match=r"did not come.*reference_prices"):
+            await asked("late", request, hands_of(broker).monotonic() + 0.05)
+        held.cancel()
+        await asyncio.wait([held])
 
 
 async def test_market_order_that_cannot_be_valued_is_refused(tmp_path: Path) -> None:
@@ -479,6 +553,52 @@ async def test_engage_does_not_wait_for_a_permission_that_ran_out(tmp_path: Path
         assert not order.done()
         order.cancel()
         await asyncio.wait([order])
+
+
+class Unguarded(httpx.AsyncBaseTransport):
+    """A transport that knows no guards, and lets an order wait for its connection."""
+
+    def __init__(self, broker: Simulator) -> None:
+        self._broker = broker
+        self.waits = asyncio.Event()
+        self.may_connect = asyncio.Event()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Pass a request on."""
+        if request.headers.get("api-id") == "kt10000":
+            self.waits.set()
+            await self.may_connect.wait()
+        return await self._broker.transport.handle_async_request(request)
+
+
+async def test_engage_waits_as_long_as_an_injected_transport_may_look_for_a_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The guard was asked before that, so the end of the permission says nothing about the first byte."""
+    leap, looks, clock = [0.0], [0], Hands.monotonic
+    monkeypatch.setattr(Hands, "monotonic", lambda hands: clock(hands) + leap[0])
+    timing = evolve(QUICK, response_timeout=1_000)
+    async with broker_of() as broker:
+        transport = Unguarded(broker)
+        async with client_of(broker, tmp_path, transport=transport, timing=timing) as client:
+            read = client._journal.permitted_attempts
+
+            async def look() -> tuple[Attempt, ...]:
+                looks[0] += 1
+                return await read()
+
+            monkeypatch.setattr(client._journal, "permitted_attempts", look)
+            order = asyncio.create_task(buy(client, "one"))
+            await transport.waits.wait()
+            engaging = asyncio.create_task(client.kill_switch.engage(reason="stop"))
+            await eventually(lambda: looks[0] > 1)
+            leap[0], before = timing.connect_timeout + 1, looks[0]
+            await eventually(lambda: engaging.done() or looks[0] > before + 2)
+            assert not engaging.done()
+            transport.may_connect.set()
+            await engaging
+            assert len(orders_received(broker)) == 1
+            await order
 
 
 async def test_cancelled_engage_has_engaged(tmp_path: Path) -> None:
