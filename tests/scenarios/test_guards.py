@@ -325,7 +325,7 @@ async def test_quote_that_hangs_holds_only_orders_of_its_symbol(tmp_path: Path) 
         broker_of(ambient=hands_at(FRIDAY)) as broker,
         client_of(broker, tmp_path, order_limits=limits) as client,
     ):
-        gateway, is_asked = gateway_of(client), asyncio.Event()
+        gateway, is_asked = client._dispatcher._sender._guards._prices._gateway, asyncio.Event()
         fetch = gateway.fetch_page
 
         async def hang(call: Call, *arguments: Any) -> Page:
