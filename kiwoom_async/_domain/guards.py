@@ -47,10 +47,10 @@ class OrderLimits:
         value_per_symbol: As `value_per_day`, of each symbol.
         reference_prices: KRW at which to count orders without a price of their own (market orders above all), by
             symbol. A symbol that is not named is counted at today's upper price limit (상한가, TR ka10001), which is
-            asked once a day. Before 09:00 the quote may show the limit of the day before, so it is asked for each order
-            then, and counted with 30 % more, the most that today's limit can be above it (as much as the band of the
-            quote is wide, where that is more). An order that cannot be valued is refused while there is a limit on
-            values.
+            asked once a day. Before 09:00, after 20:00 and on a day without trading the quote may show the limit of
+            the day before, so it is asked for each order then, and counted with 30 % more, the most that the next
+            limit can be above it (as much as the band of the quote is wide, where that is more). An order that cannot
+            be valued is refused while there is a limit on values.
     """
 
     quantity_per_order: int | None = None
