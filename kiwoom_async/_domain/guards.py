@@ -39,6 +39,7 @@ class OrderLimits:
     Attributes:
         quantity_per_order: Shares (grams of gold) of one order.
         value_per_order: KRW of one order, quantity times price; of a modify, what the order is worth afterwards.
+            A sale counts at its own limit, as a buy does, although it may be filled at any higher price.
         orders_per_day: New orders a day.
         quantity_per_day: Shares and grams of new orders a day.
         value_per_day: KRW a day of new orders, buys and sells alike, and of what modifies add.
