@@ -134,7 +134,9 @@ class Account:
         Source: TR kt00018.
         """
         call = balance_call(_choose_venue(route), each_loan=each_loan)
-        totals, holdings = await self._read_list(call, decode_balance_totals, decode_holdings, _name_holding)
+        totals, holdings = await self._read_list(
+            call, decode_balance_totals, decode_holdings, _name_holding, may_repeat=each_loan
+        )
         return Balance(totals, holdings)
 
     async def filled_balance(self, *, route: Route | str = Route.KRX) -> FilledBalance:
@@ -146,7 +148,9 @@ class Account:
         Source: TR kt00005; the mock does not serve it (RC9000).
         """
         call = filled_balance_call(_choose_venue(route))
-        totals, positions = await self._read_list(call, decode_filled_totals, decode_filled_positions, _name_position)
+        totals, positions = await self._read_list(
+            call, decode_filled_totals, decode_filled_positions, _name_position, may_repeat=True
+        )
         return FilledBalance(totals, positions)
 
     async def deposit(self, *, estimated: bool = True) -> Deposit:
@@ -271,6 +275,8 @@ class Account:
         decode_totals: Callable[[str, Mapping[str, Any]], _Totals | None],
         decode_rows: Callable[[str, Mapping[str, Any]], tuple[_Row, ...]],
         name: Callable[[_Row], tuple[object, ...]],
+        *,
+        may_repeat: bool = False,
     ) -> tuple[_Totals | None, tuple[_Row, ...]]:
         """Read a list to its last page, and the sums at the head of its first.
 
@@ -279,11 +285,12 @@ class Account:
             decode_totals: Reads the head of a page.
             decode_rows: Reads the rows of a page.
             name: Tells a row from the others, whatever its numbers are.
+            may_repeat: Two loans of a symbol can have the same name: same kind, same day.
 
         Raises:
             QueryFailed: A page failed, or the rows moved while they were read, at each of several looks.
         """
-        head, rows = await read_steadily(self._gateway, call, decode_rows, name)
+        head, rows = await read_steadily(self._gateway, call, decode_rows, name, may_repeat=may_repeat)
         return decode_totals(call.api_id, head), rows
 
 

@@ -240,7 +240,9 @@ class KiwoomClient:
 
         originals = Originals(journal, reader)
         together = Collaborators(journal, gateway, ambient, timing, settlements, self._tasks)
-        prices = ReferencePrices(for_library, ambient, self._order_limits, self.market.rules.trading_calendar)
+        prices = ReferencePrices(
+            for_library, ambient, self._order_limits, self.market.rules.trading_calendar, self._environment
+        )
         guards = OrderGuards(
             journal, prices, self._order_limits, ambient, may_send=self._may_order, is_dry=self._is_dry
         )

@@ -206,7 +206,7 @@ class Market:
         self._limits[quote.symbol] = SymbolFacts(
             lower_limit=low,
             upper_limit=high,
-            is_of_today=is_band_of_today(self._ambient.now(), self._rules.trading_calendar),
+            is_of_today=is_band_of_today(self._ambient.now(), self._rules.trading_calendar, self._environment),
         )
 
     def _turn_the_day(self) -> None:

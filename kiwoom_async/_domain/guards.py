@@ -39,6 +39,7 @@ class OrderLimits:
     Attributes:
         quantity_per_order: Shares (grams of gold) of one order.
         value_per_order: KRW of one order, quantity times price; of a modify, what the order is worth afterwards.
+            A sale counts at its own limit, as a buy does, although it may be filled at any higher price.
         orders_per_day: New orders a day.
         quantity_per_day: Shares and grams of new orders a day.
         value_per_day: KRW a day of new orders, buys and sells alike, and of what modifies add.
@@ -47,10 +48,10 @@ class OrderLimits:
         value_per_symbol: As `value_per_day`, of each symbol.
         reference_prices: KRW at which to count orders without a price of their own (market orders above all), by
             symbol. A symbol that is not named is counted at today's upper price limit (상한가, TR ka10001), which is
-            asked once a day. Before 09:00 the quote may show the limit of the day before, so it is asked for each order
-            then, and counted with 30 % more, the most that today's limit can be above it (as much as the band of the
-            quote is wide, where that is more). An order that cannot be valued is refused while there is a limit on
-            values.
+            asked once a day. Before 09:00, after 20:00 and on a day without trading the quote may show the limit of
+            the day before, so it is asked for each order then, and counted with 30 % more, the most that the next
+            limit can be above it (as much as the band of the quote is wide, where that is more). An order that cannot
+            be valued is refused while there is a limit on values.
     """
 
     quantity_per_order: int | None = None

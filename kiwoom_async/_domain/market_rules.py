@@ -31,6 +31,9 @@ GOLD_BAND_PERCENT: Final = 10
 """Width of the daily band of gold around the base price, each way. Source: KRX's page of the gold market."""
 BAND_IS_OF_TODAY_FROM: Final = time(9, 0)
 """A quote read before the opening may still show yesterday's band. Source: our caution; nobody has measured it."""
+BAND_IS_OF_TODAY_UNTIL: Final = time(20, 0)
+"""Where an environment does not say when it closes; later orders are of the next day. Source: the hours of NXT and of
+the KRX after-market."""
 WIDEST_USUAL_RISE: Final = Fraction(13, 10)
 """How far a price limit may stand above the price it is measured from. Source: KRX's rules, 30 % for stocks."""
 
@@ -199,9 +202,12 @@ def gold_band(base_price: int) -> tuple[int, int]:
     return low, base_price * (100 + GOLD_BAND_PERCENT) // (100 * tick) * tick
 
 
-def is_band_of_today(now: datetime, calendar: TradingCalendar) -> bool:
-    """Tell whether a quote that is asked for at a moment certainly shows the band of that Korean day."""
+def is_band_of_today(now: datetime, calendar: TradingCalendar, environment: Environment) -> bool:
+    """Tell whether a quote that is asked for at a moment certainly shows the band that orders of that moment meet."""
     now = now.astimezone(KST)
+    closes_at = environment.closes_at or BAND_IS_OF_TODAY_UNTIL
+    if not calendar.is_trading_day(now.date()) or now.time() >= closes_at:
+        return False
     special = calendar.special_day(now.date())
     later = timedelta(0) if special is None else special.opens_later
     return now >= datetime.combine(now.date(), BAND_IS_OF_TODAY_FROM, KST) + later

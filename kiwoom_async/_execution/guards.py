@@ -28,6 +28,7 @@ from kiwoom_async._domain.guards import (
 from kiwoom_async._domain.intents import Attempt, OrderRequest
 from kiwoom_async._domain.market_rules import highest_next_limit, is_band_of_today
 from kiwoom_async._domain.quotes import Quote
+from kiwoom_async._domain.settings import Environment
 from kiwoom_async._domain.trading_calendar import TradingCalendar
 from kiwoom_async._domain.vocabulary import Action, Desk, Route
 from kiwoom_async._journal.guards import Terms
@@ -54,15 +55,22 @@ class ReferencePrices:
         gateway: Asks.
         ambient: The clocks.
         limits: With the settings; None for none.
-        calendar: For the moment from which a quote shows today's limit.
+        calendar: For the hours in which a quote shows today's limit.
+        environment: The same.
     """
 
     def __init__(
-        self, gateway: Gateway, ambient: Ambient, limits: OrderLimits | None, calendar: TradingCalendar
+        self,
+        gateway: Gateway,
+        ambient: Ambient,
+        limits: OrderLimits | None,
+        calendar: TradingCalendar,
+        environment: Environment,
     ) -> None:
         self._gateway = gateway
         self._ambient = ambient
         self._calendar = calendar
+        self._environment = environment
         self._given: Mapping[str, int] = {} if limits is None else limits.reference_prices
         self._known: dict[tuple[date, str], int] = {}
         # One for each symbol: a quote that hangs keeps no order of another symbol from its own.
@@ -88,7 +96,7 @@ class ReferencePrices:
 
     async def _ask(self, request: OrderRequest) -> int:
         now = self._ambient.now()
-        if not is_band_of_today(now, self._calendar):
+        if not is_band_of_today(now, self._calendar, self._environment):
             return await self._fetch(request, highest_next_limit)
         place = korean_day(now), request.symbol
         async with self._asking[request.symbol]:

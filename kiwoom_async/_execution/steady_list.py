@@ -22,17 +22,22 @@ async def read_steadily(
     call: Call,
     decode: Callable[[str, Mapping[str, Any]], tuple[_Row, ...]],
     name: Callable[[_Row], object],
+    *,
+    may_repeat: bool = False,
 ) -> tuple[Mapping[str, Any], tuple[_Row, ...]]:
     """Read a list to its last page, and make sure that no row slipped from one page to another meanwhile.
 
     A row that leaves moves all that follow one place up, so that the first of a page not yet read is never seen. Where
     there is more than one page, all but the last are therefore read again: with the same rows on them, nothing moved.
+    A name that comes twice means that its row slipped onto the next page, or, where names may repeat, that there are
+    two such rows: then the last page is read again as well.
 
     Args:
         gateway: Asks.
         call: The query.
         decode: Reads the rows of a page.
         name: Tells a row from the others, whatever its numbers are.
+        may_repeat: Two rows may have the same name.
 
     Returns:
         The first page as it came, and the rows of all pages.
@@ -47,7 +52,8 @@ async def read_steadily(
         parts = [decode(call.api_id, page) for page in pages]
         names = [[name(row) for row in part] for part in parts]
         is_unique = len({each for part in names for each in part}) == sum(map(len, names))
-        if len(parts) == 1 or (is_unique and await _is_still_there(gateway, call, decode, name, names[:-1])):
+        seen = names[:-1] if is_unique else names
+        if len(parts) == 1 or ((is_unique or may_repeat) and await _is_still_there(gateway, call, decode, name, seen)):
             return pages[0], tuple(row for part in parts for row in part)
     raise QueryFailed(call.api_id, "the rows moved while their pages were read; ask again")
 

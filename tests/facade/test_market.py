@@ -185,10 +185,21 @@ async def test_a_quote_of_today_binds_the_band(tmp_path: Path) -> None:
         client.stock.buy("005930", 1, price=too_high).close()
 
 
-@pytest.mark.parametrize(("hour", "is_refused"), [(8, False), (9, True)])
-def test_a_quote_from_before_the_opening_only_warns(hour: int, is_refused: bool) -> None:
-    """It may still show the band of the day before."""
-    client = unopened(FRIDAY.replace(hour=hour, minute=1))
+@pytest.mark.parametrize(
+    ("moment", "is_refused"),
+    [
+        (FRIDAY.replace(hour=8), False),
+        (FRIDAY.replace(hour=9), True),
+        (FRIDAY.replace(hour=19), True),
+        (FRIDAY.replace(hour=20), False),
+        (FRIDAY + timedelta(days=1), False),
+        (FRIDAY.replace(month=12, day=25), False),
+        (FRIDAY.replace(year=2028), False),
+    ],
+)
+def test_a_quote_from_outside_the_hours_only_warns(moment: datetime, is_refused: bool) -> None:
+    """It may show the band of the day before, or the order will be of the day after."""
+    client = unopened(moment.replace(minute=1))
     client.market.remember_quote(quote_of())
     assert (check(client, price=92_000) is not None) is is_refused
     assert bool(client.market.recent_warnings) is not is_refused
