@@ -154,9 +154,9 @@ async def test_cancel_before_dispatch_never_sends(tmp_path: Path, monkeypatch: p
         gateway = gateway_of(client)
         make_ready = gateway.make_ready
 
-        async def wait_first(*arguments: Any) -> Any:
+        async def wait_first(*arguments: Any, **options: Any) -> Any:
             await gate.wait()
-            return await make_ready(*arguments)
+            return await make_ready(*arguments, **options)
 
         monkeypatch.setattr(gateway, "make_ready", wait_first)
         task = asyncio.create_task(buy(client))
