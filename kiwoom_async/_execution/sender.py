@@ -128,6 +128,7 @@ class Sender:
             ValidationError: A guard of this client.
             JournalError: There is no durable record.
         """
+        self._guards.require_wet(flight.intent.client_order_id)
         call = encode_order(request)
         content = call.to_bytes()
         terms = await self._guards.examine(flight.intent.client_order_id, request, deadline)

@@ -31,7 +31,7 @@ from kiwoom_async import (
 )
 from kiwoom_async._domain.ambient import Checkpoint
 from kiwoom_async._domain.guards import KillSwitchState, Totals
-from kiwoom_async._domain.intents import Attempt, OrderRequest
+from kiwoom_async._domain.intents import Attempt, Intent, OrderRequest
 from kiwoom_async._domain.settings import KST
 from kiwoom_async._domain.vocabulary import Action, Desk, OrderType, Route, Side
 from kiwoom_async._journal import guards
@@ -121,6 +121,16 @@ async def test_dry_run_sends_no_order_and_answers_honestly(tmp_path: Path) -> No
             await client.orders.wait_filled(order)
         assert (await client.account.quote(SYMBOL)).symbol == SYMBOL
         assert await client.orders.unresolved() == ()
+        assert orders_received(broker) == []
+
+
+async def test_dry_client_sends_nothing_that_comes_past_the_desks(tmp_path: Path) -> None:
+    """Whatever asks its dispatcher gets no permission: there is no row, and no request."""
+    async with broker_of() as broker, client_of(broker, tmp_path, dry_run=True) as client:
+        intent = Intent("one", client._account, MARKET, hands_of(broker).now())
+        with pytest.raises(NotSent, match="dry_run=True"):
+            await client._dispatcher.place(intent, deadline=None, is_fresh=True)
+        assert await client._journal.find("one") is None
         assert orders_received(broker) == []
 
 
@@ -276,7 +286,7 @@ async def test_order_that_exceeds_a_limit_by_itself_takes_no_slot(tmp_path: Path
         assert (refusal.value.limit, refusal.value.used, refusal.value.left) == ("quantity_per_day", 2, 98)
 
 
-async def never(*_: Any) -> None:
+async def never(*_: Any, **__: Any) -> None:
     """Fail the test that comes here."""
     raise AssertionError("nothing was to be waited for")
 
