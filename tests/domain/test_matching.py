@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime, time, timedelta
 from random import Random
-from time import perf_counter
+from time import process_time
 from typing import Any
 
 import pytest
@@ -775,11 +775,11 @@ def test_result_does_not_depend_on_the_order_of_the_arguments(
     assert match(claimants, rows, is_exclusive=is_exclusive, channels=LEARNT) == first
 
 
-def test_hundreds_of_twins_and_of_strangers_are_matched_in_a_moment() -> None:
-    """One snapshot resolves every unknown of a bad minute: identical ones, distinct ones, chained windows."""
+def minute_of_orders(count: int) -> tuple[list[Claimant], list[LedgerOrder]]:
+    """Make the unknowns of a bad minute and their ledger: identical ones, distinct ones, chained windows."""
     at_nine = datetime.combine(DAY, time(9), KST)
-    twins = [claimant(f"t{index:03d}#1", age=(index, 1)) for index in range(300)]
-    distinct = [claimant(f"d{index:03d}#1", evolve(BUY, symbol=f"{index:06d}")) for index in range(300)]
+    twins = [claimant(f"t{index:03d}#1", age=(index, 1)) for index in range(count)]
+    distinct = [claimant(f"d{index:03d}#1", evolve(BUY, symbol=f"{index:06d}")) for index in range(count)]
     chained = [
         claimant(
             f"c{index:03d}#1",
@@ -788,17 +788,25 @@ def test_hundreds_of_twins_and_of_strangers_are_matched_in_a_moment() -> None:
             earliest=at_nine + timedelta(seconds=index),
             latest=at_nine + timedelta(seconds=index + 20),
         )
-        for index in range(300)
+        for index in range(count)
     ]
     rows = [
-        *(row(1000 + index) for index in range(300)),
-        *(row(2000 + index, symbol=f"{index:06d}") for index in range(0, 300, 2)),
-        *(row(3000 + index, quantity=77, ordered_at=at_nine + timedelta(seconds=index)) for index in range(300)),
+        *(row(1000 + index) for index in range(count)),
+        *(row(2000 + index, symbol=f"{index:06d}") for index in range(0, count, 2)),
+        *(row(3000 + index, quantity=77, ordered_at=at_nine + timedelta(seconds=index)) for index in range(count)),
     ]
-    began = perf_counter()
-    matching = match([*twins, *distinct, *chained], rows, is_exclusive=True, channels=LEARNT)
-    elapsed = perf_counter() - began
-    assert len(matching.bindings) == 300 + 150 + 300
-    assert len(matching.absent) == 150
-    assert matching.bindings["c150#1"].number == 3150
-    assert elapsed < 10, f"took {elapsed:.1f} s"
+    return [*twins, *distinct, *chained], rows
+
+
+def test_cost_of_a_bad_minute_grows_no_faster_than_the_square_of_its_orders() -> None:
+    """One snapshot resolves hundreds of unknowns; three times as many take nine times as long, and not for ever."""
+    spent = {}
+    for count in (100, 300):
+        claimants, rows = minute_of_orders(count)
+        began = process_time()
+        matching = match(claimants, rows, is_exclusive=True, channels=LEARNT)
+        spent[count] = process_time() - began
+        assert len(matching.bindings) == count + count // 2 + count
+        assert len(matching.absent) == count // 2
+        assert matching.bindings["c050#1"].number == 3050
+    assert spent[300] < 20 * spent[100], f"took {spent}"

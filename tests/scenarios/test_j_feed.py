@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,8 @@ from kiwoom_async import (
     ResolvedBy,
     ValidationError,
 )
+from kiwoom_async._domain.ambient import korean_day
+from kiwoom_async._domain.vocabulary import Desk
 from kiwoom_async._execution import feed_keeper
 from kiwoom_async.simulator import Fault, FaultKind, FeedFault, FeedFaultKind, FeedHabits, Simulator
 from tests.scenarios.listening import PATIENT, listener_of, live, on_the_book, record_of
@@ -161,12 +164,13 @@ async def test_feed_that_contradicts_the_ledger_stops_a_proof(tmp_path: Path) ->
 # ---------------------------------------------------------------------- the end of the day
 
 
-async def books_of_yesterday(client: KiwoomClient) -> DayClose:
-    """Wait until yesterday's books are closed."""
-    async with asyncio.timeout(10):
-        while not (report := await client.reconcile()).closed:  # noqa: ASYNC110 - a day has no event
-            await asyncio.sleep(0.02)
-    (close,) = report.closed
+async def books_of_yesterday(broker: Simulator, client: KiwoomClient) -> DayClose:
+    """Wait until yesterday's books are closed, by a pass of ours or by one of the client's own."""
+    assert broker.ambient is not None
+    yesterday = korean_day(broker.ambient.now()) - timedelta(days=1)
+    async with asyncio.timeout(60):
+        while (close := await client._journal.day_close(Desk.STOCK, yesterday)) is None:
+            await client.reconcile()
     return close
 
 
@@ -185,7 +189,7 @@ async def test_eod_close(tmp_path: Path) -> None:
         await client.stock.buy(SYMBOL, 1, client_order_id="filled")
         broker.place_foreign(symbol=SYMBOL, side="sell", quantity=5, price=75_000)
         next_day(broker)
-        close = await books_of_yesterday(client)
+        close = await books_of_yesterday(broker, client)
         assert (close.rows, close.own, close.foreign) == (3, 2, 1)
         assert (close.residue, close.unresolved) == ((), ())
         done = await client.orders.wait_filled("working")
@@ -204,7 +208,7 @@ async def test_books_wait_for_what_is_unknown_and_list_what_stays_so(tmp_path: P
         assert broker.orders[0].idempotency_key == "lost"
         broker.place_foreign(symbol=SYMBOL, side="buy", quantity=2, price=69_000, channel="API X")
         next_day(broker)
-        close = await books_of_yesterday(client)
+        close = await books_of_yesterday(broker, client)
         assert close.unresolved == ("lost",)
         assert broker.orders[0].broker_order_id in close.residue
         (left,) = await client.orders.unresolved()
