@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -47,6 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status; wrong arguments and `--help` end in `SystemExit` instead.
     """
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that knows no Korean, and a name that is no text: better spelled than not told.
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
     chosen = build_parser().parse_args(arguments)
     try:
         status: int = chosen.run(chosen)
