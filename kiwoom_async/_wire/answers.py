@@ -25,8 +25,10 @@ _DATE: Final = re.compile(
 """The one form that a server may write. Source: RFC 9110, 5.6.7; the two older forms are of the last century."""
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _BLANKS: Final = " \t\r\n"
-_LONGEST_CODE: Final = 20
-"""Characters of a return code. Source: our choice; the published ones have four."""
+_RETURN_CODE: Final = re.compile(r"-?[0-9A-Za-z]{1,8}")
+"""The published ones have up to four digits [O]; those inside the text up to eight characters."""
+_ACCOUNT_LIKE: Final = re.compile(r"(?<![0-9])[0-9]{10}(?![0-9])")
+"""An account number has ten digits [O]."""
 _LONGEST_MESSAGE: Final = 500
 """Characters of a message that are kept. Source: our choice; those seen have under 100."""
 _SUCCESS: Final = frozenset({"0", "0000"})
@@ -76,14 +78,14 @@ def read_answer(answer: Answer, api_id: str) -> Reading:
         return _broken(answer, f"the answer is for {answered!r}, not for {api_id}")
     raw = body.get("return_code")
     text = "" if isinstance(raw, bool) or not isinstance(raw, int | str) else str(raw).strip(_BLANKS)
-    if not text or len(text) > _LONGEST_CODE:
+    if not _RETURN_CODE.fullmatch(text):
         return _broken(answer, f"HTTP {answer.status}, return_code missing or unreadable")
     told = body.get("return_msg")
-    return_code, message = storable(text), storable(told) if isinstance(told, str) else ""
-    code = _extract_code(return_code, message)
-    message = message[:_LONGEST_MESSAGE]
+    message = storable(told) if isinstance(told, str) else ""
+    code = _extract_code(text, message)
+    message = _ACCOUNT_LIKE.sub("…", message)[:_LONGEST_MESSAGE]
     return Reading(
-        answer.status, is_intact=True, flaw="", body=body, return_code=return_code, code=code, message=message
+        answer.status, is_intact=True, flaw="", body=body, return_code=text, code=code, message=message
     )
 
 

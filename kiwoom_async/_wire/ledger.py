@@ -225,9 +225,10 @@ def structure_rows(api_id: str, body: Mapping[str, Any], key: str, kind: type[_R
         except cattrs.BaseValidationError as error:
             where = f"{key}[{position}]"
             problems = "; ".join(cattrs.transform_error(error, path=where, format_exception=_describe))
-            raise QueryFailed(api_id, f"unreadable row: {problems}") from error
-        except (TypeError, AttributeError, ValueError) as error:
-            raise QueryFailed(api_id, f"unreadable row {position} of {key}") from error
+            # Not from the cause, which quotes the fields as they came, and a misplaced account number with them.
+            raise QueryFailed(api_id, f"unreadable row: {problems}") from None
+        except (TypeError, AttributeError, ValueError, RecursionError):
+            raise QueryFailed(api_id, f"unreadable row {position} of {key}") from None
     return rows
 
 

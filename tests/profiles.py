@@ -1,0 +1,33 @@
+"""How long generated tests look: a little in every run, always at the same cases; far in a run of their own.
+
+`HYPOTHESIS_PROFILE=deep pytest …` tries a hundred times more, at other cases each time.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from hypothesis import HealthCheck, settings
+
+DEEPER: Final = 100
+
+IS_DEEP: Final = os.environ.get("HYPOTHESIS_PROFILE") == "deep"
+
+
+def examples(count: int) -> int:
+    """Give how many examples to try instead of these."""
+    return count * DEEPER if IS_DEEP else count
+
+
+def register() -> None:
+    """Make both known and load the chosen one."""
+    # A run that fails by chance is believed by nobody, and what it has found is in a folder that is thrown away.
+    settings.register_profile("suite", deadline=None, derandomize=True, database=None)
+    settings.register_profile(
+        "deep",
+        deadline=None,
+        max_examples=settings.default.max_examples * DEEPER,
+        suppress_health_check=list(HealthCheck),
+    )
+    settings.load_profile("deep" if IS_DEEP else "suite")
