@@ -21,7 +21,7 @@ NO_NUMBERS: Final = (
 )
 """Texts that a careless reader takes for a number, a date or a time."""
 
-NO_TEXTS: Final = (5, 5.0, -1, True, False, [], ["5"], {}, {"a": "5"})
+NO_TEXTS: Final[tuple[Any, ...]] = (5, 5.0, -1, True, False, [], ["5"], {}, {"a": "5"})
 """What JSON can put where a text belongs."""
 
 _DEPTH: Final = 100_000
@@ -33,7 +33,8 @@ RAW_VALUES: Final[tuple[bytes, ...]] = (
     *(b"1" + b"0" * 400, b"1" * 5000, b"00", b"+5", b".5", b"5.", b"0x10", b"1_000", b"nul", b"'5'", b"undefined"),
     *(b'""', b'" "', b'"\\u0000"', b'"+5"', b'" 5"', b'"5 "', b'"-0"', b'"-5"', b'"0"', b'"0000000"', b'"9999999999"'),
     *(b'"\\ud800"', b'"\\udfff\\ud800"', b'"\\u3000 5"', b'"\\uff15"', b'"5\\u0000"', b'"\xc2\xa05"'),
-    *(b'"\xff"', b'"\xed\xa0\x80"', b'"\xc0\x80"', b'"\x00"', b'"a\nb"', b"\xef\xbb\xbf5", b'"\xb0\xa1"', b'"\\x41"', b'"'),
+    *(b'"\xff"', b'"\xed\xa0\x80"', b'"\xc0\x80"', b'"\x00"', b'"a\nb"', b"\xef\xbb\xbf5"),
+    *(b'"\xb0\xa1"', b'"\\x41"', b'"'),
     *(b"[" * 900 + b"]" * 900, b"[" * _DEPTH, b"[" * _DEPTH + b"]" * _DEPTH, b'{"a":' * _DEPTH, b"[[[[[[]]]]]]"),
     *(b'{"a":1,"a":2}', b'"' + b"x" * 300_000 + b'"', f'"{ACCOUNT_LIKE}"'.encode(), f'"no {ACCOUNT_LIKE}!"'.encode()),
     b"[" + b"0," * 50_000 + b"0]",
@@ -42,7 +43,8 @@ RAW_VALUES: Final[tuple[bytes, ...]] = (
 
 RAW_DOCUMENTS: Final[tuple[bytes, ...]] = (
     *(b"", b" ", b"\x00", b"null", b"[]", b'""', b"17", b"{", b"}", b"{}", b"{}{}", b"[{}]", b"\xff\xfe\x00", b"NaN"),
-    *(b"<html><body>Request Blocked</body></html>", b"\xef\xbb\xbf", b'{"return_code":0', b"\x1f\x8b\x08", b"{,}", b"{:}"),
+    *(b"<html><body>Request Blocked</body></html>", b"\xef\xbb\xbf", b'{"return_code":0', b"\x1f\x8b\x08"),
+    *(b"{,}", b"{:}"),
     *RAW_VALUES,
 )
 """Whole bodies that are no answer."""
@@ -98,7 +100,7 @@ def with_value(sample: Any, path: Path, raw: bytes) -> bytes:
 def _replaced(sample: Any, path: Path, value: Any) -> Any:
     if not path:
         return value
-    made = dict(sample) if isinstance(sample, dict) else list(sample)
+    made: Any = dict(sample) if isinstance(sample, dict) else list(sample)
     made[path[0]] = _replaced(sample[path[0]], path[1:], value)
     return made
 

@@ -27,7 +27,7 @@ def register() -> None:
     settings.register_profile(
         "deep",
         deadline=None,
-        max_examples=settings.default.max_examples * DEEPER,
+        max_examples=100 * DEEPER,
         suppress_health_check=list(HealthCheck),
     )
     settings.load_profile("deep" if IS_DEEP else "suite")

@@ -41,7 +41,8 @@ from kiwoom_async.errors import JournalError
 
 _T = TypeVar("_T")
 _LOG: Final = logging.getLogger("kiwoom_async")
-_JSON: Final = make_converter()
+# The first fault is enough: all the faults of a damaged text would take seconds to be written down.
+_JSON: Final = make_converter(detailed_validation=False)
 
 LOCKED_AFTER: Final = 1.0
 """Seconds another program may hold the file before this process goes on alone. Source: our choice; a transaction of

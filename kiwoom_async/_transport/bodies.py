@@ -43,14 +43,13 @@ async def read_within(chunks: AsyncIterable[bytes], most: int = LARGEST_BODY) ->
     Raises:
         BodyTooLong: It has more bytes.
     """
-    read: list[bytes] = []
-    size = 0
+    # Not a list of them: each of many tiny ones would take far more than its length.
+    read = bytearray()
     async for chunk in chunks:
-        size += len(chunk)
-        if size > most:
+        if len(read) + len(chunk) > most:
             raise BodyTooLong
-        read.append(chunk)
-    return b"".join(read)
+        read += chunk
+    return bytes(read)
 
 
 def unpack(content: bytes, codings: str, most: int = LARGEST_BODY) -> bytes:

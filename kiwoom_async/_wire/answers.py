@@ -84,9 +84,7 @@ def read_answer(answer: Answer, api_id: str) -> Reading:
     message = storable(told) if isinstance(told, str) else ""
     code = _extract_code(text, message)
     message = _ACCOUNT_LIKE.sub("…", message)[:_LONGEST_MESSAGE]
-    return Reading(
-        answer.status, is_intact=True, flaw="", body=body, return_code=text, code=code, message=message
-    )
+    return Reading(answer.status, is_intact=True, flaw="", body=body, return_code=text, code=code, message=message)
 
 
 def _broken(answer: Answer, flaw: str) -> Reading:
