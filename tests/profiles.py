@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from typing import Final
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 DEEPER: Final = 100
 
@@ -18,6 +18,15 @@ IS_DEEP: Final = os.environ.get("HYPOTHESIS_PROFILE") == "deep"
 def examples(count: int) -> int:
     """Give how many examples to try instead of these."""
     return count * DEEPER if IS_DEEP else count
+
+
+def machine(count: int, steps: int) -> settings:
+    """Give the settings of a state machine: so many runs of so many steps.
+
+    What it has found is made short in the deep run only: that takes longer than the time a test has.
+    """
+    phases = list(Phase) if IS_DEEP else [Phase.explicit, Phase.generate]
+    return settings(max_examples=examples(count), stateful_step_count=steps, deadline=None, phases=phases)
 
 
 def register() -> None:

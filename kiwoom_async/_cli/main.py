@@ -52,7 +52,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # A terminal that knows no Korean, and a name that is no text: better spelled than not told.
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
             stream.reconfigure(errors="backslashreplace")
-    chosen = build_parser().parse_args(arguments)
+    parser = build_parser()
+    chosen = parser.parse_args(arguments)
+    if any(isinstance(value, list) for value in vars(chosen).values()):
+        # What argparse of Python 3.11 makes of `--key=--`; no argument of ours is a list.
+        parser.error("-- is no value of an option")
     try:
         status: int = chosen.run(chosen)
         sys.stdout.flush()

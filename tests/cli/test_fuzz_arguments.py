@@ -96,6 +96,8 @@ def test_every_option_takes_a_value_or_refuses_it(command: str, word: str, capsy
     (choices,) = (
         one.choices for one in parser._subparsers._group_actions if isinstance(one, argparse._SubParsersAction)
     )
+    # The parser is asked without `main`, which makes the streams take everything.
+    word = word.encode("utf-8", "backslashreplace").decode()
     options = [option for action in choices[command]._actions for option in action.option_strings]
     for option in [*options, ""]:
         try:

@@ -10,7 +10,6 @@ from collections import Counter
 from datetime import timedelta
 
 from attrs import define, evolve
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -20,13 +19,13 @@ from kiwoom_async._domain.reports import LedgerOrder
 from kiwoom_async._domain.vocabulary import Action, Route
 from tests.domain.test_matching import BUY, CANCEL, HOME_TRADING, LEARNT, MODIFY, NOON, OTHER, OWN, claimant, row
 from tests.domain.worlds import Problem, check
-from tests.profiles import examples
+from tests.profiles import machine
 
 MOST: int = 6
 """Attempts and rows that the oracle can enumerate."""
 
 SOR_BUY = evolve(BUY, route=Route.SOR)
-REQUESTS = (BUY, BUY, BUY, evolve(BUY, quantity=11), SOR_BUY, MODIFY, CANCEL, evolve(CANCEL, quantity=3))
+REQUESTS = (*[BUY] * 8, *[SOR_BUY] * 3, evolve(BUY, quantity=11), MODIFY, CANCEL, evolve(CANCEL, quantity=3))
 STEP = timedelta(seconds=1)
 
 
@@ -61,7 +60,7 @@ class Listed:
 class Account(RuleBasedStateMachine):
     """Hidden truth, evidence, and the claims that the matcher makes of it."""
 
-    @initialize(is_exclusive=st.booleans())
+    @initialize(is_exclusive=st.sampled_from([True, True, False]))
     def open(self, *, is_exclusive: bool) -> None:
         """Begin a day."""
         self.is_exclusive = is_exclusive
@@ -108,14 +107,14 @@ class Account(RuleBasedStateMachine):
         self.book.append(listed)
         return listed
 
-    @precondition(lambda self: len(self._unclaimed()) < MOST)
+    def _on_their_way(self) -> list[Sent]:
+        return [one for one in self.sent if one.number is None and not one.is_dead]
+
+    @precondition(lambda self: len(self._unclaimed()) < MOST and self._on_their_way())
     @rule(data=st.data(), is_visible=st.booleans(), is_split=st.booleans())
     def accept(self, data: st.DataObject, *, is_visible: bool, is_split: bool) -> None:
         """Let the broker accept one that is on its way; it may be listed later, and SOR may split it."""
-        waiting = [one for one in self.sent if one.number is None and not one.is_dead]
-        if not waiting:
-            return
-        one = data.draw(st.sampled_from(waiting))
+        one = data.draw(st.sampled_from(self._on_their_way()))
         listed = self._list(one.request, one, OWN, is_visible=is_visible)
         one.number = listed.order.number
         if is_split and one.request.route is Route.SOR and len(self._unclaimed()) < MOST:
@@ -123,23 +122,25 @@ class Account(RuleBasedStateMachine):
             child.is_root = False
             child.order = evolve(child.order, original=listed.order.broker_order_id, route=Route.KRX)
 
+    @precondition(lambda self: self._on_their_way())
     @rule(data=st.data())
     def lose(self, data: st.DataObject) -> None:
         """Let one die on its way: the bound on acceptance has passed for it."""
-        waiting = [one for one in self.sent if one.number is None and not one.is_dead]
-        if waiting:
-            data.draw(st.sampled_from(waiting)).is_dead = True
+        data.draw(st.sampled_from(self._on_their_way())).is_dead = True
 
     @precondition(lambda self: len(self._unclaimed()) < MOST)
-    @rule(
-        request=st.sampled_from(REQUESTS), channel=st.sampled_from([HOME_TRADING, OTHER, OWN]), is_visible=st.booleans()
-    )
-    def somebody_else(self, request: OrderRequest, channel: str, *, is_visible: bool) -> None:
-        """Let a person, or on a shared account another program, place the same."""
-        if self.is_exclusive and channel != HOME_TRADING:
-            return
+    @rule(request=st.sampled_from(REQUESTS), is_visible=st.booleans())
+    def a_person(self, request: OrderRequest, *, is_visible: bool) -> None:
+        """Let a person place the same, with the home trading system."""
+        self._list(request, None, HOME_TRADING, is_visible=is_visible)
+
+    @precondition(lambda self: not self.is_exclusive and len(self._unclaimed()) < MOST)
+    @rule(request=st.sampled_from(REQUESTS), channel=st.sampled_from([OTHER, OWN]), is_visible=st.booleans())
+    def another_program(self, request: OrderRequest, channel: str, *, is_visible: bool) -> None:
+        """Let another program place the same on a shared account."""
         self._list(request, None, channel, is_visible=is_visible)
 
+    @precondition(lambda self: not all(one.is_visible for one in self.book))
     @rule()
     def catch_up(self) -> None:
         """Let the ledger show everything."""
@@ -169,6 +170,7 @@ class Account(RuleBasedStateMachine):
         claimed = set(self.claims.values())
         return [one.order for one in self.book if one.is_visible and one.order.number not in claimed]
 
+    @precondition(lambda self: self._open())
     @rule()
     def look(self) -> None:
         """Match what is open, hold every statement against the truth, and keep the claims."""
@@ -226,4 +228,4 @@ class Account(RuleBasedStateMachine):
 
 
 TestAccount = Account.TestCase
-TestAccount.settings = settings(max_examples=examples(60), stateful_step_count=25, deadline=None)
+TestAccount.settings = machine(40, 30)
