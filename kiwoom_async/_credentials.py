@@ -5,7 +5,6 @@ Functions of their own, because `Credentials` lives in a room that reads nothing
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 import tomllib
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from kiwoom_async._domain.settings import Credentials
+from kiwoom_async._wire.json_text import read_json
 from kiwoom_async.errors import ConfigurationError
 
 APP_KEY: Final = "app_key"
@@ -107,12 +107,14 @@ def _read_private(path: Path) -> str:
     except UnicodeDecodeError:
         # Not as the cause: it carries the content.
         raise ConfigurationError(f"{path} is not UTF-8 text.") from None
+    except ValueError as error:
+        raise ConfigurationError(f"{str(path)!r} is no path ({error}).") from error
 
 
 def _parse(content: str, path: Path) -> dict[str, Any]:
     kind = "JSON" if path.suffix.lower() == ".json" else "TOML"
     try:
-        fields = json.loads(content) if kind == "JSON" else tomllib.loads(content)
+        fields = read_json(content) if kind == "JSON" else tomllib.loads(content)
     except (ValueError, RecursionError):
         # Not as the cause: it carries the content.
         raise ConfigurationError(f"{path} cannot be read as {kind} (its content is not shown).") from None

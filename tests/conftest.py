@@ -8,6 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests import profiles
+
+profiles.register()
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _ctrl_c_is_heard() -> Iterator[None]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import re
 import sys
 from typing import Final
 
@@ -27,6 +28,9 @@ _ORDERS: Final = 200
 _STRATEGIES: Final = 8
 _MOST_KILLS: Final = 10
 _ORDERS_PER_KILL: Final = 66
+_MOST_DIGITS: Final = 6
+"""Of a number of orders, which are planned in memory. Source: our choice; a million take half a day."""
+_WHOLE: Final = re.compile(rf"[0-9]{{1,{_MOST_DIGITS}}}")
 _DESCRIPTION: Final = """\
 Place orders with several strategies over a network that drops, delays, resets, truncates and lies, kill the trading
 process while orders are in flight, start it again, and count at the broker what came of it; then the same with a
@@ -105,13 +109,13 @@ def _as_json(settings: Settings, results: dict[str, Result]) -> str:
 
 def _positive(text: str) -> int:
     """Read a number above zero."""
-    if not text.isascii() or not text.isdigit() or not int(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    if not _WHOLE.fullmatch(text) or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0 and below {10**_MOST_DIGITS}")
     return int(text)
 
 
 def _count(text: str) -> int:
     """Read a number, zero allowed."""
-    if not text.isascii() or not text.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
+    if not _WHOLE.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number below {10**_MOST_DIGITS}")
     return int(text)

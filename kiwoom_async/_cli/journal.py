@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -100,7 +101,12 @@ def open_for_reading(path: Path) -> apsw.Connection:
     Raises:
         JournalError: There is none, or it is not one.
     """
-    if not path.is_file():
+    try:
+        is_there = path.is_file()
+        os.fspath(path).encode()
+    except (OSError, ValueError) as error:
+        raise JournalReadOnly(f"The journal {path} cannot be read ({type(error).__name__}).") from error
+    if not is_there:
         raise JournalReadOnly(f"There is no journal {path}.")
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
     try:

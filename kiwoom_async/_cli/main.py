@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -47,7 +48,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status; wrong arguments and `--help` end in `SystemExit` instead.
     """
-    chosen = build_parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that knows no Korean, and a name that is no text: better spelled than not told.
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
+    parser = build_parser()
+    chosen = parser.parse_args(arguments)
+    if any(isinstance(value, list) for value in vars(chosen).values()):
+        # What argparse of Python 3.11 makes of `--key=--`; no argument of ours is a list.
+        parser.error("-- is no value of an option")
     try:
         status: int = chosen.run(chosen)
         sys.stdout.flush()

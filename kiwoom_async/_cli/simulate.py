@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import re
 import sys
 from typing import Final
 
@@ -12,6 +13,7 @@ from kiwoom_async._ambient import SystemAmbient
 from kiwoom_async._domain.settings import Environment, Limits
 
 _PORT: Final = 9000
+_LAST_PORT: Final = 65_535
 _INTERRUPTED: Final = 130
 _LIMITS: Final = {
     "off": None,
@@ -39,8 +41,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="serve a local broker",
         description="Serve a local broker that speaks Kiwoom's REST API. No order leaves this machine.",
     )
-    parser.add_argument("--host", default="127.0.0.1", help="where to listen (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=_PORT, help="0 takes a free one (default: %(default)s)")
+    parser.add_argument("--host", type=_host, default="127.0.0.1", help="where to listen (default: %(default)s)")
+    parser.add_argument("--port", type=_port, default=_PORT, help="0 takes a free one (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="everything left to chance comes from it")
     parser.add_argument(
         "--flavour",
@@ -76,8 +78,9 @@ def run(args: argparse.Namespace) -> int:
         asyncio.run(_serve(args))
     except KeyboardInterrupt:
         return _INTERRUPTED
-    except OSError as error:
-        sys.stderr.write(f"Cannot listen on {args.host}:{args.port}: {error.strerror or error}\n")
+    except (OSError, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        sys.stderr.write(f"Cannot listen on {args.host}:{args.port}: {reason}\n")
         return 1
     return 0
 
@@ -110,6 +113,20 @@ async def _serve(args: argparse.Namespace) -> None:
         sys.stdout.write(f"{how_to}\n\n")
         sys.stdout.flush()
         await asyncio.Event().wait()
+
+
+def _host(text: str) -> str:
+    """Read a name or an address."""
+    if not text or not text.isprintable():
+        raise argparse.ArgumentTypeError(f"{text!r} is no name of a machine")
+    return text
+
+
+def _port(text: str) -> int:
+    """Read a port; 0 for any that is free."""
+    if not re.fullmatch(r"[0-9]{1,5}", text) or int(text) > _LAST_PORT:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to {_LAST_PORT}")
+    return int(text)
 
 
 def _share(text: str) -> float:

@@ -32,7 +32,7 @@ from kiwoom_async._domain.guards import (
 from kiwoom_async._domain.intents import Attempt, Intent, OrderRequest
 from kiwoom_async._domain.states import Delivery
 from kiwoom_async._domain.vocabulary import Action
-from kiwoom_async._journal.queries import read_attempt_of, read_claim_of
+from kiwoom_async._journal.queries import can_be_stored, read_attempt_of, read_claim_of
 from kiwoom_async._journal.records import ATTEMPT_COLUMNS, from_json, read_attempt, to_json
 from kiwoom_async.errors import ClientOrderIdConflict, NotSent
 
@@ -257,6 +257,8 @@ def rehearse(connection: apsw.Connection, intent: Intent, day: date, terms: Term
 
 def read_rehearsed(connection: apsw.Connection, client_order_id: str) -> Intent | None:
     """Read a dry order; None if there is none with that id."""
+    if not can_be_stored(client_order_id):
+        return None
     row = connection.execute("SELECT * FROM dry_orders WHERE client_order_id = ?", (client_order_id,)).fetchone()
     if row is None:
         return None

@@ -35,7 +35,7 @@ from kiwoom_async._journal.records import (
     ReportNews,
     WorkingOrder,
 )
-from kiwoom_async._journal.store import Access, mapped_errors, open_reader, open_writer, prepare_file
+from kiwoom_async._journal.store import Access, mapped_errors, open_reader, open_writer, prepare_file, real_path
 from kiwoom_async._journal.transactions import (
     Conclusion,
     Dispatched,
@@ -75,8 +75,8 @@ class Journal:
         busy_timeout: float = BUSY_TIMEOUT,
         access: Access | None = None,
     ) -> None:
-        # One file, one name: processes that come by a link must find each other's locks, and a bot may change folders.
-        self.path = Path(os.path.realpath(path))
+        # At once, because a bot may change folders.
+        self.path = real_path(path)
         self.account = account
         self.runner = new_identifier(ambient)
         self._ambient = ambient

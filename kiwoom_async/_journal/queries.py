@@ -32,8 +32,19 @@ from kiwoom_async._journal.records import (
 )
 
 
+def can_be_stored(text: str) -> bool:
+    """Tell whether a file can hold a text: what cannot be stored was not."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def read_record(connection: apsw.Connection, client_order_id: str) -> OrderRecord | None:
     """Read all that is known of an id; None if the journal has never heard of it."""
+    if not can_be_stored(client_order_id):
+        return None
     row = connection.execute("SELECT * FROM intents WHERE client_order_id = ?", (client_order_id,)).fetchone()
     if row is None:
         return None

@@ -35,13 +35,14 @@ from kiwoom_async._domain.ambient import Ambient
 from kiwoom_async._domain.budgets import Budgets, News, Sight, look
 from kiwoom_async._domain.settings import KST, Limits
 from kiwoom_async._domain.sharing import SharedStateUnusable, Token, TokenRecord
-from kiwoom_async._journal.store import network_file_system
+from kiwoom_async._journal.store import network_file_system, real_path
 from kiwoom_async._journal.workers import Worker
 from kiwoom_async.errors import JournalError
 
 _T = TypeVar("_T")
 _LOG: Final = logging.getLogger("kiwoom_async")
-_JSON: Final = make_converter()
+# The first fault is enough: all the faults of a damaged text would take seconds to be written down.
+_JSON: Final = make_converter(detailed_validation=False)
 
 LOCKED_AFTER: Final = 1.0
 """Seconds another program may hold the file before this process goes on alone. Source: our choice; a transaction of
@@ -123,7 +124,7 @@ class SharedState:
     def __init__(
         self, path: str | os.PathLike[str], key: str, ambient: Ambient, *, locked_after: float = LOCKED_AFTER
     ) -> None:
-        self.path = Path(os.path.realpath(path))
+        self.path = real_path(path)
         self._key = key
         self._ambient = ambient
         self._locked_after = locked_after
@@ -286,7 +287,7 @@ class SharedState:
             except BaseException:
                 connection.close()
                 raise
-        except (apsw.Error, OSError) as error:
+        except (apsw.Error, OSError, UnicodeError) as error:
             raise _unusable(self.path, error) from error
         self._identity = identity
         return Worker("kiwoom shared state", connection, self.path)
@@ -382,6 +383,7 @@ class SharedState:
 
 
 _REASONS: Final[tuple[tuple[tuple[type[BaseException], ...], str], ...]] = (
+    ((UnicodeError,), "has a name that is no text"),
     ((apsw.BusyError, apsw.LockedError), "is locked by another program; close what has it open"),
     (
         (apsw.CorruptError, apsw.NotADBError, cattrs.BaseValidationError, ValueError),
@@ -418,7 +420,7 @@ def _moment(text: str) -> datetime:
 
 
 def _header_safe(value: str) -> str:
-    if not re.fullmatch(r"[!-~]+", value):
+    if not re.fullmatch(r"[!-~]{1,4096}", value):
         raise ValueError("the value is no token")
     return value
 

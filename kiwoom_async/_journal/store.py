@@ -87,6 +87,18 @@ class Access:
         return apsw.Connection(os.fspath(path), flags=flags, vfs=self.vfs)
 
 
+def real_path(path: str | os.PathLike[str]) -> Path:
+    """Give a file's one name: processes that come by a link must find each other's locks.
+
+    Raises:
+        ConfigurationError: It is no path.
+    """
+    try:
+        return Path(os.path.realpath(path))
+    except ValueError as error:
+        raise ConfigurationError(f"{path!r} is no path ({error}).") from error
+
+
 def prepare_file(path: Path, *, mounts: Path = Path("/proc/self/mounts")) -> None:
     """Make sure that the file exists, on a local file system; a new one has mode 0600.
 
@@ -96,7 +108,14 @@ def prepare_file(path: Path, *, mounts: Path = Path("/proc/self/mounts")) -> Non
         ConfigurationError: The path cannot be a file, or this SQLite is too old.
     """
     _require_sqlite()
-    if path.name in {"", ":memory:"} or path.is_dir():
+    try:
+        os.fspath(path).encode()
+        is_folder = path.is_dir()
+    except UnicodeEncodeError as error:
+        raise ConfigurationError(f"journal={str(path)!r} is no text; SQLite opens files by names in UTF-8.") from error
+    except OSError as error:
+        raise _unusable(path, error) from error
+    if path.name in {"", ":memory:"} or is_folder:
         raise ConfigurationError(
             f"journal={str(path)!r} must be the path of a file; a journal in memory forgets orders."
         )

@@ -23,6 +23,7 @@ import aiohttp
 import httpx
 from aiohttp.http import HttpProcessingError
 
+from kiwoom_async._transport.bodies import ACCEPTED_CODINGS, read_within, unpack
 from kiwoom_async._transport.mark import GUARD, MARK, DeliveryMark, Guard
 from kiwoom_async._wire.exchange import Answer
 
@@ -237,17 +238,20 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         timeout = request.extensions.get("timeout") or {}
         content = await request.aread()
         try:
-            status, headers, content = await self._send(
+            status, headers, packed = await self._send(
                 str(request.url),
                 _headers_to_send(request),
                 content,
                 _Passage(mark, request.extensions.get(GUARD)),
                 _client_timeout(timeout.get("connect"), timeout.get("read")),
             )
+            content = unpack(packed, _read_headers(headers).get("content-encoding", ""))
         except httpx.RequestError as error:
             error.request = request
             raise
-        return httpx.Response(status, headers=headers, content=content, request=request)
+        # httpx would unpack it again, and without a bound.
+        plain = [pair for pair in headers if pair[0].lower() not in _OF_THE_PACKED] if content != packed else headers
+        return httpx.Response(status, headers=plain, content=content, request=request)
 
     async def post(
         self,
@@ -279,9 +283,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             url, headers, content, _Passage(mark, guard), _client_timeout(connect_timeout, read_timeout)
         )
         read = _read_headers(raw)
-        if "content-encoding" in read:
-            received = httpx.Response(status, headers=raw, content=received).content
-        return Answer(status, read, received)
+        return Answer(status, read, unpack(received, read.get("content-encoding", "")))
 
     async def _send(
         self,
@@ -297,7 +299,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             async with session.post(
                 url, data=content, headers=headers, allow_redirects=False, timeout=timeout
             ) as answer:
-                return answer.status, answer.raw_headers, await answer.read()
+                return answer.status, answer.raw_headers, await _read_body(answer)
         except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
             passage.abandon()
             raise translate(error) from error
@@ -316,10 +318,9 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 socket_factory=_make_socket,
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
-            # httpx undoes the content encoding, by the header that is passed on; hence only what it always
-            # knows.
+            # `unpack` does, within a bound.
             auto_decompress=False,
-            headers={"User-Agent": self._user_agent, "Accept-Encoding": "gzip, deflate"},
+            headers={"User-Agent": self._user_agent, "Accept-Encoding": ACCEPTED_CODINGS},
             trust_env=False,
         )
         return self._session
@@ -339,6 +340,18 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     ) -> None:
         """Close every connection."""
         await self.aclose()
+
+
+async def _read_body(answer: aiohttp.ClientResponse) -> bytes:
+    try:
+        return await read_within(answer.content.iter_any())
+    except BaseException:
+        # What is still to come must not reach whoever gets the connection next.
+        answer.close()
+        raise
+
+
+_OF_THE_PACKED: Final = (b"content-encoding", b"content-length")
 
 
 def _headers_to_send(request: httpx.Request) -> list[tuple[str, str]]:

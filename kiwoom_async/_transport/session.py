@@ -10,6 +10,7 @@ import anyio
 import httpx
 
 from kiwoom_async._transport.aiohttp_transport import AiohttpTransport
+from kiwoom_async._transport.bodies import read_within, unpack
 from kiwoom_async._transport.mark import GUARD, MARK, DeliveryMark, Guard, SendAborted
 from kiwoom_async._version import __version__
 from kiwoom_async._wire.exchange import Answer, Breakdown, BreakdownKind, Exchange
@@ -41,6 +42,13 @@ def _breakdown(error: Exception, mark: DeliveryMark) -> Breakdown:
     if kind not in {BreakdownKind.PROTOCOL, BreakdownKind.OTHER} and str(error):
         detail = f"{detail}: {error}"
     return Breakdown(kind, detail, handed_over=mark.may_have_left)
+
+
+async def _read_body(response: httpx.Response) -> bytes:
+    if response.is_stream_consumed:
+        # Made with its content in hand.
+        return response.content
+    return unpack(await read_within(response.aiter_raw()), response.headers.get("content-encoding", ""))
 
 
 def _refusal(guard: Guard, mark: DeliveryMark) -> Breakdown | None:
@@ -182,7 +190,7 @@ class RestSession:
     async def _ask(self, request: httpx.Request) -> Answer:
         response = await self._transport.handle_async_request(request)
         try:
-            content = await response.aread()
+            content = await _read_body(response)
         except BaseException:
             with anyio.move_on_after(_CLOSE_GRACE, shield=True):
                 await response.aclose()

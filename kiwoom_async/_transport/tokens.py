@@ -25,6 +25,7 @@ from kiwoom_async._domain.settings import KST, Credentials, Timing
 from kiwoom_async._domain.sharing import SharedStateUnusable, Token, TokenRecord, TokenStore
 from kiwoom_async._transport.session import RestSession
 from kiwoom_async._wire.exchange import Answer, Breakdown, Exchange
+from kiwoom_async._wire.json_text import read_json, storable
 from kiwoom_async.errors import AuthenticationError, KiwoomError, NotSent
 
 _LOG: Final = logging.getLogger("kiwoom_async")
@@ -59,6 +60,17 @@ Source: our choice: ten attempts in the last ten minutes of a token's life."""
 
 _CODE: Final = re.compile(r"\[([0-9A-Z]{3,6}):")
 """The gateway writes `category[CODE:text]`. Source: Kiwoom's published client looks for `\\[(\\d{3,5}):`."""
+
+_TOKEN: Final = re.compile(r"[!-~]{1,4096}")
+"""The header of every request carries it. Source: our choice, the length of a header that every gateway takes."""
+
+_EXPIRY: Final = re.compile(r"[0-9]{14}")
+
+_LONGEST_CODE: Final = 20
+"""Characters of a return code. Source: our choice; the published ones have four."""
+
+_LONGEST_MESSAGE: Final = 500
+"""Characters of a message that are kept. Source: our choice; those seen have under 100."""
 
 _RATE_LIMIT_CODES: Final = frozenset({"1700", "1701", "1702"})
 _BAD_REQUEST: Final = 400
@@ -346,14 +358,16 @@ def _parse(exchange: Exchange, credentials: Credentials) -> dict[str, Any] | _Fa
     answer = _object_in(exchange)
     if answer is None:
         return _Failure(f"the answer (HTTP {exchange.status}) is not a JSON object")
-    return_code = str(answer.get("return_code", 0))
+    return_code = _return_code_in(answer)
     if return_code in {"0", "0000"} and exchange.status < _BAD_REQUEST:
         return answer
-    message = str(answer.get("return_msg", ""))
+    told = answer.get("return_msg")
+    message = storable(told) if isinstance(told, str) else ""
     for secret in (credentials.app_key, credentials.secret_key):
         message = message.replace(secret, "…")
     found = _CODE.search(message)
     code = found[1] if found else return_code
+    message = message[:_LONGEST_MESSAGE]
     if exchange.status == _TOO_MANY_REQUESTS or code in _RATE_LIMIT_CODES:
         return _Failure(f"Kiwoom's rate limit for issuing tokens was met ({code})")
     # The authentication codes are the 8000s; return_code 3 is their envelope. Others say nothing about the
@@ -363,10 +377,17 @@ def _parse(exchange: Exchange, credentials: Credentials) -> dict[str, Any] | _Fa
     return _Failure(f"Kiwoom answered HTTP {exchange.status}, code {code}: {message}")
 
 
+def _return_code_in(answer: dict[str, Any]) -> str:
+    """Read the code; one that cannot be read is no success."""
+    raw = answer.get("return_code", 0)
+    is_readable = isinstance(raw, int | str) and not isinstance(raw, bool)
+    return storable(str(raw))[:_LONGEST_CODE] if is_readable else "unreadable"
+
+
 def _object_in(answer: Answer) -> dict[str, Any] | None:
     try:
-        content = json.loads(answer.content)
-    except (ValueError, RecursionError):  # the latter for brackets without end
+        content = read_json(answer.content)
+    except ValueError:
         return None
     return content if isinstance(content, dict) else None
 
@@ -374,11 +395,13 @@ def _object_in(answer: Answer) -> dict[str, Any] | None:
 def _token_in(answer: dict[str, Any], now: datetime) -> Token | _Failure:
     value, expires = answer.get("token"), answer.get("expires_dt")
     # Printable ASCII without blanks: anything else would break the header of every later request.
-    if not isinstance(value, str) or not re.fullmatch(r"[!-~]+", value):
+    if not isinstance(value, str) or not _TOKEN.fullmatch(value):
         return _Failure("the answer holds no token")
     try:
+        if not isinstance(expires, str) or not _EXPIRY.fullmatch(expires):
+            raise ValueError("strptime would also take one that breaks off, for another moment")
         # Korean time without a zone (measured: exactly 24 hours after an issue in Korea).
-        expires_at = datetime.strptime(str(expires), "%Y%m%d%H%M%S").replace(tzinfo=KST)
+        expires_at = datetime.strptime(expires, "%Y%m%d%H%M%S").replace(tzinfo=KST)
     except ValueError:
         return _Failure("expires_dt in the answer is not YYYYMMDDHHmmss")
     if expires_at <= now:

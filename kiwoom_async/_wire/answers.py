@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
-from datetime import datetime
-from email.utils import parsedate_to_datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from attrs import frozen
@@ -14,12 +12,25 @@ from attrs import frozen
 from kiwoom_async._domain.settings import KST
 from kiwoom_async._wire.codes import CODE_MEANINGS, CodeMeaning
 from kiwoom_async._wire.exchange import Answer
+from kiwoom_async._wire.json_text import read_json, storable
 from kiwoom_async.errors import AuthenticationError, InvalidRequest, QueryFailed, RateLimited
 
 _GATEWAY_CODE: Final = re.compile(r"\[(\d{3,5}):")
 """`phrase[CODE:text]`, written by the gateway [M]."""
 _HOST_CODE: Final = re.compile(r"^\s*\[\d{3,6}\]\((\w{3,8}):")
 """`[2000](CODE:text)`, written by the order and account host [M]."""
+_DATE: Final = re.compile(
+    r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), ([0-9]{2}) ([A-Z][a-z]{2}) ([0-9]{4}) ([0-9]{2}):([0-9]{2}):([0-9]{2}) GMT"
+)
+"""The one form that a server may write. Source: RFC 9110, 5.6.7; the two older forms are of the last century."""
+_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_BLANKS: Final = " \t\r\n"
+_RETURN_CODE: Final = re.compile(r"-?[0-9A-Za-z]{1,8}")
+"""The published ones have up to four digits [O]; those inside the text up to eight characters."""
+_ACCOUNT_LIKE: Final = re.compile(r"(?<![0-9])[0-9]{10}(?![0-9])")
+"""An account number has ten digits [O]."""
+_LONGEST_MESSAGE: Final = 500
+"""Characters of a message that are kept. Source: our choice; those seen have under 100."""
 _SUCCESS: Final = frozenset({"0", "0000"})
 """An integer on most TRs, a text on some [M]."""
 
@@ -57,8 +68,8 @@ class Reading:
 def read_answer(answer: Answer, api_id: str) -> Reading:
     """Read an answer without judging it. Never raises."""
     try:
-        body = json.loads(answer.content)
-    except (ValueError, RecursionError):  # the latter for brackets without end
+        body = read_json(answer.content)
+    except ValueError:
         return _broken(answer, f"HTTP {answer.status} without readable JSON")
     if not isinstance(body, dict):
         return _broken(answer, f"HTTP {answer.status} with JSON that is not an object")
@@ -66,14 +77,14 @@ def read_answer(answer: Answer, api_id: str) -> Reading:
     if answered != api_id:
         return _broken(answer, f"the answer is for {answered!r}, not for {api_id}")
     raw = body.get("return_code")
-    if isinstance(raw, bool) or not isinstance(raw, int | str) or not str(raw).strip():
+    text = "" if isinstance(raw, bool) or not isinstance(raw, int | str) else str(raw).strip(_BLANKS)
+    if not _RETURN_CODE.fullmatch(text):
         return _broken(answer, f"HTTP {answer.status}, return_code missing or unreadable")
     told = body.get("return_msg")
-    return_code, message = str(raw).strip(), told if isinstance(told, str) else ""
-    code = _extract_code(return_code, message)
-    return Reading(
-        answer.status, is_intact=True, flaw="", body=body, return_code=return_code, code=code, message=message
-    )
+    message = storable(told) if isinstance(told, str) else ""
+    code = _extract_code(text, message)
+    message = _ACCOUNT_LIKE.sub("…", message)[:_LONGEST_MESSAGE]
+    return Reading(answer.status, is_intact=True, flaw="", body=body, return_code=text, code=code, message=message)
 
 
 def _broken(answer: Answer, flaw: str) -> Reading:
@@ -89,9 +100,13 @@ def _extract_code(return_code: str, message: str) -> str:
 
 def read_date(answer: Answer) -> datetime | None:
     """Read the moment the broker's host wrote an answer, whole seconds; None where it does not tell."""
+    found = _DATE.fullmatch(answer.headers.get("date", ""))
+    if found is None or found[2] not in _MONTHS:
+        return None
+    day, year, hour, minute, second = (int(found[group]) for group in (1, 3, 4, 5, 6))
     try:
-        return parsedate_to_datetime(answer.headers["date"]).astimezone(KST)
-    except (KeyError, ValueError, OverflowError):
+        return datetime(year, _MONTHS.index(found[2]) + 1, day, hour, minute, second, tzinfo=UTC).astimezone(KST)
+    except (ValueError, OverflowError):
         return None
 
 

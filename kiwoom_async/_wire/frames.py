@@ -21,6 +21,7 @@ from kiwoom_async._domain.settings import KST
 from kiwoom_async._domain.vocabulary import Action, Desk, Route, Side
 from kiwoom_async._wire.codes import CODE_MEANINGS, CodeMeaning
 from kiwoom_async._wire.credit import parse_credit
+from kiwoom_async._wire.json_text import read_json
 from kiwoom_async._wire.ledger import (
     make_digest,
     parse_action,
@@ -163,8 +164,8 @@ def register_frame(types: Sequence[str] = FEED_TYPES) -> str:
 def read_frame(text: str) -> Frame:
     """Read what came over the feed. Never raises."""
     try:
-        body = json.loads(text)
-    except (ValueError, RecursionError):  # the latter for brackets without end
+        body = read_json(text)
+    except ValueError:
         return Malformed("not JSON")
     if not isinstance(body, dict):
         return Malformed("JSON that is not an object")

@@ -105,6 +105,13 @@ class _GoldOpenRow:
     cond_uv: OptionalPadded | None = None
 
 
+_ACCOUNT_LIKE: Final = re.compile(r"[0-9]{9,}")
+"""An account number has ten digits [O]; a day, which may be shown, has eight."""
+_LONGEST_QUOTE: Final = 80
+"""Characters of a wrong text that an error repeats. Source: our choice."""
+_BEYOND_NUMBERS: Final = 10_000_000
+"""Order numbers have seven digits [O]; the journal compares them as texts of that length."""
+
 _INTEGER: Final = re.compile(r"\+?[0-9]{1,18}")
 _PRICE: Final = re.compile(r"[+-]?([0-9]{1,18}(?:\.[0-9]{1,9})?)")
 _CLOCK: Final = re.compile(r"([0-9]{2}):([0-9]{2}):([0-9]{2})|([0-9]{2})([0-9]{2})([0-9]{2})")
@@ -130,6 +137,9 @@ def parse_price(text: object) -> Decimal | None:
 def parse_number(text: object) -> str | None:
     """Read an order number; None for an empty one and for zeros, which both mean that there is none."""
     value = parse_integer(text) if text not in ("", None) else 0
+    if value >= _BEYOND_NUMBERS:
+        # It would pass for the highest number of the day, and every order sent later for older than its mark.
+        raise ValueError(f"{text!r} is not an order number")
     return f"{value:07d}" if value else None
 
 
@@ -215,14 +225,20 @@ def structure_rows(api_id: str, body: Mapping[str, Any], key: str, kind: type[_R
         except cattrs.BaseValidationError as error:
             where = f"{key}[{position}]"
             problems = "; ".join(cattrs.transform_error(error, path=where, format_exception=_describe))
-            raise QueryFailed(api_id, f"unreadable row: {problems}") from error
-        except (TypeError, AttributeError, ValueError) as error:
-            raise QueryFailed(api_id, f"unreadable row {position} of {key}") from error
+            # Not from the cause, which quotes the fields as they came, and a misplaced account number with them.
+            raise QueryFailed(api_id, f"unreadable row: {problems}") from None
+        except (TypeError, AttributeError, ValueError, RecursionError):
+            raise QueryFailed(api_id, f"unreadable row {position} of {key}") from None
     return rows
 
 
 def _describe(error: BaseException, _: type | None) -> str:
-    return "the field is missing" if isinstance(error, KeyError) else str(error)
+    return "the field is missing" if isinstance(error, KeyError) else mask(str(error))
+
+
+def mask(text: str) -> str:
+    """Shorten what is quoted in an error, and hide what may be an account number that stands where it should not."""
+    return _ACCOUNT_LIKE.sub("…", text)[:_LONGEST_QUOTE]
 
 
 _LEDGER_KEY: Final = "acnt_ord_cntr_prps_dtl"
@@ -336,7 +352,7 @@ def parse_side(text: str) -> Side | None:
 def _require_side(api_id: str, text: str) -> Side:
     side = parse_side(text)
     if side is None:
-        raise QueryFailed(api_id, f"io_tp_nm={text!r} names neither 매수 nor 매도")
+        raise QueryFailed(api_id, f"io_tp_nm={mask(repr(text))} names neither 매수 nor 매도")
     return side
 
 

@@ -87,6 +87,12 @@ def _has_number(reading: Reading) -> bool:
     return parse_order_number(reading.body.get("ord_no")) is not None
 
 
+def _names_something(reading: Reading) -> bool:
+    """Tell whether `ord_no` says anything at all: zeros and blanks mean that there is no order."""
+    value = reading.body.get("ord_no")
+    return value is not None and not (isinstance(value, str) and not value.strip().strip("0"))
+
+
 def _accept(reading: Reading) -> Outcome:
     number = parse_order_number(reading.body.get("ord_no"))
     assert number is not None, "the rule asked for it"  # noqa: S101
@@ -130,7 +136,7 @@ _RULES: Final[tuple[tuple[Callable[[Reading], bool], Callable[[Reading], Outcome
     (lambda r: r.is_success and _has_number(r), _accept),
     (lambda r: r.is_success, _unclear("success without an order number", is_answered=False)),
     (lambda r: r.status >= 500, _unclear("HTTP {status}", is_answered=False)),
-    (_has_number, _unclear("return_code {return_code} together with an order number", is_answered=False)),
+    (_names_something, _unclear("return_code {return_code} together with an order number", is_answered=False)),
     (_is_refusal, _refuse),
     (
         lambda r: r.meaning is CodeMeaning.RATE_LIMIT,

@@ -14,7 +14,7 @@ _OF_TR: Final = "1700"
 _OF_ALL: Final = frozenset({"1701", "1702"})
 """Limits over more than one TR [O]; nobody has met one, so that they are taken for limits of the class."""
 
-_STATED: Final = re.compile(r"유량\s*=\s*(\d{1,6}(?:\.\d{1,3})?)(?![\w.])")
+_STATED: Final = re.compile(r"유량\s*=\s*([0-9]{1,6}(?:\.[0-9]{1,3})?)(?![\w.])")
 """`유량=5, API ID=ka10081` [M]. Older texts state none, and one for au10001 has the TR where the number belongs [M]."""
 
 

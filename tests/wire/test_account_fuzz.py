@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from kiwoom_async._domain.vocabulary import Desk, Route, Side
 from kiwoom_async._wire import account, buying_power, executions, fields, ledger, quotes
 from kiwoom_async.errors import QueryFailed
+from tests.nasty import NO_NUMBERS, NO_TEXTS
 from tests.wire import account_samples as samples
 from tests.wire.test_executions import ROW as EXECUTION
 from tests.wire.test_ledger import GOLD_ROW, OPEN_ROW, STOCK_ROW
@@ -229,12 +230,6 @@ PLAIN = [
     and view.table[attribute][1].words in {fields.AMOUNT.words, fields.COUNT.words, fields.AVERAGE.words}
     and view.name != "ka10001"
 ]
-NO_NUMBERS = [
-    *("x", "1O", "1,000", "1_000", "--1", "+-1", "1-", "1e3", "0x10", "1.2.3", ".5", "5.", "NaN", "inf", "-inf"),
-    *("１２", "½", "٣", "1원", "$1", "null", "None", "N/A", "-", "+", "*", "12:3", "2026-11-02"),
-    *("1 000", "1\x00", "\x001", "1\n2"),
-]
-NO_TEXTS = [5, 5.0, -1, True, False, [], ["5"], {}, {"a": "5"}]
 NUMERIC = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?%?|[0-9]{2}:?[0-9]{2}:?[0-9]{2}|\*?[0-9A-Z]{6,9}")
 
 

@@ -1,0 +1,42 @@
+"""How long generated tests look: a little in every run, always at the same cases; far in a run of their own.
+
+`HYPOTHESIS_PROFILE=deep pytest …` tries a hundred times more, at other cases each time.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from hypothesis import HealthCheck, Phase, settings
+
+DEEPER: Final = 100
+
+IS_DEEP: Final = os.environ.get("HYPOTHESIS_PROFILE") == "deep"
+
+
+def examples(count: int) -> int:
+    """Give how many examples to try instead of these."""
+    return count * DEEPER if IS_DEEP else count
+
+
+def machine(count: int, steps: int) -> settings:
+    """Give the settings of a state machine: so many runs of so many steps.
+
+    What it has found is made short in the deep run only: that takes longer than the time a test has.
+    """
+    phases = list(Phase) if IS_DEEP else [Phase.explicit, Phase.generate]
+    return settings(max_examples=examples(count), stateful_step_count=steps, deadline=None, phases=phases)
+
+
+def register() -> None:
+    """Make both known and load the chosen one."""
+    # A run that fails by chance is believed by nobody, and what it has found is in a folder that is thrown away.
+    settings.register_profile("suite", deadline=None, derandomize=True, database=None)
+    settings.register_profile(
+        "deep",
+        deadline=None,
+        max_examples=100 * DEEPER,
+        suppress_health_check=list(HealthCheck),
+    )
+    settings.load_profile("deep" if IS_DEEP else "suite")
