@@ -99,15 +99,16 @@ class Reconciler:
         """Resolve from the feed whenever it reports a number nobody has, for as long as the client lives."""
         while True:
             self._feed.bell.muffle()
-            pause: float | None = None
             try:
                 pause = await self._resolve_from_feed()
             except KiwoomError as error:
                 _LOG.warning("reports of the feed are matched later: %s", error)
                 await anyio.sleep(self._timing.reconcile_interval)
+                continue  # nobody rings again for what was reported already
             except Exception:  # noqa: BLE001 - as in `run`
                 _LOG.exception("matching reports of the feed met a fault of the library")
                 await anyio.sleep(self._timing.reconcile_interval)
+                continue
             with anyio.move_on_after(pause):
                 await self._feed.bell.wait()
 
