@@ -22,7 +22,7 @@ from kiwoom_async._domain.states import Delivery, Event
 from kiwoom_async._execution.answers import answer_of, unknown_error
 from kiwoom_async._execution.flights import MAY_BE_CALLED_OFF, Flight, Stage
 from kiwoom_async._execution.sender import Collaborators, Ready, Replacement, Sender
-from kiwoom_async._journal.records import Finding, OrderRecord
+from kiwoom_async._journal.records import MAY_BE_SENT_AGAIN, Finding, OrderRecord
 from kiwoom_async._journal.transactions import Dispatched, Known, TwinOpen
 from kiwoom_async._transport.limiter import SlotDenied
 from kiwoom_async._wire.codes import CodeMeaning
@@ -398,7 +398,9 @@ class Dispatcher:
         self._settlements.ring(attempt.client_order_id)
         if isinstance(outcome, Unclear):
             self._on_unknown()
-        if recorded.number == 1 and recorded.state is not Delivery.NOT_ACCEPTED:
+        # A refused token whose second permission failed: that one may be in the journal all the same.
+        may_be_followed = recorded.state is Delivery.NOT_ACCEPTED or MAY_BE_SENT_AGAIN in finding.evidence
+        if recorded.number == 1 and not may_be_followed:
             # The usual case, and all the journal knows of the order: no need to read it back.
             return answer_of(OrderRecord(flight.intent, (recorded,), (), finding.evidence))
         record = await self._journal.find(attempt.client_order_id)

@@ -231,12 +231,16 @@ class FeedKeeper:
         until = float("inf") if seconds is None else self._ambient.monotonic() + seconds
         while (left := until - self._ambient.monotonic()) > 0:
             await anyio.sleep(min(left, RENEW_EVERY))
-            try:
-                if left > RENEW_EVERY and not await self._take_lease():
-                    return
-            except JournalError as error:
-                # A login before its time would be worse than a lease that runs out.
-                _LOG.warning("the lease of the feed is not renewed yet: %s", error)
+            if left > RENEW_EVERY and not await self._keep_lease():
+                return
+
+    async def _keep_lease(self) -> bool:
+        try:
+            return await self._take_lease()
+        except JournalError as error:
+            # A login before its time would be worse than a lease that runs out.
+            _LOG.warning("the lease of the feed is not renewed yet: %s", error)
+            return True
 
     async def _pause_after(self, ended: _Ended) -> float | None:
         error = ended.error
@@ -257,7 +261,7 @@ class FeedKeeper:
         return interval * float(min(2 ** min(self._failures - 1, 10), SLOWEST)) if self._failures else 0.0
 
     async def _pause_after_replacement(self) -> float | None:
-        if not await self._take_lease():
+        if not await self._keep_lease():
             # It was our own other process, which has taken the feed over from us.
             return 0.0
         self._note(FeedState.REPLACED, _REPLACED)

@@ -27,7 +27,7 @@ from kiwoom_async._execution.settlements import Bell
 from kiwoom_async._journal.journal import Journal
 from kiwoom_async._journal.records import Finding
 from kiwoom_async._journal.transactions import LedgerNews
-from kiwoom_async.errors import KiwoomError, QueryFailed, Refused
+from kiwoom_async.errors import JournalError, KiwoomError, QueryFailed, Refused
 
 _LOG: Final = logging.getLogger("kiwoom_async")
 
@@ -99,15 +99,16 @@ class Reconciler:
         """Resolve from the feed whenever it reports a number nobody has, for as long as the client lives."""
         while True:
             self._feed.bell.muffle()
-            pause: float | None = None
             try:
                 pause = await self._resolve_from_feed()
             except KiwoomError as error:
                 _LOG.warning("reports of the feed are matched later: %s", error)
                 await anyio.sleep(self._timing.reconcile_interval)
+                continue  # nobody rings again for what was reported already
             except Exception:  # noqa: BLE001 - as in `run`
                 _LOG.exception("matching reports of the feed met a fault of the library")
                 await anyio.sleep(self._timing.reconcile_interval)
+                continue
             with anyio.move_on_after(pause):
                 await self._feed.bell.wait()
 
@@ -240,7 +241,15 @@ class Reconciler:
                 return await self._do_pass()
             finally:
                 with anyio.CancelScope(shield=True):
-                    await self._journal.release_lease(self._lease)
+                    await self._release_lease()
+
+    async def _release_lease(self) -> None:
+        try:
+            await self._journal.release_lease(self._lease)
+        except JournalError as error:
+            # It runs out by itself, and this process gets it whenever it asks. Raised, it would hide what the pass has
+            # found, or the cancellation that ended it.
+            _LOG.warning("the lease of the reconciler is not given back: %s", error)
 
     async def _report(self, found: PassFindings, queries: int) -> ReconciliationReport:
         return ReconciliationReport(

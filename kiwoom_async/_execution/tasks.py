@@ -12,6 +12,10 @@ import anyio
 _T = TypeVar("_T")
 _LOG: Final = logging.getLogger("kiwoom_async")
 
+TELL_AGAIN_AFTER: Final = 1.0
+"""Seconds after which a task that still runs is told to end once more. Source: our choice; what a task has to finish
+takes milliseconds, so one that takes longer waits for the journal or has not heard."""
+
 
 class OwnTasks:
     """Background tasks of one client.
@@ -41,13 +45,15 @@ class OwnTasks:
             tasks = tuple(self._tasks)
             for task in tasks:
                 task.cancel()
-            await asyncio.wait(tasks)
+            # An error that a task meets on its way out can hide the cancellation from it.
+            await asyncio.wait(tasks, timeout=TELL_AGAIN_AFTER)
 
 
 async def complete(work: Coroutine[Any, Any, _T]) -> tuple[_T, asyncio.CancelledError | None]:
     """See a piece of work to its end even if this task is cancelled meanwhile; give its result and the cancellation.
 
-    For work that is short and bounded. The caller must raise the cancellation once it has used the result.
+    For work that is short and bounded. The caller must raise the cancellation once it has used the result. Where the
+    work fails, the cancellation is raised, with the error as its cause: a loop that goes on after errors would go on.
     """
     task = asyncio.ensure_future(work)
     cancellation: asyncio.CancelledError | None = None
@@ -55,9 +61,9 @@ async def complete(work: Coroutine[Any, Any, _T]) -> tuple[_T, asyncio.Cancelled
         try:
             # The scope keeps anyio from cancelling anew at every turn of the loop; asyncio cancels through it.
             with anyio.CancelScope(shield=True):
-                await asyncio.shield(task)
+                await asyncio.wait((task,))
         except asyncio.CancelledError as error:
-            if task.cancelled():
-                raise
             cancellation = error
+    if cancellation is not None and not task.cancelled() and (failure := task.exception()) is not None:
+        raise cancellation from failure
     return task.result(), cancellation

@@ -1,0 +1,294 @@
+"""The client's own tasks: whatever they meet, they go on, and nothing is concluded from what failed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import evolve
+
+from kiwoom_async import FeedState, KiwoomClient, OrderStatus
+from kiwoom_async._domain.vocabulary import Desk
+from kiwoom_async._execution import feed_keeper, waiters
+from kiwoom_async._execution.feed_keeper import FeedKeeper
+from kiwoom_async._execution.follower import Follower
+from kiwoom_async._execution.ledger_reader import LedgerReader
+from kiwoom_async._execution.reconciler import Reconciler
+from kiwoom_async._execution.waiters import Waiters
+from kiwoom_async.errors import JournalLocked
+from kiwoom_async.simulator import Fault, FaultKind, Simulator
+from tests.scenarios.listening import PATIENT, live
+from tests.scenarios.short_day import BACKGROUND, Access, Failure
+from tests.scenarios.trading import QUICK, SYMBOL, Hands, broker_of, client_of, eventually
+
+MANY = 1_000_000
+
+
+def break_at_first(patch: pytest.MonkeyPatch, owner: type, name: str, error: Exception, times: int = 2) -> list[str]:
+    """Let a method fail a few times, then work; give the list of its failures."""
+    original: Callable[..., Awaitable[Any]] = getattr(owner, name)
+    failures: list[str] = []
+
+    async def call(*arguments: Any) -> Any:
+        if len(failures) < times:
+            failures.append(name)
+            raise error
+        return await original(*arguments)
+
+    patch.setattr(owner, name, call)
+    return failures
+
+
+async def follow_a_fill(broker: Simulator, client: KiwoomClient) -> None:
+    """Place an order that is filled at once, and wait until the client knows."""
+    order = await client.stock.buy(SYMBOL, 2)
+    async with asyncio.timeout(60):
+        assert (await client.orders.wait_filled(order)).status is OrderStatus.FILLED
+
+
+# ---------------------------------------------------------------------- the loops
+
+
+@pytest.mark.parametrize("error", [JournalLocked("locked"), RuntimeError("a fault of ours")], ids=["journal", "fault"])
+@pytest.mark.parametrize(
+    ("owner", "method"),
+    [
+        (Follower, "catch_up"),
+        (FeedKeeper, "_take_lease"),
+        (Reconciler, "_resolve_from_feed"),
+        (Reconciler, "_work"),
+        (Waiters, "_look"),
+    ],
+)
+async def test_a_loop_goes_on_after_an_error(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    owner: type,
+    method: str,
+    error: Exception,
+) -> None:
+    """What a loop met is logged, a fault of ours with its traceback; afterwards everything works."""
+    for module, name in ((feed_keeper, "ASK_FOR_LEASE_EVERY"), (waiters, "POLL_INTERVAL"), (waiters, "IDLE_INTERVAL")):
+        monkeypatch.setattr(module, name, 0.02)
+    failures = break_at_first(monkeypatch, owner, method, error)
+    async with broker_of() as broker, client_of(broker, tmp_path, feed=True, timing=QUICK) as client:
+        await eventually(lambda: len(failures) == 2)
+        await live(client, within=60)
+        await follow_a_fill(broker, client)
+        assert {task.get_name() for task in client._tasks._tasks} >= BACKGROUND
+    with_traceback = [record for record in caplog.records if record.exc_info]
+    assert len(with_traceback) == (2 if isinstance(error, RuntimeError) else 0)
+
+
+async def test_a_pass_waits_for_that_of_another_process(tmp_path: Path) -> None:
+    """One process reconciles at a time; who asks meanwhile is answered when the other's lease has run out."""
+    async with broker_of() as broker, client_of(broker, tmp_path) as client, client_of(broker, tmp_path) as other:
+        lease = client._reconciler._lease
+        taken = None
+        while taken is None:
+            taken = await other._journal.take_lease(lease, 0.3)
+        before = broker.ambient.monotonic() if broker.ambient else 0.0
+        assert (await client.reconcile()).unresolved == ()
+        assert isinstance(broker.ambient, Hands)
+        assert broker.ambient.monotonic() - before > 0.1
+
+
+# ---------------------------------------------------------------------- the feed
+
+
+async def test_reports_that_cannot_be_recorded_are_not_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client says that it is behind; once the journal works, what the feed told is known."""
+    async with broker_of() as broker, client_of(broker, tmp_path, feed=True, timing=PATIENT) as client:
+        await live(client)
+        order = await client.stock.buy(SYMBOL, 2, price=69_000)
+        failure = Failure(Access.WRITE, 1, times=MANY, only="note_reports")
+        failure.set_up(client._journal, monkeypatch)
+        assert order.broker_order_id is not None
+        broker.fill(order.broker_order_id)
+        await eventually(lambda: "cannot be recorded" in client.feed.text and len(failure.struck) > 1)
+        assert client.feed.state is FeedState.CONNECTING
+        failure.stop()
+        assert (await client.orders.wait_filled(order)).status is OrderStatus.FILLED
+        await live(client)
+        assert broker.feed_logins == 1
+
+
+async def test_a_lease_that_cannot_be_renewed_is_kept_while_it_lasts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The session goes on over a short failure of the journal, and ends when its lease has run out."""
+    monkeypatch.setattr(feed_keeper, "RENEW_EVERY", 0.02)
+    async with broker_of() as broker, client_of(broker, tmp_path, feed=True, timing=QUICK) as client:
+        await live(client)
+        short = Failure(Access.WRITE, 1, times=3, only="note_feed")
+        short.set_up(client._journal, monkeypatch)
+        await eventually(lambda: short.calls > 5)
+        assert broker.feed_logins == 1
+        assert client.feed.state is FeedState.LIVE
+        monkeypatch.setattr(feed_keeper, "LEASE_SECONDS", 0.01)
+        await eventually(lambda: short.calls > 8)  # the shorter lease is counted from a renewal on
+        short.number, short.times = short.calls + 1, 2
+        await eventually(lambda: broker.feed_logins > 1)
+        monkeypatch.setattr(feed_keeper, "LEASE_SECONDS", 10.0)
+        await live(client, within=60)
+
+
+async def test_the_end_of_a_session_that_is_not_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without its end a certificate ends where it was last renewed; the next session begins a new one."""
+    async with broker_of() as broker, client_of(broker, tmp_path, feed=True, timing=QUICK) as client:
+        await live(client)
+        failure = Failure(Access.WRITE, 1, only="end_feed")
+        failure.set_up(client._journal, monkeypatch)
+        before = await client._journal.feed_session()
+        broker.cut_feed()
+        await eventually(lambda: len(failure.struck) == 1)
+        await live(client)
+        after = await client._journal.feed_session()
+        assert before is not None
+        assert after is not None
+        assert after.since > before.since
+
+
+class Switch:
+    """The lease of the feed, which a test gives to somebody else."""
+
+    def __init__(self, client: KiwoomClient, patch: pytest.MonkeyPatch) -> None:
+        self.is_ours = True
+        original = client._keeper._take_lease
+
+        async def take() -> bool:
+            return self.is_ours and await original()
+
+        patch.setattr(client._keeper, "_take_lease", take)
+
+
+@pytest.mark.parametrize("moment", ["while_it_follows", "while_it_rests", "as_it_is_replaced"])
+async def test_a_feed_that_another_process_has_taken_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """Whatever it is doing with the feed, a client leaves it to the other process, and comes back when that one goes."""
+    monkeypatch.setattr(feed_keeper, "ASK_FOR_LEASE_EVERY", 0.02)
+    monkeypatch.setattr(feed_keeper, "RENEW_EVERY", 1000.0 if moment == "as_it_is_replaced" else 0.02)
+    async with broker_of() as broker, client_of(broker, tmp_path, feed=True, timing=QUICK) as client:
+        lease = Switch(client, monkeypatch)
+        await live(client)
+        if moment == "while_it_rests":
+            broker.take_over_session()
+            await eventually(lambda: client.feed.state is FeedState.REPLACED)
+        lease.is_ours = False
+        if moment == "as_it_is_replaced":
+            broker.take_over_session()
+        await eventually(lambda: client.feed.state is FeedState.ELSEWHERE)
+        lease.is_ours = True
+        await live(client)
+        await follow_a_fill(broker, client)
+        assert broker.feed_logins == 2
+        assert client._keeper._replacements == (moment == "while_it_rests")
+
+
+async def test_a_replaced_session_rests_although_the_journal_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A journal that fails makes no login come before its time: that would end the other program's session."""
+    monkeypatch.setattr(feed_keeper, "REPLACED_PAUSES", (1000.0, 1000.0))
+    monkeypatch.setattr(feed_keeper, "RENEW_EVERY", 0.02)
+    monkeypatch.setattr(feed_keeper, "ASK_FOR_LEASE_EVERY", 0.02)
+    async with broker_of() as broker, client_of(broker, tmp_path, feed=True, timing=QUICK) as client:
+        await live(client)
+        failure = Failure(Access.WRITE, 1, times=MANY, only="take_lease")
+        failure.set_up(client._journal, monkeypatch)
+        broker.take_over_session()
+        await eventually(lambda: client.feed.state is FeedState.REPLACED and len(failure.struck) > 5)
+        failure.stop()
+        calls = failure.calls
+        await eventually(lambda: failure.calls > calls + 2)
+        assert client.feed.state is FeedState.REPLACED
+        assert broker.feed_logins == 1
+
+
+async def test_a_session_that_lasts_forgives_what_was_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replacements count only while the sessions between them are short."""
+    monkeypatch.setattr(feed_keeper, "REPLACED_PAUSES", (0.05, 0.05))
+    async with broker_of() as broker, client_of(broker, tmp_path, feed=True, timing=QUICK) as client:
+        await live(client)
+        broker.take_over_session()
+        await eventually(lambda: client._keeper._replacements == 1)
+        await live(client)
+        session = client._keeper._session
+        assert session is not None
+        await eventually(lambda: client._ambient.monotonic() > session.since + 0.06)
+        broker.cut_feed()
+        await eventually(lambda: client._keeper._replacements == 0)
+
+
+# ---------------------------------------------------------------------- the close of the day
+
+
+async def close_of(client: KiwoomClient, broker: Simulator) -> Any:
+    """Let the day end, and wait for its books."""
+    assert isinstance(broker.ambient, Hands)
+    day = broker.day
+    broker.ambient.next_day()
+    async with asyncio.timeout(60):
+        while (close := await client._journal.day_close(Desk.STOCK, day)) is None:
+            await client.reconcile()
+    return close
+
+
+async def test_books_that_cannot_be_read_are_closed_later(tmp_path: Path) -> None:
+    """A ledger that answers with an error closes nothing; it is asked again after a pause, and then it does."""
+    async with broker_of() as broker, client_of(broker, tmp_path, timing=QUICK) as client:
+        await client.stock.buy(SYMBOL, 2, price=69_000, client_order_id="one")
+        broker.set_faults([Fault(FaultKind.QUERY_ERROR, api_ids="kt00007", times=3)])
+        close = await close_of(client, broker)
+        assert broker.faults_injected[FaultKind.QUERY_ERROR] == 3
+        assert (close.rows, close.own) == (1, 1)
+
+
+async def test_final_ledger_without_our_order_closes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The broker has told us the number, so a ledger that does not list it is not the whole one."""
+    caplog.set_level("INFO", "kiwoom_async")
+    original = LedgerReader.fetch_snapshot
+    hidden: list[str] = []
+
+    async def fetch(self: LedgerReader, *arguments: Any, **others: Any) -> Any:
+        snapshot = await original(self, *arguments, **others)
+        if snapshot.is_final and len(hidden) < 2:
+            hidden.append("look")
+            return evolve(snapshot, rows=())
+        return snapshot
+
+    async with broker_of() as broker, client_of(broker, tmp_path, timing=QUICK) as client:
+        await client.stock.buy(SYMBOL, 2, price=69_000, client_order_id="one")
+        monkeypatch.setattr(LedgerReader, "fetch_snapshot", fetch)
+        close = await close_of(client, broker)
+        assert len(hidden) == 2
+        assert (close.rows, close.own, close.unlisted) == (1, 1, ())
+    assert "does not list our order" in caplog.text
+
+
+async def test_alarms_of_the_final_ledger_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """More filled than was ordered is believed of nobody, at the close of the day neither."""
+    original = LedgerReader.fetch_snapshot
+
+    async def fetch(self: LedgerReader, *arguments: Any, **others: Any) -> Any:
+        snapshot = await original(self, *arguments, **others)
+        rows = (evolve(row, filled_quantity=7) for row in snapshot.rows)
+        return evolve(snapshot, rows=tuple(rows)) if snapshot.is_final else snapshot
+
+    async with broker_of() as broker, client_of(broker, tmp_path, timing=QUICK) as client:
+        await client.stock.buy(SYMBOL, 2, price=69_000, client_order_id="one")
+        monkeypatch.setattr(LedgerReader, "fetch_snapshot", fetch)
+        await close_of(client, broker)
+        order = await client.orders.get("one")
+        assert order is not None
+        assert order.filled_quantity == 0
+    assert any(record.module == "day_closer" and record.levelname == "ERROR" for record in caplog.records)
