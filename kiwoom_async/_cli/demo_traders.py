@@ -33,6 +33,7 @@ RESEND_WITHIN: Final = 8.0
 PATIENCE: Final = 20.0
 """Seconds one patient question waits; then it is asked again."""
 
+_IMPATIENT: Final = frozenset({Manner.SHORT_DEADLINE, Manner.TIMEOUT, Manner.CANCELED})
 _NAIVE_SENDS: Final = 3
 _NAIVE_PAUSE: Final = 0.2
 _WORTH_ANOTHER_TRY: Final = frozenset({429, 500, 502, 503, 504})
@@ -74,7 +75,14 @@ def terms_of(order: Order) -> Terms:
         price=order.price,
         route=None if order.route is None else order.route.value,
         original=order.original_broker_order_id,
+        order_type=order.order_type.value if order.action is Action.NEW and order.order_type is not None else None,
+        stop_price=order.stop_price if order.action is Action.NEW else None,
     )
+
+
+def patience_of(step: Step, *, hurried: bool) -> float:
+    """Give the seconds after which a caller has gone away or wants to have been told something."""
+    return step.hurry or PATIENCE if hurried and step.manner in _IMPATIENT else PATIENCE
 
 
 class CarefulTrader:
@@ -108,6 +116,7 @@ class CarefulTrader:
             terms_of(order),
             order.filled_quantity,
             None if order.resolved_by is None else order.resolved_by.value,
+            day=order.day.isoformat(),
         )
 
     async def _ask(self, step: Step, target: Step | None, *, hurried: bool) -> Order | None:
