@@ -257,7 +257,7 @@ class Trial:
                     self._broker.set_faults(None)
             elif isinstance(entry, Ask):
                 self._asked.add(entry.client_order_id)
-            elif entry.verdict in FINAL:
+            elif isinstance(entry, Answer) and entry.verdict in FINAL:
                 self._answered.add(entry.client_order_id)
 
     def _tell(self) -> None:

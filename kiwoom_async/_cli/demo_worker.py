@@ -229,19 +229,32 @@ async def open_trader(assignment: Assignment) -> AsyncIterator[Trader]:
             naive = NaiveTrader(assignment.rest_url, TIMING.response_timeout, known)
             yield await stack.enter_async_context(naive)
             return
-        yield CarefulTrader(await _open_client(assignment, stack))
+        environment = Environment(
+            rest_url=assignment.rest_url, websocket_url=assignment.websocket_url, limits=Limits.off()
+        )
+        yield CarefulTrader(await open_client(stack, environment, assignment.journal, assignment.ambient))
 
 
-async def _open_client(assignment: Assignment, stack: AsyncExitStack) -> KiwoomClient:
+async def open_client(
+    stack: AsyncExitStack,
+    environment: Environment,
+    journal: Path,
+    ambient: Ambient,
+    shared_state: Path | None = None,
+) -> KiwoomClient:
+    """Open our client; the network may be down just now, so try for a while.
+
+    Raises:
+        KiwoomError: It could not be opened in all this time.
+    """
     for left in range(_OPENINGS, -1, -1):
         client = KiwoomClient(
             Credentials("demo", "demo"),
-            environment=Environment(
-                rest_url=assignment.rest_url, websocket_url=assignment.websocket_url, limits=Limits.off()
-            ),
-            journal=assignment.journal,
+            environment=environment,
+            journal=journal,
             timing=TIMING,
-            ambient=assignment.ambient,
+            ambient=ambient,
+            shared_state=shared_state,
         )
         try:
             return await stack.enter_async_context(client)
