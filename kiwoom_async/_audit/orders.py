@@ -66,7 +66,8 @@ def _false_acceptance(history: History, answer: Answer) -> Iterator[Violation]:
 def _false_effect(history: History, answer: Answer) -> Iterator[Violation]:
     """A cancel may be reported done by its effect: then nothing of its original may be left in the book."""
     ask = history.asked[answer.client_order_id]
-    originals = history.entries(ask.target or "")
+    named = history.find(ask.terms.original, None)
+    originals = history.entries(ask.target or "") or ([] if named is None else [named])
     if ask.terms.action != "cancel" or not originals:
         yield Violation("I2", Harm.WRONG, answer.client_order_id, "accepted without an order number")
     for original in originals:
@@ -87,7 +88,7 @@ def find_shared_numbers(history: History) -> Iterator[Violation]:
 
 
 def find_strangers(history: History) -> Iterator[Violation]:
-    """I4."""
+    """I4. Who names another's order by its number wants that."""
     for client_order_id, answers in history.told.items():
         numbers = {(answer.broker_order_id, answer.day) for answer in answers if answer.broker_order_id}
         for number, day in sorted(numbers, key=str):
@@ -97,6 +98,8 @@ def find_strangers(history: History) -> Iterator[Violation]:
     for client_order_id, entries in history.listed.items():
         for entry in entries:
             original = history.find(entry.terms.original, entry.day)
-            if original is not None and original.is_foreign:
+            ask = history.asked.get(client_order_id)
+            is_named = ask is not None and ask.terms.original == entry.terms.original
+            if original is not None and original.is_foreign and not is_named:
                 text = f"it changed somebody else's order {original.broker_order_id}"
                 yield Violation("I4", Harm.WRONG, client_order_id, text)

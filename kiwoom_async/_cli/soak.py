@@ -59,6 +59,10 @@ def run(args: argparse.Namespace) -> int:
     settings = NightSettings(args.seed, args.hours * 3600, args.processes, args.orders, args.strategies, args.kills)
     folder = Path(tempfile.mkdtemp(prefix="kiwoom-soak-"))
     night = Night(settings, folder, _tell)
+    sys.stderr.write(
+        f"{args.processes} processes, {args.orders} orders a day, for {_duration(settings.seconds)}; Ctrl-C ends it.\n"
+    )
+    sys.stderr.flush()
     failure, is_interrupted = "", False
     try:
         asyncio.run(night.run())

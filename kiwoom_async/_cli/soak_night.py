@@ -170,7 +170,8 @@ class Night:
         if not all(answer["is_settled"] for answer in await self._tell_all("settle")):
             raise NightFailed(f"day {number} (seed {today.seed}) could not be settled")
         # Midnight, and on to the same hour of the next weekday.
-        self._clock.move(timedelta(days=max(1, 7 - date_.weekday() if date_.weekday() >= _FRIDAY else 1)))
+        self._clock.move(timedelta(days=7 - date_.weekday() if date_.weekday() >= _FRIDAY else 1))
+        await self._hands[0].tell("close")
         await self._wait_for_close()
         await self._tell_all("again")
         await self._hands[0].tell("catch up", event=self._ask_journal("SELECT max(sequence) FROM order_events") or 0)
@@ -182,7 +183,7 @@ class Night:
             sample=Sample(
                 elder=vitals[0],
                 others=tuple(vitals[1:]),
-                journal=_size(self._journal),
+                journal=self._ask_journal("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"),
                 log=_size(self._journal.with_name(f"{self._journal.name}-wal")),
                 orders=0,
                 latencies=tuple(latencies),
@@ -195,7 +196,7 @@ class Night:
             errors=(),
             alarms=tuple(alarm for answer in told for alarm in answer["alarms"]),
         )
-        return self._tidy(self._judge(day, date_))
+        return self._tidy(self._judge(day, date_), date_)
 
     @property
     def _faults(self) -> int:
@@ -289,7 +290,7 @@ class Night:
             [entry for entry in entries if isinstance(entry, Ask)],
             answers,
             [book_entry(order) for order in self._broker.all_orders if order.day == date_],
-            sends=sends_of(self._broker.requests),
+            sends=sends_of(request for request in self._broker.requests if request.at.date() == date_),
             attempts=attempts_of(journal, prefix),
             fills=heard,
             revived=revived_of(journal, prefix),
@@ -301,7 +302,7 @@ class Night:
         self._orders += audit.asked
         return evolve(day, audit=audit, sample=evolve(day.sample, orders=self._orders), errors=tuple(errors))
 
-    def _tidy(self, day: Day) -> Day:
+    def _tidy(self, day: Day, date_: date) -> Day:
         """Forget a day that was right; one that was not is left as it is, to be looked at."""
         self._fills.entries.clear()
         for hand in self._hands:
@@ -309,7 +310,8 @@ class Night:
             if day.is_clean:
                 day.round.answers(self.folder, hand.index).unlink(missing_ok=True)
         if day.is_clean:
-            self._broker.forget_before(self._broker.day)
+            # Not the day itself: the client goes on looking for what it has proven absent there.
+            self._broker.forget_before(date_)
         return day
 
 

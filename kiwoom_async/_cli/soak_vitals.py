@@ -70,7 +70,8 @@ class Sample:
     Attributes:
         elder: The process that is never killed.
         others: Those that are.
-        journal, log: Bytes of the journal and of its write-ahead log.
+        journal: Bytes of the journal, wherever its pages are just now.
+        log: Bytes of the file of its write-ahead log.
         orders: Client order ids in the journal so far.
         latencies: Seconds that each of some orders took on a healthy network, one after the other.
         openings: Seconds that each process which was started took until its client was open.

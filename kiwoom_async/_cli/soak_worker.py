@@ -256,6 +256,11 @@ class Worker:
         """Ask until everything has an answer."""
         return {"is_settled": await settle(self.desk)}
 
+    async def close(self, _: Mapping[str, Any]) -> dict[str, Any]:
+        """Close the books of the day that is over; the client would do it by itself a little later."""
+        await self.client.reconcile()
+        return {}
+
     async def again(self, _: Mapping[str, Any]) -> dict[str, Any]:
         """Ask for everything that any process has asked for today: the same id must give the same answer.
 
@@ -301,6 +306,7 @@ _COMMANDS: Final[dict[str, Callable[[Worker, Mapping[str, Any]], Awaitable[dict[
     "probe": Worker.probe,
     "trade": Worker.trade,
     "settle": Worker.settle,
+    "close": Worker.close,
     "again": Worker.again,
     "catch up": Worker.catch_up,
     "vitals": Worker.vitals,
