@@ -140,6 +140,8 @@ def _report(days: Sequence[Day], growths: Sequence[Growth]) -> Iterator[str]:
     for growth in growths:
         cells = "".join(f"{_shown(growth, value):>{_COLUMN}}" for value in (growth.beginning, growth.end, growth.most))
         yield f"{growth.measure.label:<{_LABEL}}{cells}{'  GROWS' if growth.is_leak else ''}"
+    if growths:
+        yield "The bounds of durations are as much wider as a fixed piece of work took longer in the end."
     for day in days:
         for violation in day.audit.violations[:_SHOWN]:
             text = f"{violation.harm.value} {violation.client_order_id} ({violation.invariant}): {violation.text}"

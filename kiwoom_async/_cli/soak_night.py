@@ -161,7 +161,7 @@ class Night:
         today = Round(number, settings.seed + number - 1, settings.orders, settings.strategies)
         date_, faults_before, self._kills = broker.day, self._faults, 0
         await self._tell_all("begin", round=cattrs.unstructure(today))
-        latencies = (await self._hands[0].tell("probe"))["latencies"]
+        probed = await self._hands[0].tell("probe")
         broker.set_faults(fault_plan(Settings(today.seed, today.orders, today.strategies, settings.kills)))
         broker.set_feed_faults(FeedFaultPlan.hostile(today.seed, FEED_INTENSITY, longest=LARGEST_LAG))
         await self._trade(today)
@@ -186,7 +186,9 @@ class Night:
                 journal=self._ask_journal("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"),
                 log=_size(self._journal.with_name(f"{self._journal.name}-wal")),
                 orders=0,
-                latencies=tuple(latencies),
+                latencies=tuple(probed["latencies"]),
+                processor=probed["processor"],
+                yardstick=probed["yardstick"],
                 openings=tuple(seconds for hand in self._hands for seconds in hand.openings),
             ),
             seconds=self._system.monotonic() - began,

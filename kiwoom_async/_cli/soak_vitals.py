@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import hashlib
 import mmap
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from statistics import median
+from statistics import StatisticsError, median
 from typing import Final
 
 from attrs import frozen
@@ -74,6 +76,8 @@ class Sample:
         log: Bytes of the file of its write-ahead log.
         orders: Client order ids in the journal so far.
         latencies: Seconds that each of some orders took on a healthy network, one after the other.
+        processor: Seconds of processor time that such an order took, all told.
+        yardstick: Seconds that a fixed piece of work took between those orders: another program slows both down.
         openings: Seconds that each process which was started took until its client was open.
     """
 
@@ -83,6 +87,8 @@ class Sample:
     log: int
     orders: int
     latencies: tuple[float, ...]
+    processor: float = 0.0
+    yardstick: float = 1.0
     openings: tuple[float, ...] = ()
 
 
@@ -102,6 +108,7 @@ class Measure:
     Attributes:
         unit: By which the value is divided for people, with its name.
         factor, slack: The end is at most the beginning times the factor, plus the slack (in the raw unit).
+        is_duration: The bound is as much wider as the yardstick took longer.
     """
 
     label: str
@@ -109,18 +116,14 @@ class Measure:
     unit: tuple[float, str]
     factor: float
     slack: float
-
-    def most(self, beginning: float) -> float:
-        """Give the bound that follows from the beginning."""
-        return beginning * self.factor + self.slack
+    is_duration: bool = False
 
 
 _COUNT: Final = (1.0, "")
 _MIB: Final = (float(MEBIBYTE), "MiB")
 _MS: Final = (0.001, "ms")
 
-# Sources: our choice. The slacks are what measurements of an unchanged process differ by; the factors of the times let
-# another program have the machine for a while.
+# Source: our choice. The slacks are what measurements of an unchanged process differ by.
 MEASURES: Final = (
     Measure("memory", lambda sample: sample.elder.resident, _MIB, 1.0, 16 * MEBIBYTE),
     Measure("memory, others", _largest("resident"), _MIB, 1.0, 16 * MEBIBYTE),
@@ -132,30 +135,32 @@ MEASURES: Final = (
     Measure("tasks, others", _largest("tasks"), _COUNT, 1.0, 8),
     Measure("write-ahead log", lambda sample: sample.log, _MIB, 1.0, 16 * MEBIBYTE),
     Measure("journal per order", lambda sample: sample.journal / sample.orders, (1024.0, "KiB"), 1.25, 1024),
-    Measure("an order, median", lambda sample: median(sample.latencies), _MS, 2.0, 0.02),
-    Measure("an order, p99", lambda sample: percentile(sample.latencies, 0.99), _MS, 3.0, 0.25),
+    Measure("an order, processor", lambda sample: sample.processor, _MS, 2.0, 0.02),
+    Measure("an order, median", lambda sample: median(sample.latencies), _MS, 2.0, 0.02, is_duration=True),
+    Measure("an order, p99", lambda sample: percentile(sample.latencies, 0.99), _MS, 3.0, 0.5, is_duration=True),
     Measure(
         "opening a client",
         lambda sample: median(sample.openings) if sample.openings else None,
         (1.0, "s"),
         2.0,
         3.0,
+        is_duration=True,
     ),
 )
 
 
 @frozen
 class Growth:
-    """One measure, at the beginning and at the end."""
+    """One measure, at the beginning and at the end.
+
+    Attributes:
+        most: What the end may be.
+    """
 
     measure: Measure
     beginning: float
     end: float
-
-    @property
-    def most(self) -> float:
-        """Give what the end may be."""
-        return self.measure.most(self.beginning)
+    most: float
 
     @property
     def is_leak(self) -> bool:
@@ -177,10 +182,32 @@ _WARM: Final = 4
 def _growths(samples: Sequence[Sample]) -> Iterator[Growth]:
     warm = samples[1:] if len(samples) >= _WARM else samples
     third = max(1, len(warm) // 3)
+    first, last = warm[:third], warm[-third:]
+    if len(warm) < 2:
+        return
+    slower = max(1.0, _middle(last, _yardstick) / _middle(first, _yardstick))
     for measure in MEASURES:
-        first, last = (
-            [value for sample in part if (value := measure.read(sample)) is not None]
-            for part in (warm[:third], warm[-third:])
-        )
-        if len(warm) > 1 and first and last:
-            yield Growth(measure, median(first), median(last))
+        try:
+            beginning, end = _middle(first, measure.read), _middle(last, measure.read)
+        except StatisticsError:
+            continue  # nothing was measured, for example because no process was started
+        most = beginning * measure.factor + measure.slack
+        yield Growth(measure, beginning, end, most * slower if measure.is_duration else most)
+
+
+def _yardstick(sample: Sample) -> float:
+    return sample.yardstick
+
+
+def _middle(samples: Sequence[Sample], read: Callable[[Sample], float | None]) -> float:
+    return median(value for sample in samples if (value := read(sample)) is not None)
+
+
+def take_yardstick(folder: Path) -> None:
+    """Do a fixed piece of work of the kind that an order needs: reckon, change the thread, write durably."""
+    for _ in range(8):
+        hashlib.sha256(bytes(1 << 16)).digest()
+    with (folder / "yardstick").open("wb") as file:
+        file.write(bytes(4096))
+        file.flush()
+        os.fsync(file.fileno())

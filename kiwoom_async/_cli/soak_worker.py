@@ -19,6 +19,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
+from statistics import median
 from typing import Any, Final, Self
 
 import anyio
@@ -31,7 +32,7 @@ from kiwoom_async._cli.demo_answers import AnswerReader, AnswerWriter
 from kiwoom_async._cli.demo_plan import Chain, Step, make_plan
 from kiwoom_async._cli.demo_traders import CarefulTrader
 from kiwoom_async._cli.demo_worker import Desk, ask_again, open_client, settle, trade
-from kiwoom_async._cli.soak_vitals import take_vitals
+from kiwoom_async._cli.soak_vitals import take_vitals, take_yardstick
 from kiwoom_async._client import KiwoomClient
 from kiwoom_async._domain import vocabulary
 from kiwoom_async._domain.ambient import Checkpoint
@@ -241,8 +242,17 @@ class Worker:
     async def probe(self, _: Mapping[str, Any]) -> dict[str, Any]:
         """Measure what an order takes on a healthy network."""
         assert self._round is not None, "the day has begun"  # noqa: S101
-        told = [await self.desk.ask(step, None, hurried=False) for step in self._round.probes()]
-        return {"latencies": [answer.seconds for answer in told]}
+        latencies, yardsticks, used = [], [], 0.0
+        for step in self._round.probes():
+            began = self.clock.monotonic()
+            await asyncio.to_thread(take_yardstick, Path(self.post.folder))
+            yardsticks.append(self.clock.monotonic() - began)
+            before = os.times()
+            answer = await self.desk.ask(step, None, hurried=False)
+            after = os.times()
+            latencies.append(answer.seconds)
+            used += after.user + after.system - before.user - before.system
+        return {"latencies": latencies, "yardstick": median(yardsticks), "processor": used / PROBES}
 
     async def trade(self, _: Mapping[str, Any]) -> dict[str, Any]:
         """Run this process's share of the strategies."""
