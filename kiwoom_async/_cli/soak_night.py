@@ -33,7 +33,7 @@ from kiwoom_async._cli.demo_trial import (
 from kiwoom_async._cli.evidence import attempts_of, book_entry, count_resent, fills_of, revived_of, sends_of
 from kiwoom_async._cli.soak_hand import LONGEST_STEP, Died, Hand, NightFailed
 from kiwoom_async._cli.soak_vitals import Sample, Vitals
-from kiwoom_async._cli.soak_worker import DayClock, Post, Round
+from kiwoom_async._cli.soak_worker import PROBED, PROBED_AT, DayClock, Post, Round
 from kiwoom_async.simulator import FeedFaultPlan, LimitFill, Liquidity, Simulator
 from kiwoom_async.simulator.catalog import ORDER_API_IDS
 from kiwoom_async.simulator.chance import drawn
@@ -129,6 +129,7 @@ class Night:
             seed=self.settings.seed,
             ambient=self._clock,
             page_size=_PAGE,
+            prices={PROBED: PROBED_AT},
             ledger_lag=lambda random: random.random() * LARGEST_LAG,
             liquidity=Liquidity(limit_orders=LimitFill.MARKETABLE, after=0.1, in_parts=True),
         )

@@ -42,6 +42,12 @@ from kiwoom_async._domain.settings import Environment, Limits
 PROBES: Final = 25
 """Orders a day whose time is measured, one after the other. Source: our choice."""
 
+PROBED: Final = "000270"
+"""The symbol of those orders, in which nobody else trades."""
+
+PROBED_AT: Final = 70_000
+"""Where it trades; the orders stand below."""
+
 _PROBE_PRICE: Final = 60_000
 _ORPHANED: Final = 3
 _OFFSET: Final = struct.Struct("<d")
@@ -165,7 +171,7 @@ class Round:
                 f"{self.prefix}probe-{number:02d}",
                 vocabulary.Desk.STOCK,
                 vocabulary.Action.NEW,
-                "005930",
+                PROBED,
                 vocabulary.Side.BUY,
                 100 + number,
                 _PROBE_PRICE,

@@ -22,7 +22,7 @@ from kiwoom_async._cli.main import build_parser
 from kiwoom_async._cli.soak_hand import NightFailed
 from kiwoom_async._cli.soak_night import Day, Night
 from kiwoom_async._cli.soak_vitals import MEASURES, MEBIBYTE, Sample, Vitals, compare, percentile, take_vitals
-from kiwoom_async._cli.soak_worker import DayClock, Round
+from kiwoom_async._cli.soak_worker import PROBED, DayClock, Round
 
 ROOT = Path(__file__).parents[2]
 SMALL = ("--hours", "0.0001", "--seed", "5", "--orders", "12", "--strategies", "4", "--processes", "2", "--kills", "1")
@@ -235,6 +235,7 @@ def test_every_day_has_ids_of_its_own() -> None:
     assert len(one.steps()) == 40 + len(one.probes())
     assert all(name.startswith("r00001-") for name in one.steps())
     assert len({probe.quantity for probe in one.probes()}) == len(one.probes())
+    assert PROBED not in {step.symbol for step, _ in one.steps().values() if "probe" not in step.client_order_id}
 
 
 @pytest.mark.parametrize(
