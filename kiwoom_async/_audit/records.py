@@ -168,7 +168,7 @@ class Attempt:
     Attributes:
         number: Rises within the id.
         may_have_left: Its first byte was permitted, and it is not proven that none left.
-        is_absent: Nobody has accepted it, which is proven by a look at the book.
+        is_absent: Nobody has accepted it, and a proof of that is on record which is strong enough to send again.
         is_turned_away: It was refused by an intact answer.
     """
 

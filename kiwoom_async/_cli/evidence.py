@@ -80,6 +80,10 @@ number, state, EXISTS (
     SELECT 1 FROM history AS one
     WHERE one.client_order_id = attempts.client_order_id AND one.attempt = attempts.number
     AND one.event = 'refused' AND json_extract(one.evidence, '$.may_be_sent_again')
+), EXISTS (
+    SELECT 1 FROM history AS one
+    WHERE one.client_order_id = attempts.client_order_id AND one.attempt = attempts.number
+    AND one.event = 'proven_absent' AND json_extract(one.evidence, '$.proof.strength') = 'strong'
 ) FROM attempts"""
 
 
@@ -90,11 +94,12 @@ def attempts_of(journal: Path, prefix: str = "") -> list[Attempt]:
             client_order_id,
             number,
             may_have_left=Delivery(state) not in _UNSENT,
-            is_absent=Delivery(state) in _ABSENT,
+            # A weak proof informs, and an operator's word is none: nothing may be sent again on either.
+            is_absent=bool(is_proven) and Delivery(state) in _ABSENT,
             # A refused token is no answer to the order; every other refusal is, and nothing may follow it.
             is_turned_away=bool(is_token) and Delivery(state) is Delivery.REFUSED,
         )
-        for client_order_id, number, state, is_token in _read(journal, _ATTEMPTS, prefix)
+        for client_order_id, number, state, is_token, is_proven in _read(journal, _ATTEMPTS, prefix)
     ]
 
 

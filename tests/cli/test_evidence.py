@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from pathlib import Path
 
@@ -98,3 +99,38 @@ async def test_a_resend_and_a_refused_token_are_told_apart(tmp_path: Path, journ
         ]
         assert count_resent(attempts_of(journal)) == 0
         assert audit_journal(broker, journal).is_clean
+
+
+@pytest.mark.parametrize(
+    ("lie", "text"),
+    [
+        (None, None),
+        ("UPDATE history SET evidence = replace(evidence, '\"strong\"', '\"weak\"')", "of which nothing was proven"),
+        ("UPDATE intents SET resend_within = NULL", "1 resends after a proof of absence, 0 permitted"),
+    ],
+)
+async def test_a_resend_needs_a_strong_proof_and_a_permission_on_record(
+    tmp_path: Path, journal: Path, lie: str | None, text: str | None
+) -> None:
+    """I1: the second send is right only beside what the journal says of the first."""
+    async with broker_of(Fault(FaultKind.DROP_BEFORE_ACCEPTANCE, api_ids="kt10000")) as broker:
+        async with client_of(broker, tmp_path) as client:
+            wanted = asyncio.create_task(
+                client.stock.buy(SYMBOL, 1, price=69_000, client_order_id="resent", resend_within=60, deadline=60)
+            )
+            number = 0
+            while not wanted.done():
+                number += 1
+                await client.stock.sell(SYMBOL, number, price=71_000)  # it shows how fresh the ledger is
+                await asyncio.wait({wanted}, timeout=0.05)
+            assert (await wanted).attempts == 2
+        assert count_resent(attempts_of(journal)) == 1
+        if lie is not None:
+            connection = sqlite3.connect(journal)
+            connection.execute("DROP TRIGGER history_is_never_changed")
+            connection.execute(lie)
+            connection.commit()
+            connection.close()
+        violations = audit_journal(broker, journal).violations
+        assert [violation.invariant for violation in violations] == ([] if text is None else ["I1"])
+        assert text is None or text in violations[0].text
