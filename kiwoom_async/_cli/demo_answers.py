@@ -14,7 +14,7 @@ from typing import Any, Final, Self
 import cattrs
 from attrs import define, field, frozen
 
-from kiwoom_async._audit import Answer, Ask
+from kiwoom_async._audit import Answer, Ask, FillHeard
 
 _CONVERTER: Final = cattrs.Converter(omit_if_default=True)
 
@@ -27,8 +27,8 @@ class Phase:
     detail: str = ""
 
 
-Entry = Ask | Answer | Phase
-_KINDS: Final[dict[str, type[Entry]]] = {"asked": Ask, "told": Answer, "phase": Phase}
+Entry = Ask | Answer | FillHeard | Phase
+_KINDS: Final[dict[str, type[Entry]]] = {"asked": Ask, "told": Answer, "heard": FillHeard, "phase": Phase}
 _NAMES: Final = {kind: name for name, kind in _KINDS.items()}
 
 

@@ -68,6 +68,9 @@ def summary(result: Result) -> dict[str, Any]:
         "lost": audit.count(Harm.LOST),
         "wrong": audit.count(Harm.WRONG),
         "unknown": audit.count(Harm.UNKNOWN),
+        # Nobody has promised either for the naive client, so nobody has judged it.
+        "risked": None if result.is_naive else audit.count(Harm.RISKED),
+        "late": None if result.is_naive else audit.count(Harm.LATE),
         "accepted": audit.told(Verdict.ACCEPTED),
         "by_response": audit.resolved_by("response"),
         "by_event": audit.resolved_by("event"),
@@ -96,6 +99,8 @@ _ROWS: Final = (
     ("lost", "LOST"),
     ("wrong", "WRONGLY REPORTED"),
     ("unknown", "STILL UNKNOWN"),
+    ("risked", "sent again without proof"),
+    ("late", "answered after the deadline"),
     ("", ""),
     ("accepted", "told: accepted"),
     ("by_response", "  known by the response"),
@@ -127,7 +132,7 @@ def _lines(results: Mapping[str, Result]) -> Iterator[str]:
     yield " " * _LABEL + "".join(f"{name:>{_COLUMN}}" for name in results)
     yield "-" * (_LABEL + _COLUMN * len(results))
     for key, label in _ROWS:
-        cells = "".join(f"{values[key]:>{_COLUMN}}" for values in summaries.values()) if key else ""
+        cells = "".join(f"{_shown(values[key]):>{_COLUMN}}" for values in summaries.values()) if key else ""
         yield f"{label:<{_LABEL}}{cells}".rstrip()
     yield ""
     yield "faults by kind"
@@ -138,6 +143,10 @@ def _lines(results: Mapping[str, Result]) -> Iterator[str]:
     for name, result in results.items():
         yield from _examples(name, result)
     yield _NOTES
+
+
+def _shown(value: float | bool | None) -> str:
+    return "-" if value is None else str(value)
 
 
 def _examples(name: str, result: Result) -> Iterator[str]:

@@ -16,8 +16,9 @@ import aiohttp
 import anyio
 from attrs import define, field
 
-from kiwoom_async._audit import Answer, Terms, Verdict
+from kiwoom_async._audit import Answer, Verdict
 from kiwoom_async._cli.demo_plan import Manner, Step
+from kiwoom_async._cli.evidence import told
 from kiwoom_async._client import KiwoomClient
 from kiwoom_async._desks import OrderDesk
 from kiwoom_async._domain.intents import OrderRequest
@@ -25,7 +26,7 @@ from kiwoom_async._domain.orders import Order
 from kiwoom_async._domain.vocabulary import Action, Desk
 from kiwoom_async._order_call import OrderCall
 from kiwoom_async._wire.requests import encode_order
-from kiwoom_async.errors import AuthenticationError, KiwoomError, NotSent, OrderNotAccepted, OutcomeUnknown, Refused
+from kiwoom_async.errors import KiwoomError
 
 RESEND_WITHIN: Final = 8.0
 """Seconds: long enough for a strong proof where somebody trades on, and no longer, as a quiet account waits for it."""
@@ -33,21 +34,11 @@ RESEND_WITHIN: Final = 8.0
 PATIENCE: Final = 20.0
 """Seconds one patient question waits; then it is asked again."""
 
+_IMPATIENT: Final = frozenset({Manner.SHORT_DEADLINE, Manner.TIMEOUT, Manner.CANCELED})
 _NAIVE_SENDS: Final = 3
 _NAIVE_PAUSE: Final = 0.2
 _WORTH_ANOTHER_TRY: Final = frozenset({429, 500, 502, 503, 504})
 """Source: what client libraries for Kiwoom that retry do retry on."""
-
-
-_VERDICTS: Final[tuple[tuple[type[Exception], Verdict], ...]] = (
-    (OutcomeUnknown, Verdict.UNKNOWN),
-    (TimeoutError, Verdict.UNKNOWN),
-    (NotSent, Verdict.NOT_SENT),
-    # Like NotSent: no order, and the same id may be used again.
-    (AuthenticationError, Verdict.NOT_SENT),
-    (OrderNotAccepted, Verdict.NOT_ACCEPTED),
-    (Refused, Verdict.REFUSED),
-)
 
 
 class Trader(Protocol):
@@ -63,18 +54,9 @@ class Trader(Protocol):
         """Count what the client itself does not know yet."""
 
 
-def terms_of(order: Order) -> Terms:
-    """Give the fields of an order as our client reports them."""
-    return Terms(
-        desk=order.desk.value,
-        action=order.action.value,
-        symbol=order.symbol,
-        side=None if order.side is None else order.side.value,
-        quantity=order.quantity,
-        price=order.price,
-        route=None if order.route is None else order.route.value,
-        original=order.original_broker_order_id,
-    )
+def patience_of(step: Step, *, hurried: bool) -> float:
+    """Give the seconds after which a caller has gone away or wants to have been told something."""
+    return step.hurry or PATIENCE if hurried and step.manner in _IMPATIENT else PATIENCE
 
 
 class CarefulTrader:
@@ -96,19 +78,10 @@ class CarefulTrader:
         try:
             order = await self._ask(step, target, hurried=hurried)
         except (KiwoomError, TimeoutError) as error:
-            verdict = next((verdict for kind, verdict in _VERDICTS if isinstance(error, kind)), Verdict.ERROR)
-            detail = error.code if isinstance(error, Refused) else f"{type(error).__name__}: {error}"
-            return Answer(step.client_order_id, verdict, detail=detail)
+            return told(step.client_order_id, error)
         if order is None:
             return Answer(step.client_order_id, Verdict.UNKNOWN, detail="the caller was canceled")
-        return Answer(
-            step.client_order_id,
-            Verdict.ACCEPTED,
-            order.broker_order_id,
-            terms_of(order),
-            order.filled_quantity,
-            None if order.resolved_by is None else order.resolved_by.value,
-        )
+        return told(step.client_order_id, order)
 
     async def _ask(self, step: Step, target: Step | None, *, hurried: bool) -> Order | None:
         """Ask; None where the caller was canceled before there was an answer."""

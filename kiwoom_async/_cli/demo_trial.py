@@ -8,22 +8,19 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime, time, timedelta
-from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-import apsw
 from attrs import define, evolve, field, frozen
 
 from kiwoom_async._ambient import SystemAmbient
-from kiwoom_async._audit import FINAL, Answer, Ask, Audit, BookEntry, Terms, Verdict, check_history
+from kiwoom_async._audit import FINAL, Answer, Ask, Audit, Verdict, check_history
 from kiwoom_async._cli.demo_answers import AnswerReader, Phase
 from kiwoom_async._cli.demo_worker import Assignment
+from kiwoom_async._cli.evidence import attempts_of, book_entry, count_resent, revived_of, sends_of
 from kiwoom_async._domain.settings import KST
-from kiwoom_async._domain.vocabulary import Action
 from kiwoom_async.simulator import (
     QUERY_FAULTS,
-    BookOrder,
     Fault,
     FaultKind,
     FaultPlan,
@@ -47,6 +44,9 @@ FEED_INTENSITY: Final = 0.2
 LARGEST_LAG: Final = 0.4
 """Seconds until the ledger shows an order, and by which a late acceptance is late; both well within the bounds of
 `demo_worker.TIMING`, which is what the bounds promise."""
+
+TOLERANCE: Final = 15.0
+"""Seconds an answer may come after its deadline: a machine that is busy with something else is no broken promise."""
 
 _HANG: Final = 4.0
 _DYING_TOKENS: Final = 1.5
@@ -257,7 +257,7 @@ class Trial:
                     self._broker.set_faults(None)
             elif isinstance(entry, Ask):
                 self._asked.add(entry.client_order_id)
-            elif entry.verdict in FINAL:
+            elif isinstance(entry, Answer) and entry.verdict in FINAL:
                 self._answered.add(entry.client_order_id)
 
     def _tell(self) -> None:
@@ -279,10 +279,22 @@ class Trial:
     def _result(self, assignment: Assignment) -> Result:
         entries = self._reader.entries
         answers = [entry for entry in entries if isinstance(entry, Answer)]
-        audit = check_history(
-            [entry for entry in entries if isinstance(entry, Ask)],
-            answers,
-            map(book_entry, self._broker.all_orders),
+        asks = [entry for entry in entries if isinstance(entry, Ask)]
+        book = [book_entry(order) for order in self._broker.all_orders]
+        # The naive client keeps no record of its sends, and nobody has promised that it sends once or tells in time.
+        attempts = [] if self.is_naive else attempts_of(assignment.journal)
+        audit = (
+            check_history(asks, answers, book)
+            if self.is_naive
+            else check_history(
+                asks,
+                answers,
+                book,
+                sends=sends_of(self._broker.requests),
+                attempts=attempts,
+                revived=revived_of(assignment.journal),
+                tolerance=TOLERANCE,
+            )
         )
         requests = Counter(request.api_id for request in self._broker.requests)
         injected = self._broker.faults_injected
@@ -294,46 +306,12 @@ class Trial:
             errors=tuple(
                 f"{answer.client_order_id}: {answer.detail}" for answer in answers if answer.verdict is Verdict.ERROR
             ),
-            resent=0 if self.is_naive else _count_resent(assignment.journal),
+            resent=count_resent(attempts),
             requests=sum(requests[api_id] for api_id in ORDER_API_IDS),
             queries=sum(requests[api_id] for api_id in QUERY_API_IDS),
             faults={kind.value: injected[kind] for kind in FaultKind if injected[kind]},
             is_settled=not any(isinstance(entry, Phase) and entry.name == "giving up" for entry in entries),
         )
-
-
-def book_entry(order: BookOrder) -> BookEntry:
-    """Give an order of the simulator's book in the checker's words."""
-    return BookEntry(
-        broker_order_id=order.broker_order_id,
-        terms=Terms(
-            desk=order.desk.value,
-            action=order.action.value,
-            symbol=order.symbol,
-            side=order.side.value,
-            quantity=order.quantity,
-            price=None if order.action is Action.CANCEL else order.price,
-            route=None if order.desk.value == "gold" else order.route.value,
-            original=order.original,
-        ),
-        client_order_id=order.idempotency_key,
-        filled_quantity=order.filled_quantity,
-        is_working=order.is_working,
-        is_foreign=order.is_foreign,
-    )
-
-
-def _count_resent(journal: Path) -> int:
-    """Count the sends that followed a proof of absence, from the journal that the dead and the living have left."""
-    connection = apsw.Connection(str(journal), flags=apsw.SQLITE_OPEN_READONLY)
-    try:
-        count: int = connection.execute(
-            "SELECT count(*) FROM attempts AS sent JOIN attempts AS absent USING (client_order_id) "
-            "WHERE sent.number = absent.number + 1 AND absent.state IN ('not_accepted', 'revived', 'duplicate')"
-        ).get
-    finally:
-        connection.close()
-    return count
 
 
 @asynccontextmanager
@@ -363,4 +341,4 @@ async def _last_words(process: asyncio.subprocess.Process) -> bytes:
     return await process.stderr.read()
 
 
-__all__ = ["QUERY_FAULTS", "Progress", "Result", "Settings", "Trial", "TrialFailed"]
+__all__ = ["QUERY_FAULTS", "Progress", "Result", "Settings", "Trial", "TrialFailed", "book_entry"]

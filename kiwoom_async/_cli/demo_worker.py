@@ -21,14 +21,16 @@ from typing import Final
 
 import anyio
 import cattrs
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from kiwoom_async._ambient import SystemAmbient
 from kiwoom_async._audit import FINAL, Answer, Ask, Terms, Verdict
 from kiwoom_async._cli.demo_answers import AnswerReader, AnswerWriter, Phase
-from kiwoom_async._cli.demo_plan import Chain, Step, make_plan
-from kiwoom_async._cli.demo_traders import CarefulTrader, NaiveTrader, Trader
+from kiwoom_async._cli.demo_plan import Chain, Manner, Step, make_plan
+from kiwoom_async._cli.demo_traders import CarefulTrader, NaiveTrader, Trader, patience_of
 from kiwoom_async._client import KiwoomClient
+from kiwoom_async._desks import MAX_ATTEMPTS
+from kiwoom_async._domain.ambient import Ambient
 from kiwoom_async._domain.settings import Credentials, Environment, Limits, Timing
 from kiwoom_async.errors import KiwoomError
 
@@ -108,13 +110,20 @@ class Desk:
     record: AnswerWriter
     asked: dict[str, tuple[Step, Step | None]] = field(factory=dict)
     answers: dict[str, Answer] = field(factory=dict)
+    clock: Ambient = field(factory=SystemAmbient)
 
     async def ask(self, step: Step, target: Step | None, *, hurried: bool) -> Answer:
         """Ask once and record both the question and the answer."""
         if step.client_order_id not in self.asked:
             self.asked[step.client_order_id] = step, target
             await self.record.write(self._question(step, target))
-        answer = await self.trader.place(step, target, hurried=hurried)
+        asked_at = self.clock.monotonic()
+        answer = evolve(
+            await self.trader.place(step, target, hurried=hurried),
+            asked_at=asked_at,
+            told_at=self.clock.monotonic(),
+            deadline=patience_of(step, hurried=hurried),
+        )
         await self.record.write(answer)
         if answer.verdict not in {Verdict.UNKNOWN, Verdict.ERROR}:
             self.answers[step.client_order_id] = answer
@@ -141,8 +150,10 @@ class Desk:
                 quantity=step.quantity,
                 price=step.price,
                 route=None if step.route is None else step.route.value,
+                order_type=None if step.order_type is None else step.order_type.value,
             ),
             None if target is None else target.client_order_id,
+            most_sends=MAX_ATTEMPTS if step.manner is Manner.RESEND else 1,
         )
 
 
@@ -218,19 +229,32 @@ async def open_trader(assignment: Assignment) -> AsyncIterator[Trader]:
             naive = NaiveTrader(assignment.rest_url, TIMING.response_timeout, known)
             yield await stack.enter_async_context(naive)
             return
-        yield CarefulTrader(await _open_client(assignment, stack))
+        environment = Environment(
+            rest_url=assignment.rest_url, websocket_url=assignment.websocket_url, limits=Limits.off()
+        )
+        yield CarefulTrader(await open_client(stack, environment, assignment.journal, assignment.ambient))
 
 
-async def _open_client(assignment: Assignment, stack: AsyncExitStack) -> KiwoomClient:
+async def open_client(
+    stack: AsyncExitStack,
+    environment: Environment,
+    journal: Path,
+    ambient: Ambient,
+    shared_state: Path | None = None,
+) -> KiwoomClient:
+    """Open our client; the network may be down just now, so try for a while.
+
+    Raises:
+        KiwoomError: It could not be opened in all this time.
+    """
     for left in range(_OPENINGS, -1, -1):
         client = KiwoomClient(
             Credentials("demo", "demo"),
-            environment=Environment(
-                rest_url=assignment.rest_url, websocket_url=assignment.websocket_url, limits=Limits.off()
-            ),
-            journal=assignment.journal,
+            environment=environment,
+            journal=journal,
             timing=TIMING,
-            ambient=assignment.ambient,
+            ambient=ambient,
+            shared_state=shared_state,
         )
         try:
             return await stack.enter_async_context(client)

@@ -380,6 +380,17 @@ class Simulator:
         self._service.advance_day(day)
         return self._service.exchange.day
 
+    def forget_before(self, day: date) -> None:
+        """Drop what is remembered of the days before one: orders, fills, requests; and every frame of the feed.
+
+        For runs of many days, which would fill the memory. Whoever asks for such a day finds it empty.
+        """
+        exchange, requests = self._service.exchange, self._service.requests
+        exchange.ledger.forget_before(day)
+        exchange.fills[:] = [fill for fill in exchange.fills if fill.day >= day]
+        requests[:] = [request for request in requests if request.at.date() >= day]
+        self.feed_frames.clear()
+
     def expire_token(self) -> None:
         """Let the current tokens die: their next use is answered with 8005."""
         self._service.office.revoke_all()

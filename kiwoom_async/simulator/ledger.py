@@ -93,6 +93,11 @@ class Ledger:
         self.listener(Change(before, changed, now, taken_by))
         return changed
 
+    def forget_before(self, day: date) -> None:
+        """Drop the orders of the days before one: no view shows them any more."""
+        self.days = {kept: entries for kept, entries in self.days.items() if kept >= day}
+        self.accepted = [entry for entry in self.accepted if entry.current.day >= day]
+
     def find(self, day: date, number: str) -> BookOrder | None:
         """Give an order as it is now; None if the number is unknown on that day."""
         entry = self.days.get(day, {}).get(number)

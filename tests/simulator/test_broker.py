@@ -128,6 +128,25 @@ async def test_day_change_by_script() -> None:
     assert [order.status for order in broker.orders[:5]] == [OrderStatus.EXPIRED] * 5
 
 
+async def test_days_can_be_forgotten() -> None:
+    """Of the days before, nothing is kept; today's orders, fills and requests stay, and go on."""
+    clock = Clock()
+    liquidity = Liquidity(LimitFill.ALWAYS)
+    async with Simulator(ambient=clock, liquidity=liquidity) as broker, calling(broker) as caller:
+        await caller.buy()
+        clock.move(24 * 3600)
+        await caller.login()
+        number = await caller.buy()
+        assert (len(broker.orders), len(broker.fills), broker.count("kt10000")) == (2, 2, 2)
+        broker.forget_before(broker.day)
+        assert [order.broker_order_id for order in broker.orders] == [number]
+        assert {fill.day for fill in broker.fills} == {broker.day}
+        assert broker.count("kt10000") == 1
+        assert await caller.ledger(ord_dt="20261102") == []
+        assert [row["ord_no"] for row in await caller.ledger()] == [number]
+        assert await caller.buy() != number
+
+
 async def test_day_change_by_the_clock() -> None:
     """Midnight opens a new day; a scripted change does not add to one that has come by itself."""
     clock = Clock()

@@ -1,0 +1,80 @@
+"""Every scenario is audited: what its callers were told and its journal would tell, against the broker's book."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+from attrs import evolve
+
+from kiwoom_async import Order
+from kiwoom_async._ambient import SystemAmbient
+from kiwoom_async._audit import Answer
+from kiwoom_async._cli.evidence import audit_journal, told
+from kiwoom_async._domain.intents import Intent
+from kiwoom_async._execution.dispatcher import Dispatcher
+from kiwoom_async._journal.journal import Journal
+from kiwoom_async.simulator import Simulator
+
+_DUPLICATE: Final = frozenset({"I1"})
+"""The broker accepts a send after all that is proven absent and was sent again: an assumption (A4) is broken."""
+
+_PLAYED: Final = frozenset({"I2", "I4"})
+"""A late acceptance is played by an order that the simulator takes for somebody else's."""
+
+BROKEN_ON_PURPOSE: Final = {
+    "test_late_first_attempt_after_resend_detected": _DUPLICATE,
+    "test_duplicate_unfilled_cancelled_once_when_opted_in": _DUPLICATE,
+    "test_duplicate_partially_filled_surfaces_no_auto_hedge": _DUPLICATE,
+    "test_acceptance_event_arrives_during_resend_decision_aborts": _PLAYED,
+    "test_order_that_is_accepted_after_an_intact_1999_is_found_and_not_doubled": _PLAYED,
+    "test_another_loan_date_on_the_ledger_blocks_and_is_not_claimed[None]": _PLAYED,
+}
+"""What the audit must find where a test breaks an assumption, by the name of the test, with or without its case.
+
+A test that is not here must leave a clean history.
+"""
+
+
+@pytest.fixture(autouse=True)
+def _audited(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Record brokers, journals and answers of a test, and judge them at its end."""
+    brokers: list[Simulator] = []
+    journals: set[Path] = set()
+    answers: list[Answer] = []
+    clock = SystemAmbient()
+    enter, open_journal, place = Simulator.__aenter__, Journal.__aenter__, Dispatcher.place
+
+    async def note_broker(self: Simulator) -> Simulator:
+        brokers.append(self)
+        return await enter(self)
+
+    async def note_journal(self: Journal) -> Journal:
+        opened = await open_journal(self)
+        journals.add(self.path)
+        return opened
+
+    async def note_answer(self: Dispatcher, intent: Intent, *, deadline: float | None, is_fresh: bool) -> Order:
+        asked_at = clock.monotonic()
+        outcome: Order | Exception
+        try:
+            outcome = await place(self, intent, deadline=deadline, is_fresh=is_fresh)
+        except Exception as error:
+            answers.append(evolve(told(intent.client_order_id, error), asked_at=asked_at, told_at=clock.monotonic()))
+            raise
+        answers.append(evolve(told(intent.client_order_id, outcome), asked_at=asked_at, told_at=clock.monotonic()))
+        return outcome
+
+    monkeypatch.setattr(Simulator, "__aenter__", note_broker)
+    monkeypatch.setattr(Journal, "__aenter__", note_journal)
+    monkeypatch.setattr(Dispatcher, "place", note_answer)
+    yield
+    monkeypatch.undo()
+    if len(brokers) != 1 or len(journals) != 1:
+        return  # the orders of several journals on several books cannot be told apart
+    violations = audit_journal(brokers[0], journals.pop(), answers=answers).violations
+    node = request.node
+    expected = BROKEN_ON_PURPOSE.get(node.name, BROKEN_ON_PURPOSE.get(node.originalname, frozenset()))
+    assert {violation.invariant for violation in violations} == expected, violations
