@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import signal
 import sqlite3
 import sys
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from asyncio.subprocess import Process
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,11 +19,9 @@ from kiwoom_async import KiwoomClient, NotSent, Order, OrderNotAccepted, Outcome
 from kiwoom_async._domain.ambient import Checkpoint
 from kiwoom_async._domain.vocabulary import Action
 from kiwoom_async.simulator import Fault, FaultKind, Simulator
+from tests.crash.processes import KILLED, child, finished, go, heard, is_stopped
 from tests.crash.trader import PRICE, SYMBOL, TIMING, Program
 from tests.scenarios.trading import Hands, broker_of, client_of, eventually, on_book, orders_received
-
-ROOT: Final = Path(__file__).parents[2]
-KILLED: Final = -signal.SIGKILL
 
 
 def program_of(broker: Simulator, folder: Path, **changes: Any) -> Program:
@@ -34,33 +30,9 @@ def program_of(broker: Simulator, folder: Path, **changes: Any) -> Program:
     return Program(broker.url, str(folder / "orders.db"), broker.ambient.offset.total_seconds(), **changes)
 
 
-@asynccontextmanager
-async def started(program: Program) -> AsyncIterator[asyncio.subprocess.Process]:
+def started(program: Program) -> AbstractAsyncContextManager[Process]:
     """Start a trader; it does not outlive the block."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        str(ROOT / "tests" / "crash" / "trader.py"),
-        program.to_json(),
-        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"},
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
-
-
-async def finished(process: asyncio.subprocess.Process) -> tuple[int, list[dict[str, Any]]]:
-    """Wait for a trader's end; give its status and its answers."""
-    async with asyncio.timeout(30):
-        out, err = await process.communicate()
-    assert process.returncode in {0, KILLED}, err.decode()
-    lines = [line for line in out.decode().splitlines() if line.startswith("{")]
-    return process.returncode, [json.loads(line) for line in lines]
+    return child("trader.py", program.to_json())
 
 
 async def run(program: Program) -> tuple[int, list[dict[str, Any]]]:
@@ -230,11 +202,9 @@ async def test_two_processes_same_key_one_post(tmp_path: Path, round_: int) -> N
         program = program_of(broker, tmp_path, keys=keys, waits=True)
         async with started(program) as one, started(program) as two:
             for process in (one, two):
-                assert process.stdout is not None
-                assert await process.stdout.readline() == b"ready\n"
+                await heard(process, "ready")
             for process in (one, two):
-                assert process.stdin is not None
-                process.stdin.write(b"go\n")
+                await go(process)
             (_, first), (_, second) = await asyncio.gather(finished(one), finished(two))
         assert first == second
         assert [line["error"] for line in first] == [None] * len(keys)
@@ -255,12 +225,6 @@ async def test_two_processes_one_dies_the_other_settles(tmp_path: Path) -> None:
         assert [row.broker_order_id for row in on_book(broker, "one")] == [order.broker_order_id]
         assert report.alarms == ()
         assert len(orders_received(broker)) == 1
-
-
-def is_stopped(process: asyncio.subprocess.Process) -> bool:
-    """Tell whether a process is stopped by a signal."""
-    text = Path(f"/proc/{process.pid}/stat").read_text(encoding="utf-8")
-    return text.rpartition(")")[2].split()[0] == "T"
 
 
 def write_until(folder: Path) -> float:
