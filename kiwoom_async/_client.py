@@ -31,6 +31,7 @@ from kiwoom_async._execution.dispatcher import Dispatcher, TwinPolicy
 from kiwoom_async._execution.event_log import EventLog
 from kiwoom_async._execution.feed_keeper import FeedKeeper
 from kiwoom_async._execution.follower import Follower
+from kiwoom_async._execution.forgotten import ForgottenOrders
 from kiwoom_async._execution.guards import OrderGuards, ReferencePrices
 from kiwoom_async._execution.ledger_reader import LedgerReader
 from kiwoom_async._execution.originals import Originals
@@ -46,7 +47,7 @@ from kiwoom_async._guards import KillSwitch
 from kiwoom_async._journal.journal import Journal
 from kiwoom_async._market import Market
 from kiwoom_async._orders import Orders
-from kiwoom_async._sharing import SharedPlace, adopts_within, choose_shared_path, open_shared_state
+from kiwoom_async._sharing import SharedPlace, adopts_within, choose_seal_folder, choose_shared_path, open_shared_state
 from kiwoom_async._transport.gateway import Gateway
 from kiwoom_async._transport.limiter import Limiter
 from kiwoom_async._transport.session import RestSession
@@ -93,6 +94,9 @@ class KiwoomClient:
             environment share one token and one rate budget; made with mode 0600, may be deleted at any time. None: a
             private folder of the user, or nothing is shared if you inject a `transport` or an `ambient`. False: nothing
             is shared. Where it cannot be used, a warning says why and the client goes on alone.
+        journal_seals: Folder that remembers how far each journal has come, so that one put back from an old backup is
+            refused with `JournalRestored`. Keep it apart from what your backups put back. None: a private folder of the
+            user, or none if you inject a `transport` or an `ambient`. False: none.
 
     Attributes:
         market: Hours, trading days and the rules; there before the client is opened.
@@ -131,6 +135,7 @@ class KiwoomClient:
         dry_run: bool = False,
         ambient: Ambient | None = None,
         shared_state: SharedPlace = None,
+        journal_seals: SharedPlace = None,
     ) -> None:
         _require_type("credentials", credentials, Credentials)
         _require_type("environment", environment, Environment)
@@ -159,7 +164,8 @@ class KiwoomClient:
         self._shared_path = choose_shared_path(shared_state, is_simulated=is_simulated)
         self.market = Market(market_rules or MarketRules.default(environment), environment, self._ambient)
         self._account = account or environment.account_key(credentials)
-        self._journal = Journal(journal, self._ambient, self._account)
+        seals = choose_seal_folder(journal_seals, is_simulated=is_simulated)
+        self._journal = Journal(journal, self._ambient, self._account, seals=seals)
         self._tasks = OwnTasks()
         self._stack: AsyncExitStack | None = None
         self._was_opened = False
@@ -267,7 +273,10 @@ class KiwoomClient:
         )
         closer = DayCloser(journal, reader, events, ambient, self._environment, timing)
         watch = FeedWatch(feed_bell, lambda: self._keeper.status.state is FeedState.LIVE)
-        self._reconciler = Reconciler(journal, reader, resolver, self._dispatcher, closer, watch, bell, ambient, timing)
+        forgotten = ForgottenOrders(journal, reader, ambient, timing)
+        self._reconciler = Reconciler(
+            journal, reader, resolver, self._dispatcher, closer, forgotten, watch, bell, ambient, timing
+        )
         check = self.market.objection_to
         counter = Counter(ambient, self._environment, self._account, self._place, check, self._is_dry)
         self.stock = OrderDesk(Desk.STOCK, counter)

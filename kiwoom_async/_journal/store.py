@@ -29,7 +29,7 @@ from kiwoom_async.errors import (
 APPLICATION_ID: Final = 0x6B697761
 """Marks our files in SQLite's header ("kiwa")."""
 
-SCHEMAS: Final = ("schema_0001.sql", "schema_0002.sql", "schema_0003.sql")
+SCHEMAS: Final = ("schema_0001.sql", "schema_0002.sql", "schema_0003.sql", "schema_0005.sql")
 """Migrations in order; `user_version` counts the ones that were applied."""
 
 OLDEST_SQLITE: Final = (3, 51, 3)
@@ -187,7 +187,7 @@ def open_writer(path: Path, *, busy_timeout: float, access: Access) -> apsw.Conn
         connection = access.connect(path, apsw.SQLITE_OPEN_READWRITE)
         try:
             connection.set_busy_timeout(int(busy_timeout * 1000))
-            with _transaction(connection, "BEGIN"):
+            with transaction(connection, "BEGIN"):
                 _require_ours(connection, path)
             _narrow(path)
             _configure(connection, path)
@@ -233,7 +233,7 @@ def _configure(connection: apsw.Connection, path: Path) -> None:
 
 
 def _migrate(connection: apsw.Connection, path: Path) -> None:
-    with _transaction(connection, "BEGIN IMMEDIATE"):
+    with transaction(connection, "BEGIN IMMEDIATE"):
         version = _require_ours(connection, path)
         for number, name in enumerate(SCHEMAS[version:], start=version + 1):
             connection.execute(resources.files(__package__).joinpath(name).read_text(encoding="utf-8"))
@@ -241,7 +241,7 @@ def _migrate(connection: apsw.Connection, path: Path) -> None:
         connection.pragma("application_id", APPLICATION_ID)
 
 
-class _transaction:  # noqa: N801 - used as a statement
+class transaction:  # noqa: N801 - used as a statement
     """One transaction: commit at the end, roll back on any error."""
 
     def __init__(self, connection: apsw.Connection, begin: str) -> None:
