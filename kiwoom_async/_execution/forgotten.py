@@ -1,4 +1,4 @@
-"""After a journal was accepted although it lacked records: which orders on the book it has forgotten."""
+"""After a journal was accepted although it lacks records: which orders on the book it has forgotten."""
 
 from __future__ import annotations
 
@@ -95,8 +95,8 @@ class ForgottenOrders:
 
 
 def _alarm(row: LedgerOrder, accepted: Acceptance) -> str:
+    order = f"{row.action.value} {row.side.value} {row.quantity} {row.symbol}"
     return (
-        f"order {row.broker_order_id} ({row.action.value} {row.side.value} {row.quantity} {row.symbol}) is on the book "
-        f"and not in the journal, which was accepted at {accepted.at:%H:%M:%S} without {accepted.missing} records: do "
-        "not ask for it again under its id"
+        f"order {row.broker_order_id} ({order}) is on the book and not in the journal, which lacks {accepted.missing} "
+        f"records of before {accepted.at:%H:%M:%S}: do not ask for it again under its id"
     )

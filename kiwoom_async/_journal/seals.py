@@ -6,14 +6,20 @@ with every record of an order. A journal that is lower than its seal is refused.
 
 Heights are read from what is committed, and sealed after that: no crash and no power cut puts a seal above its journal.
 A seal that is lost or unreadable costs the protection until the next commit, never an order.
+
+Beside the seals the folder keeps which journal lay at which path. A new file in the place of one that has sent orders
+is used, because people do delete journals; but a warning says so, and it counts as accepted without the old one's
+records.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import re
 from contextlib import suppress
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
@@ -33,9 +39,12 @@ DIGITS: Final = 20
 """Digits of a height in its file, all of them always, so that each new one covers the last. Source: SQLite's largest
 row number has 19."""
 
-KEPT_SEALS: Final = 1_000
-"""Seals in the folder beyond which those that were written longest ago are removed. Source: our choice; a user has a
-handful of journals, a test run has one for each test."""
+KEPT_FILES: Final = 2_000
+"""Files in the folder beyond which those that were written longest ago are removed. Source: our choice; a user has a
+handful of journals with two files each, a test run has one for each test."""
+
+GONE: Final = "the journal that lay here before is gone"
+"""The reason in the first row of a journal that took the place of another one."""
 
 _HEIGHT: Final = """
 SELECT (SELECT coalesce(max(sequence), 0) FROM history) + (SELECT coalesce(max(sequence), 0) FROM order_events)
@@ -57,10 +66,11 @@ def read_height(connection: apsw.Connection) -> int:
 
 @frozen
 class Acceptance:
-    """A person's word that a journal that had fallen behind its seal is to be used.
+    """From when on a journal is used although it lacks records that it, or the one in its place, had before.
 
     Attributes:
-        missing: Records of the journal that were known to be lost.
+        by: Who said so; empty for a new journal in the place of another one.
+        missing: Records that are known to be lost.
     """
 
     at: datetime
@@ -70,7 +80,7 @@ class Acceptance:
 
 
 def read_acceptance(connection: apsw.Connection) -> Acceptance | None:
-    """Read the last acceptance of a journal; None if it has always been whole."""
+    """Read since when a journal lacks records; None if it has always been whole."""
     row = connection.execute(
         "SELECT at, accepted_by, reason, missing FROM identities WHERE reason <> '' ORDER BY sequence DESC LIMIT 1"
     ).fetchone()
@@ -159,19 +169,66 @@ class Seal:
 
 def _prune(folder: Path) -> None:
     with suppress(OSError):
-        found = sorted((path.stat().st_mtime, path) for path in folder.glob("*.seal"))
-        for _, path in found[:-KEPT_SEALS]:
+        found = sorted((path.stat().st_mtime, path) for path in folder.iterdir() if path.suffix in {".seal", ".place"})
+        for _, path in found[:-KEPT_FILES]:
             path.unlink()
 
 
-def identify(connection: apsw.Connection, ambient: Ambient) -> str:
+@frozen
+class _Place:
+    """Remembers which journal lies at a path."""
+
+    path: Path
+
+    @classmethod
+    def of(cls, folder: Path, journal: Path) -> _Place:
+        return cls(folder / f"{sha256(os.fsencode(journal)).hexdigest()[:32]}.place")
+
+    def read_lost(self, folder: Path) -> int:
+        """Give how many records the journal has that lay here last; 0 where none did, or none can be read."""
+        try:
+            identity = self.path.read_text(encoding="ascii")
+        except (OSError, ValueError):
+            return 0
+        if not _IDENTITY_TEXT.fullmatch(identity) or not (folder / f"{identity}.seal").exists():
+            return 0
+        seal = Seal.of(folder, identity)
+        height = seal.read() or 0
+        seal.close()
+        return height
+
+    def remember(self, identity: str) -> None:
+        """Note which journal lies here now. Whoever cannot has been warned of the folder."""
+        with suppress(OSError):
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            try:
+                os.write(descriptor, identity.encode("ascii"))
+            finally:
+                os.close(descriptor)
+
+
+_IDENTITY_TEXT: Final = re.compile(r"[0-9a-f-]{36}")
+
+
+def identify(connection: apsw.Connection, path: Path, folder: Path, ambient: Ambient) -> str:
     """Give the name of a journal, and one to a journal without."""
+    place = _Place.of(folder, path)
     known = connection.execute(_IDENTITY).get
+    lost = 0
     if known is None:
         with transaction(connection, "BEGIN IMMEDIATE"):
             known = connection.execute(_IDENTITY).get  # another process may have been faster
             if known is None:
-                known = _name_anew(connection, ambient, "", "", 0)
+                # A journal of an earlier release has no name yet, but it has its records.
+                lost = place.read_lost(folder) if read_height(connection) == 0 else 0
+                known = _name_anew(connection, ambient, "", GONE if lost else "", lost)
+    if lost:
+        _LOG.warning(
+            "the journal %s is new, and the one that lay there before, with %s records, is gone: ids that were sent "
+            "with it would be sent again. If you did not remove it on purpose, close the client and put it back",
+            path,
+            lost,
+        )
     return str(known)
 
 
@@ -193,7 +250,8 @@ def unseal(connection: apsw.Connection, path: Path, folder: Path, ambient: Ambie
     Raises:
         JournalRestored: The journal is lower than its seal.
     """
-    seal = Seal.of(folder, identify(connection, ambient))
+    identity = identify(connection, path, folder, ambient)
+    seal = Seal.of(folder, identity)
     try:
         # In this order: what others commit and seal meanwhile can only make the journal look higher.
         sealed = seal.read()
@@ -201,6 +259,7 @@ def unseal(connection: apsw.Connection, path: Path, folder: Path, ambient: Ambie
         if sealed is not None and sealed > height:
             raise JournalRestored(str(path), missing=sealed - height, written_at=seal.written_at())
         seal.raise_to(height)
+        _Place.of(folder, path).remember(identity)
     except BaseException:
         seal.close()
         raise
@@ -220,7 +279,7 @@ def accept(
     connection = open_writer(path, busy_timeout=busy_timeout, access=Access())
     try:
         with mapped_errors(path):
-            seal = Seal.of(folder, identify(connection, ambient))
+            seal = Seal.of(folder, identify(connection, path, folder, ambient))
             sealed = seal.read()
             seal.close()
             missing = max(0, (sealed or 0) - read_height(connection))

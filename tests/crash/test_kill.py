@@ -102,7 +102,7 @@ class Script:
     ledger_lag: float = 0.0
 
 
-_DROPPED: Final = (Fault(FaultKind.DROP_AFTER_ACCEPTANCE, api_ids="kt10000"),)
+DROPPED: Final = (Fault(FaultKind.DROP_AFTER_ACCEPTANCE, api_ids="kt10000"),)
 _LOST: Final = (Fault(FaultKind.DROP_BEFORE_ACCEPTANCE, api_ids="kt10000"),)
 _RESEND: Final = (("resend_within", 60.0), ("has_witnesses", True))
 
@@ -112,15 +112,15 @@ SCRIPTS: Final[dict[Checkpoint, Script]] = {
     Checkpoint.AFTER_WRITE_BEFORE_RESPONSE: Script(is_accepted=None),
     Checkpoint.AFTER_RESPONSE_BEFORE_RESULT_COMMIT: Script(),
     Checkpoint.AFTER_RESULT_COMMIT: Script(),
-    Checkpoint.BEFORE_LEDGER_QUERY: Script(_DROPPED),
-    Checkpoint.BEFORE_CLAIM_COMMIT: Script(_DROPPED),
-    Checkpoint.AFTER_CLAIM_COMMIT: Script(_DROPPED),
+    Checkpoint.BEFORE_LEDGER_QUERY: Script(DROPPED),
+    Checkpoint.BEFORE_CLAIM_COMMIT: Script(DROPPED),
+    Checkpoint.AFTER_CLAIM_COMMIT: Script(DROPPED),
     Checkpoint.DURING_RESEND_DECISION: Script(_LOST, _RESEND, requests=2, is_accepted=None),
     Checkpoint.BEFORE_OBLIGATION: Script(
-        _DROPPED, (("deadline", 0.2), ("cancels", True)), key="one-cancel", ledger_lag=0.4
+        DROPPED, (("deadline", 0.2), ("cancels", True)), key="one-cancel", ledger_lag=0.4
     ),
-    Checkpoint.BEFORE_DAY_CLOSE: Script(_DROPPED, (("deadline", 0.3), ("is_exclusive", False)), is_accepted=None),
-    Checkpoint.AFTER_DAY_CLOSE: Script(_DROPPED, (("deadline", 0.3), ("is_exclusive", False)), is_accepted=None),
+    Checkpoint.BEFORE_DAY_CLOSE: Script(DROPPED, (("deadline", 0.3), ("is_exclusive", False)), is_accepted=None),
+    Checkpoint.AFTER_DAY_CLOSE: Script(DROPPED, (("deadline", 0.3), ("is_exclusive", False)), is_accepted=None),
 }
 DAY_CLOSE: Final = {Checkpoint.BEFORE_DAY_CLOSE, Checkpoint.AFTER_DAY_CLOSE}
 
@@ -215,7 +215,7 @@ async def test_two_processes_same_key_one_post(tmp_path: Path, round_: int) -> N
 
 async def test_two_processes_one_dies_the_other_settles(tmp_path: Path) -> None:
     """While one process lives, another one's death is noticed, and its order is settled without a restart."""
-    async with broker_of(*_DROPPED) as broker, client_of(broker, tmp_path, timing=TIMING) as client:
+    async with broker_of(*DROPPED) as broker, client_of(broker, tmp_path, timing=TIMING) as client:
         program = program_of(broker, tmp_path)
         status, _ = await run(evolve(program, signal_at=Checkpoint.BEFORE_LEDGER_QUERY.value))
         assert status == KILLED

@@ -58,6 +58,7 @@ class Program:
         is_exclusive: Of the account.
         waits: Say `ready`, and go on at a line of input.
         closes_day: Reconcile until nothing is open, instead of placing orders.
+        seals: Folder of the journal's seal.
     """
 
     url: str
@@ -73,6 +74,7 @@ class Program:
     is_exclusive: bool = True
     waits: bool = False
     closes_day: bool = False
+    seals: str | None = None
 
     def to_json(self) -> str:
         """Give it as an argument of the program."""
@@ -133,6 +135,7 @@ def open_client(program: Program) -> KiwoomClient:
         ambient=hands,
         account_exclusive=program.is_exclusive,
         transport=HalfWritten(program) if is_half else None,
+        journal_seals=program.seals,
     )
 
 
