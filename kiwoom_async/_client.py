@@ -40,6 +40,7 @@ from kiwoom_async._execution.rehearsal import Rehearsal
 from kiwoom_async._execution.resolver import Resolver, Rules
 from kiwoom_async._execution.sender import Collaborators, Sender
 from kiwoom_async._execution.settlements import Bell, Settlements
+from kiwoom_async._execution.surplus import SurplusCanceler
 from kiwoom_async._execution.sweeper import Sweeper
 from kiwoom_async._execution.tasks import OwnTasks, complete
 from kiwoom_async._execution.waiters import Waiters
@@ -97,6 +98,9 @@ class KiwoomClient:
         journal_seals: Folder that remembers how far each journal has come, so that one put back from an old backup is
             refused with `JournalRestored`. Keep it apart from what your backups put back. None: a private folder of the
             user, or none if you inject a `transport` or an `ambient`. False: none.
+        cancel_duplicates: If an order that was proven absent and sent again (`resend_within`) turns up after all, there
+            are two on the book. That is always reported. True: the surplus one is canceled as well, once, while
+            nothing of it has traded.
 
     Attributes:
         market: Hours, trading days and the rules; there before the client is opened.
@@ -136,6 +140,7 @@ class KiwoomClient:
         ambient: Ambient | None = None,
         shared_state: SharedPlace = None,
         journal_seals: SharedPlace = None,
+        cancel_duplicates: bool = False,
     ) -> None:
         _require_type("credentials", credentials, Credentials)
         _require_type("environment", environment, Environment)
@@ -146,7 +151,9 @@ class KiwoomClient:
         _require_type("allow_live_orders", allow_live_orders, bool)
         _require_type("order_limits", order_limits, OrderLimits | None)
         _require_type("dry_run", dry_run, bool)
+        _require_type("cancel_duplicates", cancel_duplicates, bool)
         self._order_limits = order_limits
+        self._cancels_duplicates = cancel_duplicates
         self._may_order = allow_live_orders or not environment.is_live
         self._is_dry = dry_run
         self._credentials = credentials
@@ -274,8 +281,11 @@ class KiwoomClient:
         closer = DayCloser(journal, reader, events, ambient, self._environment, timing)
         watch = FeedWatch(feed_bell, lambda: self._keeper.status.state is FeedState.LIVE)
         forgotten = ForgottenOrders(journal, reader, ambient, timing)
+        surplus = SurplusCanceler(
+            journal, reader, self._dispatcher, self._tasks, ambient, is_wanted=self._cancels_duplicates
+        )
         self._reconciler = Reconciler(
-            journal, reader, resolver, self._dispatcher, closer, forgotten, watch, bell, ambient, timing
+            journal, reader, resolver, self._dispatcher, closer, forgotten, surplus, watch, bell, ambient, timing
         )
         check = self.market.objection_to
         counter = Counter(ambient, self._environment, self._account, self._place, check, self._is_dry)

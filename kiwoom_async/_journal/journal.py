@@ -360,6 +360,10 @@ class Journal:
         """Read the attempts proven absent, or left unresolved, on a day from `since` on."""
         return await self._read(lambda connection: queries.read_watched(connection, self.account, since))
 
+    async def duplicates(self, day: date) -> tuple[Attempt, ...]:
+        """Read the attempts of a day whose order is a second one on the book."""
+        return await self._read(lambda connection: queries.read_duplicates(connection, self.account, day))
+
     async def claims(self, desk: Desk, day: date, since: int) -> Mapping[str, tuple[Claim, Attempt]]:
         """Read our order numbers of a day after a number, each with its attempt."""
         return await self._read(lambda connection: queries.read_claims(connection, self.account, desk, day, since))

@@ -93,6 +93,16 @@ def read_watched(connection: apsw.Connection, account: str, since: date) -> tupl
     return tuple(sorted(map(read_attempt, rows), key=lambda attempt: (attempt.dispatched_at, attempt.key)))
 
 
+def read_duplicates(connection: apsw.Connection, account: str, day: date) -> tuple[Attempt, ...]:
+    """Read the attempts of a day whose order is a second one on the book."""
+    rows = connection.execute(
+        f"SELECT {ATTEMPT_COLUMNS} FROM attempts WHERE account = ? AND day = ? AND state = 'duplicate' "  # noqa: S608
+        "ORDER BY client_order_id, number",
+        (account, day.isoformat()),
+    )
+    return tuple(map(read_attempt, rows))
+
+
 def read_claims(
     connection: apsw.Connection, account: str, desk: Desk, day: date, since: int
 ) -> Mapping[str, tuple[Claim, Attempt]]:

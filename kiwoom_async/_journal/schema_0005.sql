@@ -1,5 +1,5 @@
--- Journal: which file this is, for the seal that lies outside of it. Applied in one transaction by store.py; never edited
--- once released.
+-- Journal: which file this is, for the seal that lies outside of it; where duplicates are. Applied in one transaction by
+-- store.py; never edited once released.
 
 -- The last row names the file. A file that was accepted although it had fallen behind its seal has a new name from then
 -- on: the old one belongs to the file that went further. reason and accepted_by are empty in the first row.
@@ -15,3 +15,6 @@ CREATE TRIGGER identities_are_never_changed BEFORE UPDATE ON identities
     BEGIN SELECT RAISE(ABORT, 'the record of identities is append-only'); END;
 CREATE TRIGGER identities_are_never_deleted BEFORE DELETE ON identities
     BEGIN SELECT RAISE(ABORT, 'the record of identities is append-only'); END;
+
+-- Orders that one id has twice on the book stay cheap to find: there should be none.
+CREATE INDEX attempts_duplicate ON attempts (account, day) WHERE state = 'duplicate';
