@@ -132,7 +132,7 @@ class Script:
 
 
 DROPPED: Final = (Fault(FaultKind.DROP_AFTER_ACCEPTANCE, api_ids="kt10000"),)
-_LOST: Final = (Fault(FaultKind.DROP_BEFORE_ACCEPTANCE, api_ids="kt10000"),)
+LOST: Final = (Fault(FaultKind.DROP_BEFORE_ACCEPTANCE, api_ids="kt10000"),)
 _RESEND: Final = (("resend_within", 60.0), ("has_witnesses", True))
 
 SCRIPTS: Final[dict[Checkpoint, Script]] = {
@@ -144,7 +144,7 @@ SCRIPTS: Final[dict[Checkpoint, Script]] = {
     Checkpoint.BEFORE_LEDGER_QUERY: Script(DROPPED),
     Checkpoint.BEFORE_CLAIM_COMMIT: Script(DROPPED),
     Checkpoint.AFTER_CLAIM_COMMIT: Script(DROPPED),
-    Checkpoint.DURING_RESEND_DECISION: Script(_LOST, _RESEND, requests=2, is_accepted=None),
+    Checkpoint.DURING_RESEND_DECISION: Script(LOST, _RESEND, requests=2, is_accepted=None),
     Checkpoint.BEFORE_OBLIGATION: Script(
         DROPPED, (("deadline", 0.2), ("cancels", True)), key="one-cancel", ledger_lag=0.4
     ),
