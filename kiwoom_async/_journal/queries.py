@@ -51,6 +51,9 @@ def read_record(connection: apsw.Connection, client_order_id: str) -> OrderRecor
             (client_order_id,),
         )
     )
+    numbers = {attempt.number: attempt.broker_order_id for attempt in attempts}
+    if any(claim.broker_order_id != numbers.get(claim.attempt) for claim in claims):
+        raise ValueError("an order and its number do not fit each other")
     answered_by = connection.execute(
         "SELECT attempt FROM history WHERE client_order_id = ? "
         "AND event IN ('acknowledged', 'reappeared', 'duplicated') ORDER BY sequence LIMIT 1",

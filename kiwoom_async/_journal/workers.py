@@ -16,8 +16,8 @@ from typing import Any, Generic, TypeVar
 
 import apsw
 
-from kiwoom_async._journal.store import to_journal_error
-from kiwoom_async.errors import JournalError
+from kiwoom_async._journal.store import UNREADABLE, to_journal_error, unreadable
+from kiwoom_async.errors import JournalError, KiwoomError
 
 _T = TypeVar("_T")
 _Result = tuple[Any, BaseException | None]
@@ -103,6 +103,8 @@ class Worker:
             return operation(self._connection), None
         except apsw.Error as error:
             return None, self._explain(error)
+        except UNREADABLE as error:
+            return None, error if isinstance(error, KiwoomError) else self._blame(error)
         except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits, not to this thread
             return None, error
 
@@ -110,6 +112,11 @@ class Worker:
         explained = to_journal_error(error, self._path)
         explained.__cause__ = error
         return explained
+
+    def _blame(self, error: Exception) -> JournalError:
+        blamed = unreadable(self._path, error)
+        blamed.__cause__ = error
+        return blamed
 
 
 class CommittingWorker(Worker):

@@ -16,7 +16,6 @@ from attrs import evolve
 
 from kiwoom_async import Order, ResolvedBy
 from kiwoom_async._domain.ambient import Checkpoint
-from kiwoom_async._domain.states import Delivery
 from kiwoom_async.simulator import Simulator
 from tests.crash.processes import KILLED, finished, go, heard, is_stopped
 from tests.crash.test_kill import DROPPED, LOST, ask, program_of, run, started, violations
@@ -165,19 +164,20 @@ async def test_clocks_apart(tmp_path: Path, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("seconds", [-30.0, 30.0])
-async def test_clock_that_was_off_when_it_sent(tmp_path: Path, seconds: float) -> None:
-    """A sender whose clock was off beyond the bound, and that nobody can ask: its order is never doubled or denied."""
+async def test_clock_that_was_off_when_it_sent(
+    tmp_path: Path, seconds: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A sender whose clock was off beyond the bound died: the next one sees it, finds the order, and alarms."""
     async with broker_of(*DROPPED) as broker:
         program = program_of(broker, tmp_path)
         skewed = evolve(program, offset=program.offset + seconds)
         status, _ = await run(evolve(skewed, signal_at=Checkpoint.BEFORE_LEDGER_QUERY.value))
         assert status == KILLED
-        async with client_of(broker, tmp_path, timing=TIMING) as client:
-            told = await ask(client, evolve(program, deadline=2.0))
-            states = {attempt.state for attempt in await client._journal.open_attempts()}
+        answers = []
+        for _ in range(2):
+            async with client_of(broker, tmp_path, timing=TIMING) as client:
+                answers.append(await ask(client, program))
+                await eventually(lambda: f"set by {-seconds:+.0f} s after order one was sent" in caplog.text)
+        assert isinstance(answers[0], Order)
+        assert violations(broker, program, "one", answers) == ()
         assert len(orders_received(broker)) == 1
-        if isinstance(told, Order):
-            assert [row.broker_order_id for row in on_book(broker, "one")] == [told.broker_order_id]
-        else:
-            assert told.startswith("OutcomeUnknown")
-            assert states <= {Delivery.UNKNOWN, Delivery.CANDIDATES}
