@@ -31,6 +31,7 @@ from kiwoom_async._execution.dispatcher import Dispatcher, TwinPolicy
 from kiwoom_async._execution.event_log import EventLog
 from kiwoom_async._execution.feed_keeper import FeedKeeper
 from kiwoom_async._execution.follower import Follower
+from kiwoom_async._execution.forgotten import ForgottenOrders
 from kiwoom_async._execution.guards import OrderGuards, ReferencePrices
 from kiwoom_async._execution.ledger_reader import LedgerReader
 from kiwoom_async._execution.originals import Originals
@@ -39,6 +40,7 @@ from kiwoom_async._execution.rehearsal import Rehearsal
 from kiwoom_async._execution.resolver import Resolver, Rules
 from kiwoom_async._execution.sender import Collaborators, Sender
 from kiwoom_async._execution.settlements import Bell, Settlements
+from kiwoom_async._execution.surplus import SurplusCanceler
 from kiwoom_async._execution.sweeper import Sweeper
 from kiwoom_async._execution.tasks import OwnTasks, complete
 from kiwoom_async._execution.waiters import Waiters
@@ -46,7 +48,7 @@ from kiwoom_async._guards import KillSwitch
 from kiwoom_async._journal.journal import Journal
 from kiwoom_async._market import Market
 from kiwoom_async._orders import Orders
-from kiwoom_async._sharing import SharedPlace, adopts_within, choose_shared_path, open_shared_state
+from kiwoom_async._sharing import SharedPlace, adopts_within, choose_seal_folder, choose_shared_path, open_shared_state
 from kiwoom_async._transport.gateway import Gateway
 from kiwoom_async._transport.limiter import Limiter
 from kiwoom_async._transport.session import RestSession
@@ -93,6 +95,12 @@ class KiwoomClient:
             environment share one token and one rate budget; made with mode 0600, may be deleted at any time. None: a
             private folder of the user, or nothing is shared if you inject a `transport` or an `ambient`. False: nothing
             is shared. Where it cannot be used, a warning says why and the client goes on alone.
+        journal_seals: Folder that remembers how far each journal has come, so that one put back from an old backup is
+            refused with `JournalRestored`. Keep it apart from what your backups put back. None: a private folder of the
+            user, or none if you inject a `transport` or an `ambient`. False: none.
+        cancel_duplicates: If an order that was proven absent and sent again (`resend_within`) turns up after all, there
+            are two on the book. That is always reported. True: the surplus one is canceled as well, once, while
+            nothing of it has traded.
 
     Attributes:
         market: Hours, trading days and the rules; there before the client is opened.
@@ -131,6 +139,8 @@ class KiwoomClient:
         dry_run: bool = False,
         ambient: Ambient | None = None,
         shared_state: SharedPlace = None,
+        journal_seals: SharedPlace = None,
+        cancel_duplicates: bool = False,
     ) -> None:
         _require_type("credentials", credentials, Credentials)
         _require_type("environment", environment, Environment)
@@ -141,7 +151,9 @@ class KiwoomClient:
         _require_type("allow_live_orders", allow_live_orders, bool)
         _require_type("order_limits", order_limits, OrderLimits | None)
         _require_type("dry_run", dry_run, bool)
+        _require_type("cancel_duplicates", cancel_duplicates, bool)
         self._order_limits = order_limits
+        self._cancels_duplicates = cancel_duplicates
         self._may_order = allow_live_orders or not environment.is_live
         self._is_dry = dry_run
         self._credentials = credentials
@@ -159,7 +171,8 @@ class KiwoomClient:
         self._shared_path = choose_shared_path(shared_state, is_simulated=is_simulated)
         self.market = Market(market_rules or MarketRules.default(environment), environment, self._ambient)
         self._account = account or environment.account_key(credentials)
-        self._journal = Journal(journal, self._ambient, self._account)
+        seals = choose_seal_folder(journal_seals, is_simulated=is_simulated)
+        self._journal = Journal(journal, self._ambient, self._account, seals=seals)
         self._tasks = OwnTasks()
         self._stack: AsyncExitStack | None = None
         self._was_opened = False
@@ -267,7 +280,13 @@ class KiwoomClient:
         )
         closer = DayCloser(journal, reader, events, ambient, self._environment, timing)
         watch = FeedWatch(feed_bell, lambda: self._keeper.status.state is FeedState.LIVE)
-        self._reconciler = Reconciler(journal, reader, resolver, self._dispatcher, closer, watch, bell, ambient, timing)
+        forgotten = ForgottenOrders(journal, reader, ambient, timing)
+        surplus = SurplusCanceler(
+            journal, reader, self._dispatcher, self._tasks, ambient, is_wanted=self._cancels_duplicates
+        )
+        self._reconciler = Reconciler(
+            journal, reader, resolver, self._dispatcher, closer, forgotten, surplus, watch, bell, ambient, timing
+        )
         check = self.market.objection_to
         counter = Counter(ambient, self._environment, self._account, self._place, check, self._is_dry)
         self.stock = OrderDesk(Desk.STOCK, counter)

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from kiwoom_async._domain.ambient import Ambient
 from kiwoom_async._domain.settings import Credentials, Environment
 from kiwoom_async._domain.sharing import SharedStateUnusable
+from kiwoom_async._journal.seals import default_folder
 from kiwoom_async._journal.shared_state import SharedState, default_path
 from kiwoom_async.errors import ConfigurationError
 
@@ -41,6 +42,27 @@ def choose_shared_path(place: SharedPlace, *, is_simulated: bool) -> Path | None
         raise ConfigurationError(
             "KiwoomClient(shared_state=…) must be the path of a file, False to share nothing, or None for the usual "
             "place."
+        )
+    return Path(place)
+
+
+def choose_seal_folder(place: SharedPlace, *, is_simulated: bool) -> Path | None:
+    """Decide where the seals of journals lie; None where there are none.
+
+    Args:
+        place: What the user gave.
+        is_simulated: The clock or the network is not the real one: by itself such a client leaves no seal.
+
+    Raises:
+        ConfigurationError: It is no path.
+    """
+    if place is False or (place is None and is_simulated):
+        return None
+    if place is None:
+        return default_folder()
+    if not is_path(place):
+        raise ConfigurationError(
+            "KiwoomClient(journal_seals=…) must be the path of a folder, False for none, or None for the usual place."
         )
     return Path(place)
 

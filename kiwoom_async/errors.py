@@ -20,6 +20,7 @@ KiwoomError
 │  └─ AmbiguousMatch             .candidates
 ├─ JournalError
 │  ├─ JournalLocked  JournalCorrupt  JournalReadOnly  JournalTooNew  JournalOnNetwork
+│  ├─ JournalRestored            .missing .written_at
 │  └─ IllegalTransition
 └─ StreamError                   the real-time feed
    ├─ StreamLoginRefused         .code .message .is_token_refused
@@ -35,6 +36,7 @@ numbers are in neither.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 
@@ -277,6 +279,27 @@ class JournalTooNew(JournalError):
 
 class JournalOnNetwork(JournalError):
     """The file lies on a network file system, where SQLite's locks and its log cannot be trusted."""
+
+
+class JournalRestored(JournalError):
+    """The file is older than what this machine remembers of it: orders that were sent since then are forgotten.
+
+    Attributes:
+        missing: Records that the file lacks.
+        written_at: When the newest of them was written; None where that is not known.
+    """
+
+    def __init__(self, path: str, *, missing: int, written_at: datetime | None) -> None:
+        when = "" if written_at is None else f", the newest of {written_at:%Y-%m-%d %H:%M:%S} Korean time"
+        super().__init__(
+            f"The journal {path} lacks {missing} records that it had before{when}. It was put back from an older "
+            "backup, or copied without its -wal file, or it is a copy of a journal that went on elsewhere. Orders sent "
+            "since then are forgotten in it, and their ids would be sent again. No order was sent. Put the newest file "
+            "back, together with its -wal file. If there is none, compare today's orders on Kiwoom's own screen with "
+            f"what your bot will ask for, and then: kiwoom-async accept-journal {path} --reason …"
+        )
+        self.missing = missing
+        self.written_at = written_at
 
 
 class IllegalTransition(JournalError):

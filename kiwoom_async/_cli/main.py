@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from kiwoom_async._cli import demo, halt, journal, resolve, simulate, soak
+from kiwoom_async._cli import accept, demo, halt, journal, resolve, simulate, soak
 from kiwoom_async._version import __version__
 
 _INTERRUPTED: Final = 130
@@ -37,6 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
     journal.add_parser(commands)
     resolve.add_parser(commands)
     halt.add_parser(commands)
+    accept.add_parser(commands)
     return parser
 
 

@@ -27,6 +27,7 @@ class Checkpoint(StrEnum):
     AFTER_CLAIM_COMMIT = "after_claim_commit"
     DURING_RESEND_DECISION = "during_resend_decision"
     BEFORE_OBLIGATION = "before_obligation"
+    DURING_AUTO_CANCEL = "during_auto_cancel"
     BEFORE_DAY_CLOSE = "before_day_close"
     AFTER_DAY_CLOSE = "after_day_close"
 

@@ -128,6 +128,14 @@ class Intent:
         return found
 
 
+USUAL_STEP: Final = 1.0
+"""Seconds that two clocks may seem to differ because they are not read at the same moment. Source: our choice; the
+broker's times are whole seconds, for which a window has as much to spare."""
+
+LONGEST_STEP: Final = 600.0
+"""Seconds by which a clock is set forward at most; more is a machine that slept. Source: our choice."""
+
+
 @frozen
 class Attempt:
     """One send of an intent, as the journal knows it.
@@ -186,6 +194,31 @@ class Attempt:
         if self.ended_at is None:
             return earliest, None
         return earliest, self.ended_at + timedelta(seconds=timing.acceptance_bound + 1) + skew
+
+    def clock_step(self, now: datetime, monotonic: float, boot_id: str) -> float:
+        """Give by how many seconds the wall clock runs ahead of what it was when this was sent; 0 for a usual little.
+
+        The clock that never jumps tells, within one run of the operating system. It stands still while a machine
+        sleeps, so that a long sleep looks like a clock that was set forward by as much; that counts as 0.
+        """
+        if boot_id != self.boot_id:
+            return 0.0
+        step = (now - self.dispatched_at).total_seconds() - (monotonic - self.dispatched)
+        return step if step < -USUAL_STEP or USUAL_STEP < step <= LONGEST_STEP else 0.0
+
+    def dated_by(self, now: datetime, monotonic: float, boot_id: str) -> Attempt:
+        """Give it with wall times that hold for the sender's clock and for this one, where one was set in between.
+
+        The broker's times fit one of the two clocks, and nobody knows which: the window becomes as much wider.
+        """
+        step = timedelta(seconds=self.clock_step(now, monotonic, boot_id))
+        if not step:
+            return self
+        return evolve(
+            self,
+            dispatched_at=min(self.dispatched_at, self.dispatched_at + step),
+            ended_at=None if self.ended_at is None else max(self.ended_at, self.ended_at + step),
+        )
 
     def days(self, timing: Timing, environment: Environment) -> tuple[date, ...]:
         """Give the Korean days whose ledger may list this request."""

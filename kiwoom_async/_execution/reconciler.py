@@ -21,9 +21,11 @@ from kiwoom_async._domain.states import UNRESOLVED, Delivery, Event
 from kiwoom_async._domain.vocabulary import Desk
 from kiwoom_async._execution.day_closer import DayCloser
 from kiwoom_async._execution.dispatcher import Dispatcher
+from kiwoom_async._execution.forgotten import ForgottenOrders
 from kiwoom_async._execution.ledger_reader import LedgerReader
 from kiwoom_async._execution.resolver import PassFindings, Resolver, of_desk
 from kiwoom_async._execution.settlements import Bell
+from kiwoom_async._execution.surplus import SurplusCanceler
 from kiwoom_async._journal.journal import Journal
 from kiwoom_async._journal.records import Finding
 from kiwoom_async._journal.transactions import LedgerNews
@@ -72,6 +74,8 @@ class Reconciler:
         resolver: Resolver,
         dispatcher: Dispatcher,
         closer: DayCloser,
+        forgotten: ForgottenOrders,
+        surplus: SurplusCanceler,
         feed: FeedWatch,
         bell: Bell,
         ambient: Ambient,
@@ -82,6 +86,8 @@ class Reconciler:
         self._resolver = resolver
         self._dispatcher = dispatcher
         self._closer = closer
+        self._forgotten = forgotten
+        self._surplus = surplus
         self._feed = feed
         self._bell = bell
         self._ambient = ambient
@@ -148,6 +154,7 @@ class Reconciler:
         is_watch_due = self._ambient.monotonic() >= self._next_watch
         watched = await self._watched() if is_watch_due else ()
         is_needed = any(self._needs_work(attempt) for attempt in attempts)
+        is_needed = is_needed or await self._forgotten.is_due() or await self._surplus.is_due()
         if not is_needed and not watched and not await self._closer.due(attempts):
             return IDLE_INTERVAL
         if (pause := self._time_for_the_feed(attempts)) > 0 and not watched:
@@ -308,6 +315,8 @@ class Reconciler:
                 found.why.update((attempt.key, f"the last look failed: {error}") for attempt in of_desk(desk, wanted))
         self._resolver.forget_settled(wanted)
         found.closed += await self._closer.close_all(await self._journal.open_attempts())
+        found.alarms += await self._forgotten.look()
+        await self._surplus.begin()
         difference = self._reader.proven_clock_difference
         if difference > self._timing.clock_skew:
             found.alarms.append(f"our clock is off the broker's by {difference:.0f} s or more: set the clock")

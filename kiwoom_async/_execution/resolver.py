@@ -129,6 +129,7 @@ class Resolver:
             Refused: The broker did not let us look.
         """
         self._ambient.reached(Checkpoint.BEFORE_LEDGER_QUERY)
+        self._note_clock_steps([*wanted, *watched], found)
         view = await self._take_view(desk, wanted, watched)
         if missing := view.unlisted_own_orders():
             found.alarms.append(f"the ledger does not list our order {missing[0]}; nothing is concluded from it")
@@ -174,6 +175,7 @@ class Resolver:
         return await anyio.to_thread.run_sync(view.match_open)
 
     async def _take_view(self, desk: Desk, wanted: Sequence[Attempt], watched: Sequence[Attempt]) -> BookView:
+        wanted, watched = self._dated(wanted), self._dated(watched)
         looked_at = self._ambient.now()
         today = korean_day(looked_at)
         reported = await self._journal.kept_reports(desk, _first_day([*wanted, *watched]))
@@ -195,7 +197,7 @@ class Resolver:
 
     async def _make_view(self, desk: Desk, snapshots: Sequence[Snapshot], channels: frozenset[str]) -> BookView:
         # Only now: whatever the snapshots list, the journal has known for longer.
-        attempts = of_desk(desk, await self._journal.open_attempts())
+        attempts = self._dated(of_desk(desk, await self._journal.open_attempts()))
         claims = {}
         for snapshot in snapshots:
             for broker_order_id, claimed in (await self._journal.claims(desk, snapshot.day, snapshot.since)).items():
@@ -219,6 +221,20 @@ class Resolver:
             boot_id=self._ambient.boot_id,
             is_exclusive=self._is_exclusive,
         )
+
+    def _dated(self, attempts: Iterable[Attempt]) -> tuple[Attempt, ...]:
+        now, monotonic, boot_id = self._ambient.now(), self._ambient.monotonic(), self._ambient.boot_id
+        return tuple(attempt.dated_by(now, monotonic, boot_id) for attempt in attempts)
+
+    def _note_clock_steps(self, attempts: Iterable[Attempt], found: PassFindings) -> None:
+        now, monotonic, boot_id = self._ambient.now(), self._ambient.monotonic(), self._ambient.boot_id
+        for attempt in attempts:
+            step = attempt.clock_step(now, monotonic, boot_id)
+            if abs(step) > self._rules.timing.clock_skew:
+                found.alarms.append(
+                    f"the clock was set by {step:+.0f} s after order {attempt.client_order_id} was sent, or its "
+                    "sender's was off: keep the clock right"
+                )
 
     # ------------------------------------------------------------------ conclusions
 

@@ -84,12 +84,13 @@ def move_switch(connection: apsw.Connection, state: KillSwitchState) -> KillSwit
         return before
     connection.execute(
         "INSERT INTO kill_switch (is_engaged, reason, by, at) VALUES (?, ?, ?, ?)",
-        (int(state.is_engaged), _storable(state.reason), _storable(state.by), state.at.isoformat()),
+        (int(state.is_engaged), storable(state.reason), storable(state.by), state.at.isoformat()),
     )
     return read_switch(connection)
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
+    """Give a text as a file can hold it."""
     # Half a surrogate pair is a valid text of Python, and no text that a file can hold.
     return text.encode("utf-8", "backslashreplace").decode()
 

@@ -35,6 +35,7 @@ from kiwoom_async._journal.records import (
     ReportNews,
     WorkingOrder,
 )
+from kiwoom_async._journal.seals import Acceptance, Seal, read_acceptance, read_height, unseal
 from kiwoom_async._journal.store import Access, mapped_errors, open_reader, open_writer, prepare_file, real_path
 from kiwoom_async._journal.transactions import (
     Conclusion,
@@ -64,6 +65,7 @@ class Journal:
         path: The SQLite file.
         ambient: Clock and identifiers.
         account: Key of the account in the file.
+        seals: Folder that remembers how far each journal has come. None: an old backup is not recognized.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Journal:
         *,
         busy_timeout: float = BUSY_TIMEOUT,
         access: Access | None = None,
+        seals: Path | None = None,
     ) -> None:
         # At once, because a bot may change folders.
         self.path = real_path(path)
@@ -82,6 +85,8 @@ class Journal:
         self._ambient = ambient
         self._busy_timeout = busy_timeout
         self._access = access or Access()
+        self._seals = seals
+        self._seal: Seal | None = None
         self._lock = FileLock(self._lock_path(self.runner), mode=0o600, thread_local=False)
         # A task that is canceled while a thread opens the file closes it in another thread.
         self._door = threading.Lock()
@@ -116,6 +121,9 @@ class Journal:
         prepare_file(self.path)
         writer = open_writer(self.path, busy_timeout=self._busy_timeout, access=self._access)
         try:
+            if self._seals is not None:
+                with mapped_errors(self.path):
+                    self._seal = unseal(writer, self.path, self._seals, self._ambient)
             self._lock.acquire(timeout=0)
             with mapped_errors(self.path):
                 writer.execute(
@@ -125,13 +133,15 @@ class Journal:
             reader = open_reader(self.path, busy_timeout=self._busy_timeout, access=self._access)
         except OSError as error:
             writer.close()
+            self._close_seal()
             raise JournalReadOnly(f"The folder of {self.path} cannot be written ({error.strerror}).") from error
         except BaseException:
             writer.close()
+            self._close_seal()
             self._lock.release()
             self._remove_lock(self.runner)
             raise
-        self._writer = CommittingWorker("kiwoom-journal-writer", writer, self.path)
+        self._writer = CommittingWorker("kiwoom-journal-writer", writer, self.path, self._raise_seal)
         self._reader = Worker("kiwoom-journal-reader", reader, self.path)
 
     def _close(self) -> None:
@@ -143,6 +153,7 @@ class Journal:
             self._reader.close()
         if self._writer is not None:
             self._writer.close()
+            self._close_seal()
             with suppress(apsw.Error):
                 connection = self._access.connect(self.path, apsw.SQLITE_OPEN_READWRITE)
                 try:
@@ -152,6 +163,15 @@ class Journal:
                     connection.close()
         self._lock.release()
         self._remove_lock(self.runner)
+
+    def _raise_seal(self, connection: apsw.Connection) -> None:
+        if self._seal is not None:
+            self._seal.raise_to(read_height(connection))
+
+    def _close_seal(self) -> None:
+        seal, self._seal = self._seal, None
+        if seal is not None:
+            seal.close()
 
     def _lock_path(self, runner: str) -> Path:
         return self.path.with_name(f"{self.path.name}.{runner}.lock")
@@ -281,6 +301,10 @@ class Journal:
         """End a certificate at the moment of the last frame."""
         await self._write(lambda connection: days.end_feed(connection, self.account, epoch, heard, reason))
 
+    async def acceptance(self) -> Acceptance | None:
+        """Read the last word by which a person took this file for the journal although it lacked records."""
+        return await self._read(read_acceptance)
+
     async def move_switch(self, state: KillSwitchState) -> KillSwitchState:
         """Engage or release the kill switch; give what it was told last."""
         return await self._write(lambda connection: guards.move_switch(connection, state))
@@ -335,6 +359,10 @@ class Journal:
     async def watched_attempts(self, since: date) -> tuple[Attempt, ...]:
         """Read the attempts proven absent, or left unresolved, on a day from `since` on."""
         return await self._read(lambda connection: queries.read_watched(connection, self.account, since))
+
+    async def duplicates(self, day: date) -> tuple[Attempt, ...]:
+        """Read the attempts of a day whose order is a second one on the book."""
+        return await self._read(lambda connection: queries.read_duplicates(connection, self.account, day))
 
     async def claims(self, desk: Desk, day: date, since: int) -> Mapping[str, tuple[Claim, Attempt]]:
         """Read our order numbers of a day after a number, each with its attempt."""

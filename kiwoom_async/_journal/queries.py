@@ -62,6 +62,9 @@ def read_record(connection: apsw.Connection, client_order_id: str) -> OrderRecor
             (client_order_id,),
         )
     )
+    numbers = {attempt.number: attempt.broker_order_id for attempt in attempts}
+    if any(claim.broker_order_id != numbers.get(claim.attempt) for claim in claims):
+        raise ValueError("an order and its number do not fit each other")
     answered_by = connection.execute(
         "SELECT attempt FROM history WHERE client_order_id = ? "
         "AND event IN ('acknowledged', 'reappeared', 'duplicated') ORDER BY sequence LIMIT 1",
@@ -102,6 +105,16 @@ def read_watched(connection: apsw.Connection, account: str, since: date) -> tupl
         (account, since.isoformat()),
     )
     return tuple(sorted(map(read_attempt, rows), key=lambda attempt: (attempt.dispatched_at, attempt.key)))
+
+
+def read_duplicates(connection: apsw.Connection, account: str, day: date) -> tuple[Attempt, ...]:
+    """Read the attempts of a day whose order is a second one on the book."""
+    rows = connection.execute(
+        f"SELECT {ATTEMPT_COLUMNS} FROM attempts WHERE account = ? AND day = ? AND state = 'duplicate' "  # noqa: S608
+        "ORDER BY client_order_id, number",
+        (account, day.isoformat()),
+    )
+    return tuple(map(read_attempt, rows))
 
 
 def read_claims(

@@ -307,12 +307,20 @@ def intent_row(intent: Intent) -> tuple[Any, ...]:
     )
 
 
+def _read_request(text: str, fingerprint: str) -> OrderRequest:
+    """Read a request, which stands in each row twice: one that does not fit its fingerprint was damaged."""
+    request = from_json(text, OrderRequest)
+    if request.fingerprint != fingerprint:
+        raise ValueError("a request does not fit its fingerprint")
+    return request
+
+
 def read_intent(row: tuple[Any, ...]) -> Intent:
     """Read the columns of an intent."""
     return Intent(
         client_order_id=row[0],
         account=row[1],
-        request=from_json(row[3], OrderRequest),
+        request=_read_request(row[3], row[2]),
         created_at=datetime.fromisoformat(row[4]),
         resend_within=row[5],
         max_attempts=row[6],
@@ -357,7 +365,7 @@ def read_attempt(row: tuple[Any, ...]) -> Attempt:
         client_order_id=row[0],
         number=row[1],
         account=row[2],
-        request=from_json(row[5], OrderRequest),
+        request=_read_request(row[5], row[4]),
         state=Delivery(row[6]),
         day=date.fromisoformat(row[7]),
         mark=row[8],

@@ -10,13 +10,14 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import apsw
 
-from kiwoom_async._journal.store import to_journal_error
-from kiwoom_async.errors import JournalError
+from kiwoom_async._journal.store import UNREADABLE, to_journal_error, unreadable
+from kiwoom_async.errors import JournalError, KiwoomError
 
 _T = TypeVar("_T")
 _Result = tuple[Any, BaseException | None]
@@ -88,7 +89,11 @@ class Worker:
                 batch = list(self._waiting)
                 self._waiting.clear()
             _deliver(batch, self._carry_out([job.operation for job in batch]))
+            self._on_done()
         self._connection.close()
+
+    def _on_done(self) -> None:
+        """Do what comes after a batch; nobody waits for it."""
 
     def _carry_out(self, operations: list[Callable[[apsw.Connection], Any]]) -> list[_Result]:
         return [self._attempt(operation) for operation in operations]
@@ -98,6 +103,8 @@ class Worker:
             return operation(self._connection), None
         except apsw.Error as error:
             return None, self._explain(error)
+        except UNREADABLE as error:
+            return None, error if isinstance(error, KiwoomError) else self._blame(error)
         except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits, not to this thread
             return None, error
 
@@ -106,12 +113,39 @@ class Worker:
         explained.__cause__ = error
         return explained
 
+    def _blame(self, error: Exception) -> JournalError:
+        blamed = unreadable(self._path, error)
+        blamed.__cause__ = error
+        return blamed
+
 
 class CommittingWorker(Worker):
     """Group commit: one transaction, and so one fsync, for every operation that waits at that moment.
 
     Each operation runs in a savepoint of its own, so that one that fails takes no other with it.
+
+    Args:
+        name: Of the thread.
+        connection: To the file.
+        path: Of the file.
+        on_commit: Called in the thread after each commit, once all who waited for it are told. None: nobody is.
     """
+
+    def __init__(
+        self,
+        name: str,
+        connection: apsw.Connection,
+        path: Path,
+        on_commit: Callable[[apsw.Connection], None] | None = None,
+    ) -> None:
+        self._on_commit = on_commit
+        super().__init__(name, connection, path)
+
+    def _on_done(self) -> None:
+        if self._on_commit is not None:
+            # A connection that is beyond use tells the next one who needs it.
+            with suppress(apsw.Error):
+                self._on_commit(self._connection)
 
     def _carry_out(self, operations: list[Callable[[apsw.Connection], Any]]) -> list[_Result]:
         try:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
-import sys
 from pathlib import Path
 
 import pytest
 
 from kiwoom_async import FeedState, OrderEventKind, OrderStatus
-from tests.crash.test_kill import ROOT
+from tests.crash.processes import child, heard
 from tests.scenarios.listening import PATIENT, live, on_the_book, record_of
 from tests.scenarios.trading import SYMBOL, Hands, broker_of, client_of, eventually
 
@@ -22,21 +20,15 @@ async def test_feed_of_a_killed_process_is_taken_over(tmp_path: Path) -> None:
     """Before: the other process's events, by the journal. After: our own session, and what was missed in between."""
     async with broker_of() as broker:
         assert isinstance(broker.ambient, Hands)
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            str(ROOT / "tests" / "crash" / "feed_holder.py"),
+        holder = child(
+            "feed_holder.py",
             broker.url,
             str(broker.environment.websocket_url),
             str(tmp_path / "orders.db"),
             str(broker.ambient.offset.total_seconds()),
-            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"},
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
         )
-        try:
-            assert process.stdout is not None
-            async with asyncio.timeout(30):
-                assert await process.stdout.readline() == b"live\n"
+        async with holder as process:
+            await heard(process, "live")
             async with (
                 client_of(broker, tmp_path, feed=True, timing=PATIENT) as client,
                 record_of(client) as record,
@@ -57,7 +49,3 @@ async def test_feed_of_a_killed_process_is_taken_over(tmp_path: Path) -> None:
                 await eventually(lambda: record.filled() == on_the_book(broker))
                 assert broker.feed_logins == 2
                 assert not record.of(OrderEventKind.ALARM)
-        finally:
-            if process.returncode is None:
-                process.kill()
-            await process.communicate()

@@ -10,7 +10,8 @@ import pytest
 
 from kiwoom_async._domain.ambient import Checkpoint
 from kiwoom_async.simulator import Fault, FaultKind
-from tests.crash.test_kill import ask, finished, is_stopped, program_of, started
+from tests.crash.processes import finished, is_stopped
+from tests.crash.test_kill import ask, program_of, started
 from tests.crash.trader import TIMING
 from tests.scenarios.trading import broker_of, client_of, eventually, orders_received
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
-import json
-import os
 import signal
 import sqlite3
 import sys
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from asyncio.subprocess import Process
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,14 +18,15 @@ import pytest
 from attrs import evolve, frozen
 
 from kiwoom_async import KiwoomClient, NotSent, Order, OrderNotAccepted, OutcomeUnknown
+from kiwoom_async._audit import Answer, Ask, Terms, Verdict, Violation, check_history
+from kiwoom_async._cli.demo_traders import terms_of
+from kiwoom_async._cli.demo_trial import book_entry
 from kiwoom_async._domain.ambient import Checkpoint
 from kiwoom_async._domain.vocabulary import Action
 from kiwoom_async.simulator import Fault, FaultKind, Simulator
+from tests.crash.processes import KILLED, ROOT, child, finished, go, heard, is_stopped
 from tests.crash.trader import PRICE, SYMBOL, TIMING, Program
 from tests.scenarios.trading import Hands, broker_of, client_of, eventually, on_book, orders_received
-
-ROOT: Final = Path(__file__).parents[2]
-KILLED: Final = -signal.SIGKILL
 
 
 def program_of(broker: Simulator, folder: Path, **changes: Any) -> Program:
@@ -34,33 +35,9 @@ def program_of(broker: Simulator, folder: Path, **changes: Any) -> Program:
     return Program(broker.url, str(folder / "orders.db"), broker.ambient.offset.total_seconds(), **changes)
 
 
-@asynccontextmanager
-async def started(program: Program) -> AsyncIterator[asyncio.subprocess.Process]:
+def started(program: Program) -> AbstractAsyncContextManager[Process]:
     """Start a trader; it does not outlive the block."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        str(ROOT / "tests" / "crash" / "trader.py"),
-        program.to_json(),
-        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"},
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
-
-
-async def finished(process: asyncio.subprocess.Process) -> tuple[int, list[dict[str, Any]]]:
-    """Wait for a trader's end; give its status and its answers."""
-    async with asyncio.timeout(30):
-        out, err = await process.communicate()
-    assert process.returncode in {0, KILLED}, err.decode()
-    lines = [line for line in out.decode().splitlines() if line.startswith("{")]
-    return process.returncode, [json.loads(line) for line in lines]
+    return child("trader.py", program.to_json())
 
 
 async def run(program: Program) -> tuple[int, list[dict[str, Any]]]:
@@ -91,6 +68,29 @@ async def ask(client: KiwoomClient, program: Program, key: str = "one") -> Order
         return f"{type(error).__name__}: {error}"
 
 
+def violations(broker: Simulator, program: Program, key: str, answers: Sequence[Order | str]) -> tuple[Violation, ...]:
+    """Hold what was told of an id against the broker's book, by the checker that knows nothing of the client."""
+    target = key.removesuffix("-cancel")
+    terms = Terms("stock", "new", SYMBOL, "buy", 10 + program.keys.index(target), PRICE)
+    asks = [Ask(target, terms)]
+    if key != target:
+        asks = [*asks, Ask(key, Terms("stock", "cancel", SYMBOL, "buy"), target=target)]
+    told = [_told(key, answer) for answer in answers]
+    book = [book_entry(row) for row in broker.all_orders if row.idempotency_key in {target, key}]
+    found = check_history(asks, told, book).violations
+    # Of the target nothing was asked here; and a shared account leaves an order to the operator.
+    return tuple(one for one in found if one.client_order_id == key and (program.is_exclusive or one.invariant != "I7"))
+
+
+def _told(key: str, answer: Order | str) -> Answer:
+    if isinstance(answer, str):
+        word = answer.partition(":")[0]
+        verdict = {"OrderNotAccepted": Verdict.NOT_ACCEPTED, "OutcomeUnknown": Verdict.UNKNOWN}[word]
+        return Answer(key, verdict, detail=answer)
+    by = None if answer.resolved_by is None else answer.resolved_by.value
+    return Answer(key, Verdict.ACCEPTED, answer.broker_order_id, terms_of(answer), answer.filled_quantity, by)
+
+
 async def assert_settled(broker: Simulator, folder: Path, program: Program, key: str = "one") -> Order | str:
     """Restart twice and ask three times: the same true answer, and at most one order on the book."""
     answers: list[Order | str] = []
@@ -102,6 +102,7 @@ async def assert_settled(broker: Simulator, folder: Path, program: Program, key:
             if program.is_exclusive:
                 assert key not in [left.client_order_id for left in await client.orders.unresolved()]
     assert answers[1:] == answers[:1] * 2
+    assert violations(broker, program, key, answers) == ()
     rows = on_book(broker, key)
     assert len(rows) <= 1
     first = answers[0]
@@ -130,8 +131,8 @@ class Script:
     ledger_lag: float = 0.0
 
 
-_DROPPED: Final = (Fault(FaultKind.DROP_AFTER_ACCEPTANCE, api_ids="kt10000"),)
-_LOST: Final = (Fault(FaultKind.DROP_BEFORE_ACCEPTANCE, api_ids="kt10000"),)
+DROPPED: Final = (Fault(FaultKind.DROP_AFTER_ACCEPTANCE, api_ids="kt10000"),)
+LOST: Final = (Fault(FaultKind.DROP_BEFORE_ACCEPTANCE, api_ids="kt10000"),)
 _RESEND: Final = (("resend_within", 60.0), ("has_witnesses", True))
 
 SCRIPTS: Final[dict[Checkpoint, Script]] = {
@@ -140,26 +141,127 @@ SCRIPTS: Final[dict[Checkpoint, Script]] = {
     Checkpoint.AFTER_WRITE_BEFORE_RESPONSE: Script(is_accepted=None),
     Checkpoint.AFTER_RESPONSE_BEFORE_RESULT_COMMIT: Script(),
     Checkpoint.AFTER_RESULT_COMMIT: Script(),
-    Checkpoint.BEFORE_LEDGER_QUERY: Script(_DROPPED),
-    Checkpoint.BEFORE_CLAIM_COMMIT: Script(_DROPPED),
-    Checkpoint.AFTER_CLAIM_COMMIT: Script(_DROPPED),
-    Checkpoint.DURING_RESEND_DECISION: Script(_LOST, _RESEND, requests=2, is_accepted=None),
+    Checkpoint.BEFORE_LEDGER_QUERY: Script(DROPPED),
+    Checkpoint.BEFORE_CLAIM_COMMIT: Script(DROPPED),
+    Checkpoint.AFTER_CLAIM_COMMIT: Script(DROPPED),
+    Checkpoint.DURING_RESEND_DECISION: Script(LOST, _RESEND, requests=2, is_accepted=None),
     Checkpoint.BEFORE_OBLIGATION: Script(
-        _DROPPED, (("deadline", 0.2), ("cancels", True)), key="one-cancel", ledger_lag=0.4
+        DROPPED, (("deadline", 0.2), ("cancels", True)), key="one-cancel", ledger_lag=0.4
     ),
-    Checkpoint.BEFORE_DAY_CLOSE: Script(_DROPPED, (("deadline", 0.3), ("is_exclusive", False)), is_accepted=None),
-    Checkpoint.AFTER_DAY_CLOSE: Script(_DROPPED, (("deadline", 0.3), ("is_exclusive", False)), is_accepted=None),
+    Checkpoint.BEFORE_DAY_CLOSE: Script(DROPPED, (("deadline", 0.3), ("is_exclusive", False)), is_accepted=None),
+    Checkpoint.AFTER_DAY_CLOSE: Script(DROPPED, (("deadline", 0.3), ("is_exclusive", False)), is_accepted=None),
 }
 DAY_CLOSE: Final = {Checkpoint.BEFORE_DAY_CLOSE, Checkpoint.AFTER_DAY_CLOSE}
+WITH_A_TEST_OF_ITS_OWN: Final = {
+    Checkpoint.BEFORE_COMMIT: "test_killed_before_commit",
+    Checkpoint.AFTER_COMMIT_BEFORE_WRITE: "test_killed_after_commit_before_write",
+    Checkpoint.AFTER_RESPONSE_BEFORE_RESULT_COMMIT: "test_killed_after_response_before_result_commit",
+    Checkpoint.BEFORE_CLAIM_COMMIT: "test_killed_during_claim_commit",
+    Checkpoint.AFTER_CLAIM_COMMIT: "test_killed_during_claim_commit",
+    Checkpoint.DURING_RESEND_DECISION: "test_killed_during_resend_decision",
+    Checkpoint.DURING_AUTO_CANCEL: "test_killed_during_auto_cancel",
+    Checkpoint.BEFORE_DAY_CLOSE: "test_killed_during_day_close",
+    Checkpoint.AFTER_DAY_CLOSE: "test_killed_during_day_close",
+}
 
 
 def test_every_checkpoint_has_a_death() -> None:
     """No checkpoint is without a script that reaches it; the deaths below prove that it is reached."""
-    assert set(SCRIPTS) == set(Checkpoint)
+    # At an automatic cancel two orders are on the book, so its test has a script of its own.
+    assert set(SCRIPTS) == set(Checkpoint) - {Checkpoint.DURING_AUTO_CANCEL}
+    assert set(WITH_A_TEST_OF_ITS_OWN.values()) <= set(globals())
 
 
-@pytest.mark.parametrize("checkpoint", Checkpoint)
-async def test_killed_at_checkpoint(tmp_path: Path, checkpoint: Checkpoint) -> None:
+def named_where_reached(tree: ast.AST) -> set[str]:
+    """Name the checkpoints that a module says to have reached."""
+    return {
+        word.attr
+        for call in ast.walk(tree)
+        if isinstance(call, ast.Call)
+        for word in ast.walk(call)
+        if isinstance(word, ast.Attribute) and isinstance(word.value, ast.Name) and word.value.id == "Checkpoint"
+        if "reached" in ast.unparse(call)
+    }
+
+
+def test_every_checkpoint_is_reached() -> None:
+    """A checkpoint of the list that no line of the package reaches is a promise that nobody can check."""
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in (ROOT / "kiwoom_async").rglob("*.py")]
+    assert {name for tree in trees for name in named_where_reached(tree)} == set(Checkpoint.__members__)
+    assert named_where_reached(ast.parse("x = Checkpoint.BEFORE_COMMIT; print(Checkpoint.AFTER_DAY_CLOSE)")) == set()
+
+
+async def test_killed_before_commit(tmp_path: Path) -> None:
+    """Nothing is in the journal and nothing left: the same id is a new order."""
+    await die_at(Checkpoint.BEFORE_COMMIT, tmp_path)
+
+
+async def test_killed_after_commit_before_write(tmp_path: Path) -> None:
+    """The permission is in the journal and nothing left: the ledger proves it."""
+    await die_at(Checkpoint.AFTER_COMMIT_BEFORE_WRITE, tmp_path)
+
+
+async def test_killed_after_response_before_result_commit(tmp_path: Path) -> None:
+    """The answer was read and is lost: the ledger gives it again."""
+    await die_at(Checkpoint.AFTER_RESPONSE_BEFORE_RESULT_COMMIT, tmp_path)
+
+
+@pytest.mark.parametrize("checkpoint", [Checkpoint.BEFORE_CLAIM_COMMIT, Checkpoint.AFTER_CLAIM_COMMIT])
+async def test_killed_during_claim_commit(tmp_path: Path, checkpoint: Checkpoint) -> None:
+    """On either side of the commit; `test_every_commit` and `test_power_loss` stop in the middle of it."""
+    await die_at(checkpoint, tmp_path)
+
+
+async def test_killed_during_resend_decision(tmp_path: Path) -> None:
+    """The absence is proven and the new attempt is not permitted yet: it is proven anew, or the order is not there."""
+    await die_at(Checkpoint.DURING_RESEND_DECISION, tmp_path)
+
+
+@pytest.mark.parametrize("checkpoint", sorted(DAY_CLOSE))
+async def test_killed_during_day_close(tmp_path: Path, checkpoint: Checkpoint) -> None:
+    """An order that its ledger does not decide is listed for the operator, whichever side of the commit was the end."""
+    await die_at(checkpoint, tmp_path)
+
+
+@pytest.mark.parametrize("checkpoint", sorted(set(Checkpoint) - set(WITH_A_TEST_OF_ITS_OWN)))
+async def test_killed_at_another_checkpoint(tmp_path: Path, checkpoint: Checkpoint) -> None:
+    """Killed in the moment of a checkpoint that has no test of its own."""
+    await die_at(checkpoint, tmp_path)
+
+
+async def test_killed_during_auto_cancel(tmp_path: Path) -> None:
+    """Killed when a surplus order was about to be cancelled: the next start does it, once."""
+    late = Fault(FaultKind.ACCEPT_LATE, seconds=2.0, api_ids="kt10000")
+    async with broker_of(late) as broker:
+        program = program_of(
+            broker,
+            tmp_path,
+            resend_within=60.0,
+            has_witnesses=True,
+            cancels_duplicates=True,
+            lingers=True,
+            signal_at=Checkpoint.DURING_AUTO_CANCEL.value,
+        )
+        status, told = await run(program)
+        assert status == KILLED
+        (answer,) = [line for line in told if line["key"] == "one"]
+        rows = on_book(broker, "one")
+        assert len(rows) == 2
+        (surplus,) = [row.broker_order_id for row in rows if row.broker_order_id != answer["number"]]
+        for _ in range(2):
+            async with client_of(broker, tmp_path, timing=TIMING, cancel_duplicates=True) as client:
+                await eventually(lambda: [row.is_working for row in on_book(broker, "one")].count(True) == 1)
+                await client.reconcile()
+                order = await ask(client, program)
+                assert isinstance(order, Order)
+                assert order.broker_order_id == answer["number"]
+                assert await client.orders.unresolved() == ()
+        cancels = [row for row in broker.orders if row.action is Action.CANCEL]
+        assert [row.original for row in cancels] == [surplus]
+        assert next(row for row in on_book(broker, "one") if row.broker_order_id == surplus).is_working is False
+
+
+async def die_at(checkpoint: Checkpoint, tmp_path: Path) -> None:
     """Killed in the moment of a checkpoint: restart, same id, at most one order, the right and lasting answer."""
     script = SCRIPTS[checkpoint]
     async with broker_of(*script.faults, ledger_lag=script.ledger_lag) as broker:
@@ -230,11 +332,9 @@ async def test_two_processes_same_key_one_post(tmp_path: Path, round_: int) -> N
         program = program_of(broker, tmp_path, keys=keys, waits=True)
         async with started(program) as one, started(program) as two:
             for process in (one, two):
-                assert process.stdout is not None
-                assert await process.stdout.readline() == b"ready\n"
+                await heard(process, "ready")
             for process in (one, two):
-                assert process.stdin is not None
-                process.stdin.write(b"go\n")
+                await go(process)
             (_, first), (_, second) = await asyncio.gather(finished(one), finished(two))
         assert first == second
         assert [line["error"] for line in first] == [None] * len(keys)
@@ -245,7 +345,7 @@ async def test_two_processes_same_key_one_post(tmp_path: Path, round_: int) -> N
 
 async def test_two_processes_one_dies_the_other_settles(tmp_path: Path) -> None:
     """While one process lives, another one's death is noticed, and its order is settled without a restart."""
-    async with broker_of(*_DROPPED) as broker, client_of(broker, tmp_path, timing=TIMING) as client:
+    async with broker_of(*DROPPED) as broker, client_of(broker, tmp_path, timing=TIMING) as client:
         program = program_of(broker, tmp_path)
         status, _ = await run(evolve(program, signal_at=Checkpoint.BEFORE_LEDGER_QUERY.value))
         assert status == KILLED
@@ -255,12 +355,6 @@ async def test_two_processes_one_dies_the_other_settles(tmp_path: Path) -> None:
         assert [row.broker_order_id for row in on_book(broker, "one")] == [order.broker_order_id]
         assert report.alarms == ()
         assert len(orders_received(broker)) == 1
-
-
-def is_stopped(process: asyncio.subprocess.Process) -> bool:
-    """Tell whether a process is stopped by a signal."""
-    text = Path(f"/proc/{process.pid}/stat").read_text(encoding="utf-8")
-    return text.rpartition(")")[2].split()[0] == "T"
 
 
 def write_until(folder: Path) -> float:

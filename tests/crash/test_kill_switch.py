@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import apsw
@@ -17,30 +15,16 @@ import pytest
 
 from kiwoom_async import NotSent
 from kiwoom_async.simulator import Simulator
-from tests.crash.test_kill import ROOT, program_of
+from tests.crash.processes import ROOT, child, finished, heard
+from tests.crash.test_kill import program_of, started
 from tests.scenarios.trading import SYMBOL, broker_of, client_of, eventually, orders_received
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="sends SIGKILL")
 
 
-@asynccontextmanager
-async def hammering(broker: Simulator, folder: Path) -> AsyncIterator[Process]:
+def hammering(broker: Simulator, folder: Path) -> AbstractAsyncContextManager[Process]:
     """Start a process that buys and cancels without a pause; it does not outlive the block."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        str(ROOT / "tests" / "crash" / "hammer.py"),
-        program_of(broker, folder).to_json(),
-        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"},
-        stdin=PIPE,
-        stdout=PIPE,
-        stderr=PIPE,
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
+    return child("hammer.py", program_of(broker, folder).to_json())
 
 
 async def command(*arguments: str) -> tuple[int | None, str]:
@@ -67,27 +51,17 @@ def permissions(folder: Path) -> int:
         connection.close()
 
 
-async def hear(process: Process, word: str) -> None:
-    """Wait until a process has said something."""
-    assert process.stdout is not None
-    async with asyncio.timeout(60):
-        while line := (await process.stdout.readline()).decode().strip():
-            if line == word:
-                return
-    raise AssertionError(f"it ended before it said {word!r}")
-
-
 async def test_halt_stops_a_process_that_hammers_and_lets_its_cancels_through(tmp_path: Path) -> None:
     """Once `halt` has returned, no new order arrives; what rests in the book is canceled all the same."""
     async with broker_of() as broker, hammering(broker, tmp_path) as process:
-        await hear(process, "trading")
+        await heard(process, "trading")
         await eventually(lambda: bought(broker) > 20, within=60)
         status, told = await command("halt", str(tmp_path / "orders.db"), "--reason", "fat finger")
         assert status == 0, told
         permitted = permissions(tmp_path)
-        await hear(process, "held")
+        await heard(process, "held")
         received = bought(broker)  # every answer of before is there by now
-        await hear(process, "canceled")
+        await heard(process, "canceled")
         assert (bought(broker), permissions(tmp_path)) == (received, permitted)
         assert not [row for row in broker.orders if row.leaves_quantity]
         status, told = await command("resume", str(tmp_path / "orders.db"), "--reason", "found it")
@@ -129,26 +103,11 @@ async def test_process_that_was_stopped_with_a_permission_does_not_send_when_it_
     """Frozen between its permission and the first byte: halt outwaits the permission, and the late waker gives up."""
     async with broker_of() as broker:
         frozen = program_of(broker, tmp_path, signal_at="after_commit_before_write", signal_name="SIGSTOP")
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            str(ROOT / "tests" / "crash" / "trader.py"),
-            frozen.to_json(),
-            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"},
-            stdin=PIPE,
-            stdout=PIPE,
-            stderr=PIPE,
-        )
-        try:
+        async with started(frozen) as process:
             await asyncio.to_thread(os.waitid, os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
             status, told = await command("halt", str(tmp_path / "orders.db"), "--reason", "stop")
             assert status == 0, told
             process.send_signal(signal.SIGCONT)
-            async with asyncio.timeout(60):
-                out, _ = await process.communicate()
-            answers = [json.loads(line) for line in out.decode().splitlines()]
+            _, answers = await finished(process)
             assert [answer["number"] for answer in answers] == [None]
             assert orders_received(broker) == []
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.communicate()

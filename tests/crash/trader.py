@@ -58,6 +58,9 @@ class Program:
         is_exclusive: Of the account.
         waits: Say `ready`, and go on at a line of input.
         closes_day: Reconcile until nothing is open, instead of placing orders.
+        seals: Folder of the journal's seal.
+        cancels_duplicates: What the client is told.
+        lingers: Stay until killed once everything is answered, and tell the answers before.
     """
 
     url: str
@@ -73,6 +76,9 @@ class Program:
     is_exclusive: bool = True
     waits: bool = False
     closes_day: bool = False
+    seals: str | None = None
+    cancels_duplicates: bool = False
+    lingers: bool = False
 
     def to_json(self) -> str:
         """Give it as an argument of the program."""
@@ -133,6 +139,8 @@ def open_client(program: Program) -> KiwoomClient:
         ambient=hands,
         account_exclusive=program.is_exclusive,
         transport=HalfWritten(program) if is_half else None,
+        journal_seals=program.seals,
+        cancel_duplicates=program.cancels_duplicates,
     )
 
 
@@ -195,6 +203,8 @@ async def main(program: Program) -> None:
             await asyncio.to_thread(sys.stdin.readline)
         for line in await trade(program, client):
             print(json.dumps(line), flush=True)  # noqa: T201
+        while program.lingers:
+            await client.reconcile()
 
 
 __all__ = ["PRICE", "SYMBOL", "TIMING", "OutcomeUnknown", "Program"]

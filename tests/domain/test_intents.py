@@ -179,3 +179,31 @@ def test_days_whose_ledger_may_list_it(
     ended_at = None if seconds is None else sent + timedelta(seconds=seconds)
     attempt = evolve(ATTEMPT, dispatched_at=sent, ended=None if seconds is None else 103.0, ended_at=ended_at)
     assert attempt.days(TIMING, environment) == days
+
+
+def test_clock_that_was_set_widens_the_window_both_ways() -> None:
+    """Within one boot a step of the wall clock is seen, and the window holds for both readings of it."""
+    timing = Timing()
+    sent = evolve(ATTEMPT, ended=ATTEMPT.dispatched + 3, ended_at=ATTEMPT.dispatched_at + timedelta(seconds=3))
+    later = sent.dispatched + 60
+    for step in (-45.0, 45.0):
+        now = sent.dispatched_at + timedelta(seconds=60 + step)
+        assert sent.clock_step(now, later, sent.boot_id) == step
+        dated = sent.dated_by(now, later, sent.boot_id)
+        (earliest, latest), (before, after) = dated.acceptance_window(timing), sent.acceptance_window(timing)
+        assert latest is not None
+        assert after is not None
+        moved = timedelta(seconds=step)
+        assert (earliest, latest) == (min(before, before + moved), max(after, after + moved))
+        assert (dated.dispatched, dated.ended, dated.key) == (sent.dispatched, sent.ended, sent.key)
+
+
+@pytest.mark.parametrize(
+    ("step", "boot_id"), [(0.0, "boot"), (0.9, "boot"), (-0.9, "boot"), (3600.0, "boot"), (-45.0, "another")]
+)
+def test_clock_that_was_not_set_changes_nothing(step: float, boot_id: str) -> None:
+    """Two readings that were not taken at once, a machine that slept, another run of the machine."""
+    sent = evolve(ATTEMPT, boot_id="boot")
+    now = sent.dispatched_at + timedelta(seconds=60 + step)
+    assert sent.clock_step(now, sent.dispatched + 60, boot_id) == 0.0
+    assert sent.dated_by(now, sent.dispatched + 60, boot_id) is sent

@@ -217,9 +217,14 @@ async def test_power_loss_in_a_commit_leaves_all_or_nothing(tmp_path: Path) -> N
     async with journal_on(vfs, path) as journal:
         attempt = await dispatched(journal, "order-1")
         remains: list[Path] = []
-        vfs.on_sync = lambda: remains.append(lose_power(vfs, path, tmp_path / f"after-{len(remains)}"))
+
+        def cut(kind: str) -> None:
+            if kind == "sync":
+                remains.append(lose_power(vfs, path, tmp_path / f"after-{len(remains)}"))
+
+        vfs.on_call = cut
         await journal.conclude(attempt, acknowledged())
-        vfs.on_sync = lambda: None
+        vfs.on_call = lambda kind: None
     assert remains
     for left in remains:
         assert await states(left) == {"order-1": (Delivery.DISPATCHED,)}

@@ -28,7 +28,7 @@ from kiwoom_async._domain.ambient import Checkpoint
 from kiwoom_async._domain.states import Event
 from kiwoom_async._journal.records import Finding
 from kiwoom_async._journal.transactions import conclude
-from kiwoom_async.simulator import Channel, Fault, FaultKind, Simulator
+from kiwoom_async.simulator import BookOrder, Channel, Fault, FaultKind, Simulator
 from tests.scenarios.trading import (
     QUICK,
     SYMBOL,
@@ -87,6 +87,11 @@ async def witnesses(
     finally:
         task.cancel()
         await asyncio.wait([task])
+
+
+def row_of(broker: Simulator, number: str) -> BookOrder:
+    """Give the row of the book with a number."""
+    return next(row for row in broker.orders if row.broker_order_id == number)
 
 
 def sends(broker: Simulator) -> int:
@@ -201,12 +206,41 @@ async def test_late_first_attempt_after_resend_detected(
 async def test_duplicate_unfilled_cancelled_once_when_opted_in(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Cancelling a surplus order is opt-in and not part of this release: it is reported and stays on the book."""
+    """Opted in, the surplus order is cancelled, once, for ever; the one that was answered with stays."""
+    async with broker_of() as broker:
+        async with client_of(broker, tmp_path, cancel_duplicates=True) as client:
+            order, surplus = await double(broker, client, 2.0, caplog)
+            await eventually(lambda: not row_of(broker, surplus).is_working)
+            await client.reconcile()
+            await client.reconcile()
+            assert (await buy(client)).broker_order_id == order.broker_order_id
+        async with client_of(broker, tmp_path, cancel_duplicates=True) as client:
+            await client.reconcile()
+            assert await client.orders.unresolved() == ()
+        assert sum(broker.count(api_id) for api_id in CANCELS) == 1
+        assert order.broker_order_id is not None
+        assert row_of(broker, order.broker_order_id).is_working
+
+
+async def test_duplicate_is_left_alone_without_opting_in(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """By itself a surplus order is reported and stays on the book."""
     async with broker_of() as broker, client_of(broker, tmp_path) as client:
         _, surplus = await double(broker, client, 2.0, caplog)
         await client.reconcile()
         assert sum(broker.count(api_id) for api_id in CANCELS) == 0
-        assert next(row for row in broker.orders if row.broker_order_id == surplus).is_working
+        assert row_of(broker, surplus).is_working
+
+
+async def test_duplicate_that_has_traded_is_never_cancelled(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Opted in later, after it was partly filled: it is a position by then, and stays as it is."""
+    async with broker_of() as broker:
+        async with client_of(broker, tmp_path) as client:
+            _, surplus = await double(broker, client, 2.0, caplog)
+            broker.fill(surplus, 4)
+        async with client_of(broker, tmp_path, cancel_duplicates=True) as client:
+            await client.reconcile()
+        assert f"the surplus order {surplus} has traded" in caplog.text
+        assert sum(broker.count(api_id) for api_id in CANCELS) == 0
 
 
 async def test_duplicate_partially_filled_surfaces_no_auto_hedge(

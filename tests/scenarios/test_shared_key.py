@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import sys
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,56 +11,23 @@ import pytest
 
 from kiwoom_async import Limits
 from kiwoom_async.simulator import Simulator, TokenPolicy
+from tests.crash.processes import child, finished, go, heard
 from tests.crash.sharer import Share
 from tests.scenarios.trading import Hands, broker_of
 
-ROOT: Final = Path(__file__).parents[2]
 NAMES: Final = ("alpha", "beta", "gamma")
 
 
-@asynccontextmanager
-async def started(share: Share) -> AsyncIterator[asyncio.subprocess.Process]:
+def started(share: Share) -> AbstractAsyncContextManager[asyncio.subprocess.Process]:
     """Start a bot; it does not outlive the block."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        str(ROOT / "tests" / "crash" / "sharer.py"),
-        share.to_json(),
-        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"},
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
+    return child("sharer.py", share.to_json())
 
 
-async def heard(process: asyncio.subprocess.Process, line: str) -> None:
-    """Wait until a bot says something."""
-    assert process.stdout is not None
-    assert process.stderr is not None
-    async with asyncio.timeout(60):
-        said = await process.stdout.readline()
-    assert said.decode().strip() == line, said.decode() + (await process.stderr.read()).decode()
-
-
-async def go(process: asyncio.subprocess.Process) -> None:
-    """Let a bot begin."""
-    assert process.stdin is not None
-    process.stdin.write(b"\n")
-    await process.stdin.drain()
-
-
-async def finished(process: asyncio.subprocess.Process) -> dict[str, Any]:
+async def reported(process: asyncio.subprocess.Process) -> dict[str, Any]:
     """Wait for a bot's end; give what it tells about itself."""
-    async with asyncio.timeout(90):
-        out, err = await process.communicate()
-    assert process.returncode == 0, err.decode()
-    report: dict[str, Any] = json.loads(out.decode().splitlines()[-1])
-    return report
+    status, reports = await finished(process)
+    assert status == 0
+    return reports[-1]
 
 
 def shares(broker: Simulator, folder: Path, **changes: Any) -> list[Share]:
@@ -96,7 +59,7 @@ async def test_three_processes_share_one_token_and_stay_within_the_limits(tmp_pa
         for bot in bots:
             await heard(bot, "placed")
         broker.expire_token()
-        reports = [await finished(bot) for bot in bots]
+        reports = [await reported(bot) for bot in bots]
     assert [report["errors"] for report in reports] == [[], [], []]
     assert all(report["is_shared"] for report in reports)
     assert broker.count("au10001") == 2
@@ -121,7 +84,7 @@ async def test_killed_process_blocks_nobody(tmp_path: Path) -> None:
         await victim.wait()
         await go(survivor)
         await heard(survivor, "placed")
-        report = await finished(survivor)
+        report = await reported(survivor)
     assert report["errors"] == []
     assert report["is_shared"]
     assert broker.count("au10001") == 1
@@ -138,7 +101,7 @@ async def test_damaged_file_is_gone_without(tmp_path: Path) -> None:
         await heard(bot, "ready")
         await go(bot)
         await heard(bot, "placed")
-        report = await finished(bot)
+        report = await reported(bot)
     assert report["errors"] == []
     assert not report["is_shared"]
     assert len(broker.orders) == 3
