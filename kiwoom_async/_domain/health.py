@@ -1,7 +1,7 @@
 """How the assumptions behind the promises are doing: `client.health()`. Pure.
 
-The promises rest on eleven assumptions (A1 to A11). Each has a monitor, and what a monitor finds is a `Breach`. Breaches
-are kept in the journal, so that other processes and later runs see them; measurements are one client's.
+The promises rest on eleven assumptions (A1 to A11). Each has a monitor, and what a monitor finds is a `Breach`.
+Breaches are kept in the journal, so that other processes and later runs see them; measurements are one client's.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class HealthState(StrEnum):
     WARNING = "warning"
     """It holds, but not by much, or it cannot be told."""
     ALARM = "alarm"
-    """It was seen not to hold. At most one order per id still leaves; look at what the text says before you trade on."""
+    """It was seen not to hold. At most one order per id still leaves; do what the text says before you trade on."""
 
 
 _SEVERITY: Final = tuple(HealthState)
@@ -119,21 +119,21 @@ KIND_RULES: Final[Mapping[BreachKind, _KindRule]] = {
     BreachKind.JOURNAL_LOST_ROWS: _KindRule(
         _A.A1,
         _X,
-        "Nothing is sent any more. Keep the file, put the newest copy back, and compare today's orders with Kiwoom's own "
-        "screen before you open a new client",
+        "Nothing is sent any more. Keep the file, put the newest copy back, and compare today's orders with Kiwoom's "
+        "own screen before you open a new client",
     ),
     BreachKind.JOURNAL_UNREADABLE: _KindRule(_A.A1, _X, "Nothing is sent while it lasts; the text says what to do"),
     BreachKind.SENDER_TAKEN_FOR_DEAD: _KindRule(
         _A.A2,
         _X,
-        "A process lost its lock while it lived: leave the .lock files beside the journal alone, and never share a journal "
-        "between machines or containers without shared locks",
+        "A process lost its lock while it lived: leave the .lock files beside the journal alone, and never share a "
+        "journal between machines or containers without shared locks",
     ),
     BreachKind.SENDER_LATE: _KindRule(
         _A.A2,
         _W,
-        "The process stood still between permission and send, and the order was held back. Give it more of the machine, "
-        "and keep long work off its event loop",
+        "The process stood still between permission and send, and the order was held back. Give it more of the "
+        "machine, and keep long work off its event loop",
     ),
     BreachKind.SECOND_ORDER: _KindRule(
         _A.A3,
@@ -190,7 +190,7 @@ KIND_RULES: Final[Mapping[BreachKind, _KindRule]] = {
         _A.A11, _X, "Set the clock of this machine (NTP); until then matching allows for the difference that was proven"
     ),
 }
-"""Source: guarantees.md, section 2; which of two states is our choice: ALARM where an assumption was seen not to hold."""
+"""Source: guarantees.md, section 2; which state is our choice: ALARM where an assumption was seen not to hold."""
 
 
 @frozen
@@ -237,7 +237,7 @@ class KeptBreach:
 
 
 ALARM_LASTS: Final = timedelta(days=3)
-"""How long a finding counts for what it was. Source: our choice; from a Friday's close to the end of the next Monday."""
+"""How long a finding counts for what it was. Source: our choice; from a Friday's close to that of the next Monday."""
 
 WARNING_LASTS: Final = timedelta(days=14)
 """How long it counts as a warning after that. Source: our choice, as long as anything unresolved is looked for."""
@@ -409,4 +409,3 @@ def _judge_one(assumption: Assumption, found: list[KeptBreach], now: datetime, m
         last=max(kept.last_at for kept in in_force),
         times=sum(kept.times for kept in in_force),
     )
-

@@ -14,6 +14,7 @@ import anyio
 from attrs import frozen
 
 from kiwoom_async._domain.ambient import Ambient, korean_day
+from kiwoom_async._domain.health import BreachKind
 from kiwoom_async._domain.intents import Attempt
 from kiwoom_async._domain.reconciliation import ReconciliationReport, UnresolvedOrder
 from kiwoom_async._domain.settings import Timing
@@ -21,8 +22,10 @@ from kiwoom_async._domain.states import UNRESOLVED, Delivery, Event
 from kiwoom_async._domain.vocabulary import Desk
 from kiwoom_async._execution.day_closer import DayCloser
 from kiwoom_async._execution.dispatcher import Dispatcher
-from kiwoom_async._execution.ledger_reader import LedgerReader
-from kiwoom_async._execution.resolver import PassFindings, Resolver, of_desk
+from kiwoom_async._execution.findings import PassFindings
+from kiwoom_async._execution.ledger_reader import LedgerReader, WrongAccount
+from kiwoom_async._execution.monitor import Monitor
+from kiwoom_async._execution.resolver import Resolver, of_desk
 from kiwoom_async._execution.settlements import Bell
 from kiwoom_async._journal.journal import Journal
 from kiwoom_async._journal.records import Finding
@@ -76,7 +79,9 @@ class Reconciler:
         bell: Bell,
         ambient: Ambient,
         timing: Timing,
+        monitor: Monitor,
     ) -> None:
+        self._monitor = monitor
         self._journal = journal
         self._reader = reader
         self._resolver = resolver
@@ -118,6 +123,7 @@ class Reconciler:
             await self._resolver.resolve_from_feed(found)
         for alarm in found.alarms:
             _LOG.error("%s", alarm)
+        self._keep(found)
         return max(0.0, min(found.next_look) - self._ambient.monotonic()) if found.next_look else None
 
     async def run(self) -> None:
@@ -297,16 +303,30 @@ class Reconciler:
                 # A failed look is no look. What it would have been for stays as it is.
                 _LOG.info("a look at the %s ledger failed: %s", desk.value, error)
                 found.why.update((attempt.key, f"the last look failed: {error}") for attempt in of_desk(desk, wanted))
+                self._monitor.void()
+                if isinstance(error, WrongAccount):
+                    found.raise_alarm(BreachKind.OTHER_ACCOUNT, f"a look at the {desk.value} ledger failed: {error}")
         self._resolver.forget_settled(wanted)
         found.closed += await self._closer.close_all(await self._journal.open_attempts())
+        self._tell(found)
+        return found
+
+    def _tell(self, found: PassFindings) -> None:
         difference = self._reader.proven_clock_difference
         if difference > self._timing.clock_skew:
-            found.alarms.append(f"our clock is off the broker's by {difference:.0f} s or more: set the clock")
+            found.raise_alarm(
+                BreachKind.CLOCK_OFF, f"our clock is off the broker's by {difference:.0f} s or more: set the clock"
+            )
         for alarm in found.alarms:
             if alarm not in self._raised:
                 _LOG.error("%s", alarm)
         self._raised = frozenset(found.alarms)
-        return found
+        self._keep(found)
+
+    def _keep(self, found: PassFindings) -> None:
+        """Keep what the pass has found out about the assumptions; alarms stand in the log already."""
+        for breach in found.breaches:
+            self._monitor.note(breach, is_told=breach.text in found.alarms)
 
     async def _declare_lost(self, attempt: Attempt) -> None:
         reason = "the process that sent it does not answer"

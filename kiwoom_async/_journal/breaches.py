@@ -20,8 +20,8 @@ from kiwoom_async._domain.vocabulary import ResolvedBy
 from kiwoom_async._journal.records import Finding
 
 MIDNIGHT_MARGIN: Final = timedelta(minutes=5)
-"""How close to midnight two clocks may tell two days, on which numbers begin anew. Source: our choice, as far as a clock
-may be ahead of ours before its reports are taken for another day's."""
+"""How close to midnight two clocks may tell two days, on which numbers begin anew. Source: our choice, as far as a
+clock may be ahead of ours before its reports are taken for another day's."""
 
 
 @frozen
@@ -97,7 +97,9 @@ def note_fallen_number(connection: apsw.Connection, moved: Attempt, finding: Fin
     if number is None or finding.resolved_by is not ResolvedBy.RESPONSE or int(number) > moved.mark:
         return
     moments = [moved.dispatched_at, finding.ended_at or at]
-    if {(moment + margin).date() for moment in moments for margin in (MIDNIGHT_MARGIN, -MIDNIGHT_MARGIN)} == {moved.day}:
+    if {(moment + margin).date() for moment in moments for margin in (MIDNIGHT_MARGIN, -MIDNIGHT_MARGIN)} == {
+        moved.day
+    }:
         text = f"order {moved.client_order_id} got the number {number}, and {moved.mark:07d} was known before"
         note_breaches(connection, moved.account, [Breach(BreachKind.NUMBER_FELL, text)], at)
 
