@@ -283,7 +283,7 @@ class KiwoomClient:
         closer = DayCloser(journal, reader, events, ambient, self._environment, timing, monitor)
         watch = FeedWatch(feed_bell, lambda: self._keeper.status.state is FeedState.LIVE)
         self._reconciler = Reconciler(
-            journal, reader, resolver, self._dispatcher, closer, watch, bell, ambient, timing, monitor
+            journal, reader, resolver, self._dispatcher, closer, watch, bell, ambient, timing, monitor, follower
         )
         check = self.market.objection_to
         counter = Counter(ambient, self._environment, self._account, self._place, check, self._is_dry)

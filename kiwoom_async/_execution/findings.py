@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from attrs import define, field
 
 from kiwoom_async._domain.absence import AbsenceProof
 from kiwoom_async._domain.day_close import DayClose
-from kiwoom_async._domain.health import Breach, BreachKind
+from kiwoom_async._domain.health import Breach, BreachKind, HealthState
 from kiwoom_async._domain.intents import Attempt
 from kiwoom_async._domain.reconciliation import ForeignOrder
 from kiwoom_async._domain.reports import LedgerOrder
@@ -137,5 +137,10 @@ class PassFindings:
 
     def raise_alarm(self, kind: BreachKind, text: str) -> None:
         """Note that an assumption does not hold."""
-        self.alarms.append(text)
-        self.breaches.append(Breach(kind, text))
+        self.take([Breach(kind, text)])
+
+    def take(self, breaches: Iterable[Breach]) -> None:
+        """Note what monitors have found; what is an alarm is told with the pass."""
+        for breach in breaches:
+            self.breaches.append(breach)
+            self.alarms += [breach.text] if breach.state is HealthState.ALARM else []

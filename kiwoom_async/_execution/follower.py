@@ -9,6 +9,7 @@ from datetime import date, timedelta
 from typing import Final
 
 from kiwoom_async._domain.ambient import Ambient, korean_day
+from kiwoom_async._domain.health import Breach
 from kiwoom_async._domain.reports import OrderReport
 from kiwoom_async._domain.vocabulary import Desk
 from kiwoom_async._execution.event_log import EventLog
@@ -151,7 +152,8 @@ class Follower:
         for doubt in (doubt for doubt in doubts if doubt.day == today):
             wanted[doubt.desk, doubt.day].append(doubt.broker_order_id)
         for (desk, day), numbers in wanted.items():
-            await self._look(desk, day, numbers)
+            for breach in await self._look(desk, day, min(map(int, numbers)) - 1):
+                self._monitor.note(breach)
         if (Desk.STOCK, today) in wanted:
             await self._look_at_executions(today)
         return bool(wanted)
@@ -169,13 +171,27 @@ class Follower:
             return
         self.spread(await self._journal.note_executions(executed))
 
-    async def _look(self, desk: Desk, day: date, numbers: Sequence[str]) -> None:
-        snapshot = await self._reader.fetch_snapshot(desk, day, min(map(int, numbers)) - 1)
+    async def audit(self) -> tuple[Breach, ...]:
+        """Look once at today's orders that no look has listed yet, for the monitors; give what is wrong.
+
+        Raises:
+            JournalError: It could not be written down.
+        """
+        today = korean_day(self._ambient.now())
+        found: list[Breach] = []
+        for desk, mark in self._monitor.unseen(today).items():
+            try:
+                found += await self._look(desk, today, mark)
+            except (QueryFailed, Refused) as error:
+                self._monitor.void()
+                _LOG.info("a look at the %s ledger for the monitors failed: %s", desk.value, error)
+        return tuple(found)
+
+    async def _look(self, desk: Desk, day: date, since: int) -> tuple[Breach, ...]:
+        snapshot = await self._reader.fetch_snapshot(desk, day, since)
         own = await self._journal.claims(desk, day, snapshot.since)
-        for breach in await self._monitor.looked(snapshot, own, await self._journal.channels(desk)):
-            self._monitor.note(breach)
-        for number in self._monitor.overdue(snapshot, own)[:1]:
-            self._monitor.note(self._monitor.missing(number, snapshot))
+        found = await self._monitor.looked(snapshot, own, await self._journal.channels(desk))
+        overdue = [self._monitor.missing(number, snapshot) for number in self._monitor.overdue(snapshot, own)[:1]]
         news = LedgerNews(
             account=self._journal.account,
             desk=desk,
@@ -186,3 +202,4 @@ class Follower:
             is_final=snapshot.is_final,
         )
         self.spread(await self._journal.note_ledger(news))
+        return (*found, *overdue)

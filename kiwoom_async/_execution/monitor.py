@@ -115,6 +115,7 @@ class Monitor:
         self._answered: _Memory = _Memory()
         self._reported: _Memory = _Memory()
         self._seen: _Memory = _Memory()
+        self._unseen: _Memory = _Memory()
         self._cleared: _Memory = _Memory()
         self._sends = self._held_back = self._numbers = self._looks = self._void = 0
         self._proofs: dict[Strength, int] = dict.fromkeys(Strength, 0)
@@ -178,6 +179,8 @@ class Monitor:
         self._numbers += 1
         place = attempt.request.desk.ledger, attempt.day, number
         self._answered[place] = finding.ended
+        if attempt.request.action is Action.NEW:
+            self._unseen[place] = attempt.mark
         if place in self._reported:
             self._before_answer.add(max(0.0, finding.ended - self._reported[place]))
 
@@ -248,6 +251,15 @@ class Monitor:
         found += await self._find_images(snapshot, claims, looking)
         return tuple(found)
 
+    def unseen(self, today: date) -> Mapping[Desk, int]:
+        """Give, by ledger, the mark after which a look has to begin that lists what no look has listed yet."""
+        marks: dict[Desk, int] = {}
+        for desk, day, number in [place for place in self._unseen if place[1] != today]:
+            del self._unseen[desk, day, number]
+        for (desk, _, _), mark in self._unseen.items():
+            marks[desk] = min(marks.get(desk, mark), mark)
+        return marks
+
     def was_seen(self, desk: Desk, day: date, number: str) -> bool:
         """Tell whether an earlier look has listed a number."""
         return (desk.ledger, day, number) in self._seen
@@ -264,7 +276,9 @@ class Monitor:
             yield breach
 
     def _first_seen(self, attempt: Attempt, row: LedgerOrder, snapshot: Snapshot, looking: Looking) -> Iterable[Breach]:
-        self._seen[snapshot.desk.ledger, snapshot.day, row.broker_order_id] = None
+        place = snapshot.desk.ledger, snapshot.day, row.broker_order_id
+        self._seen[place] = None
+        self._unseen.pop(place, None)
         if attempt.ended is not None and attempt.boot_id == self._ambient.boot_id:
             self._listed.add(max(0.0, snapshot.finished - attempt.ended))
         if row.channel:

@@ -23,6 +23,7 @@ from kiwoom_async._domain.vocabulary import Desk
 from kiwoom_async._execution.day_closer import DayCloser
 from kiwoom_async._execution.dispatcher import Dispatcher
 from kiwoom_async._execution.findings import PassFindings
+from kiwoom_async._execution.follower import Follower
 from kiwoom_async._execution.ledger_reader import LedgerReader, WrongAccount
 from kiwoom_async._execution.monitor import Monitor
 from kiwoom_async._execution.resolver import Resolver, of_desk
@@ -47,6 +48,10 @@ SLOWEST: Final = 8
 OWN_GRACE: Final = 60.0
 """The same for a send of this process, which reports its end itself unless it met a fault. Source: our choice, longer
 than the looks that a cancel may still take after its answer."""
+
+AUDIT_EVERY: Final = 300.0
+"""Seconds between two looks at orders that were answered and that no look has listed yet, so that the assumptions are
+watched where nothing is unresolved. Source: our choice; one query in five minutes, and none where nothing was sent."""
 
 OVERDUE_GRACE: Final = 1.0
 """Seconds past its own time limits after which another process's send counts as lost. Source: our choice."""
@@ -80,8 +85,11 @@ class Reconciler:
         ambient: Ambient,
         timing: Timing,
         monitor: Monitor,
+        follower: Follower,
     ) -> None:
         self._monitor = monitor
+        self._follower = follower
+        self._next_audit = ambient.monotonic() + AUDIT_EVERY
         self._journal = journal
         self._reader = reader
         self._resolver = resolver
@@ -153,7 +161,8 @@ class Reconciler:
         is_watch_due = self._ambient.monotonic() >= self._next_watch
         watched = await self._watched() if is_watch_due else ()
         is_needed = any(self._needs_work(attempt) for attempt in attempts)
-        if not is_needed and not watched and not await self._closer.due(attempts):
+        has_duty = bool(watched) or self._is_audit_due() or bool(await self._closer.due(attempts))
+        if not is_needed and not has_duty:
             return IDLE_INTERVAL
         if (pause := self._time_for_the_feed(attempts)) > 0 and not watched:
             return pause
@@ -195,6 +204,10 @@ class Reconciler:
             LedgerNews(self._journal.account, Desk.STOCK, today, own=(), foreign=(), highest=highest)
         )
 
+    def _is_audit_due(self) -> bool:
+        is_time = self._ambient.monotonic() >= self._next_audit
+        return is_time and bool(self._monitor.unseen(korean_day(self._ambient.now())))
+
     def _needs_work(self, attempt: Attempt) -> bool:
         return (
             attempt.state in UNRESOLVED
@@ -228,7 +241,7 @@ class Reconciler:
         Raises:
             KiwoomError: The journal or the broker could not be asked; nothing was concluded from that.
         """
-        self._next_watch = 0.0
+        self._next_watch = self._next_audit = 0.0
         while True:
             await self._journal.adopt_orphans()
             before = self._reader.queries
@@ -308,6 +321,9 @@ class Reconciler:
                     found.raise_alarm(BreachKind.OTHER_ACCOUNT, f"a look at the {desk.value} ledger failed: {error}")
         self._resolver.forget_settled(wanted)
         found.closed += await self._closer.close_all(await self._journal.open_attempts())
+        if self._is_audit_due():
+            self._next_audit = self._ambient.monotonic() + AUDIT_EVERY
+            found.take(await self._follower.audit())
         self._tell(found)
         return found
 

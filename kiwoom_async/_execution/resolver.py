@@ -17,7 +17,7 @@ from attrs import evolve, frozen
 from kiwoom_async._domain.absence import AbsenceProof, Missing, NotYet, Round, prove_absence, thin_out
 from kiwoom_async._domain.ambient import Ambient, Checkpoint, korean_day
 from kiwoom_async._domain.feed_status import Continuity
-from kiwoom_async._domain.health import BreachKind, HealthState
+from kiwoom_async._domain.health import BreachKind
 from kiwoom_async._domain.intents import Attempt
 from kiwoom_async._domain.matching import AlarmKind, Matching
 from kiwoom_async._domain.reconciliation import ForeignOrder
@@ -153,8 +153,7 @@ class Resolver:
         for snapshot in view.snapshots:
             claims = {number: claimed for (day, number), claimed in view.claims.items() if day == snapshot.day}
             told = await self._monitor.looked(snapshot, claims, view.channels | view.own_channels)
-            found.breaches += told
-            found.alarms += [breach.text for breach in told if breach.state is HealthState.ALARM]
+            found.take(told)
 
     async def resolve_from_feed(self, found: PassFindings) -> None:
         """Give attempts without an answer the numbers that the feed has reported, where no other possibility is left.
