@@ -44,6 +44,7 @@ from kiwoom_async._domain.settings import Environment, Timing
 from kiwoom_async._domain.states import Delivery
 from kiwoom_async._domain.vocabulary import Action, Desk, ResolvedBy
 from kiwoom_async._execution.settlements import Bell
+from kiwoom_async._execution.tasks import complete
 from kiwoom_async._journal.journal import Journal
 from kiwoom_async._journal.records import Claim, Finding
 from kiwoom_async.errors import JournalError
@@ -155,11 +156,14 @@ class Monitor:
         if not found:
             return True
         try:
-            await self._journal.note_breaches(found)
+            # To its end: what is written and still waits would be counted twice.
+            _, cancellation = await complete(self._journal.note_breaches(found))
         except JournalError as error:
             _LOG.warning("findings about the assumptions are written later: %s", error)
             return False
         del self._pending[: len(found)]
+        if cancellation is not None:
+            raise cancellation
         return True
 
     # ------------------------------------------------------------------ what is measured

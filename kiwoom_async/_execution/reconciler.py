@@ -45,13 +45,13 @@ IDLE_INTERVAL: Final = 5.0
 SLOWEST: Final = 8
 """Looks that bring nothing new are spaced out, up to this many reconcile intervals. Source: our choice."""
 
-OWN_GRACE: Final = 60.0
-"""The same for a send of this process, which reports its end itself unless it met a fault. Source: our choice, longer
-than the looks that a cancel may still take after its answer."""
-
 AUDIT_EVERY: Final = 300.0
 """Seconds between two looks at orders that were answered and that no look has listed yet, so that the assumptions are
 watched where nothing is unresolved. Source: our choice; one query in five minutes, and none where nothing was sent."""
+
+OWN_GRACE: Final = 60.0
+"""The same for a send of this process, which reports its end itself unless it met a fault. Source: our choice, longer
+than the looks that a cancel may still take after its answer."""
 
 OVERDUE_GRACE: Final = 1.0
 """Seconds past its own time limits after which another process's send counts as lost. Source: our choice."""
@@ -241,22 +241,21 @@ class Reconciler:
         Raises:
             KiwoomError: The journal or the broker could not be asked; nothing was concluded from that.
         """
-        self._next_watch = self._next_audit = 0.0
         while True:
             await self._journal.adopt_orphans()
             before = self._reader.queries
-            found = await self._take_turn()
+            found = await self._take_turn(is_full=True)
             if found is not None:
                 return await self._report(found, self._reader.queries - before)
             await anyio.sleep(self._timing.reconcile_interval)
 
-    async def _take_turn(self) -> PassFindings | None:
+    async def _take_turn(self, *, is_full: bool = False) -> PassFindings | None:
         """Do one pass, if no other process is at it."""
         async with self._pass:
             if await self._journal.take_lease(self._lease, LEASE_SECONDS) is None:
                 return None
             try:
-                return await self._do_pass()
+                return await self._do_pass(is_full=is_full)
             finally:
                 with anyio.CancelScope(shield=True):
                     await self._journal.release_lease(self._lease)
@@ -294,7 +293,7 @@ class Reconciler:
 
     # ------------------------------------------------------------------ one pass
 
-    async def _do_pass(self) -> PassFindings:
+    async def _do_pass(self, *, is_full: bool) -> PassFindings:
         found = PassFindings()
         await self._resolver.resolve_from_feed(found)
         attempts = await self._journal.open_attempts()
@@ -305,7 +304,7 @@ class Reconciler:
                 await self._resume(attempt)
         attempts = await self._journal.open_attempts()
         watched: tuple[Attempt, ...] = ()
-        if self._ambient.monotonic() >= self._next_watch:
+        if is_full or self._ambient.monotonic() >= self._next_watch:
             watched = await self._watched()
             self._next_watch = self._ambient.monotonic() + self._timing.watch_interval
         wanted = [attempt for attempt in attempts if attempt.state in UNRESOLVED]
@@ -321,7 +320,7 @@ class Reconciler:
                     found.raise_alarm(BreachKind.OTHER_ACCOUNT, f"a look at the {desk.value} ledger failed: {error}")
         self._resolver.forget_settled(wanted)
         found.closed += await self._closer.close_all(await self._journal.open_attempts())
-        if self._is_audit_due():
+        if is_full or self._is_audit_due():
             self._next_audit = self._ambient.monotonic() + AUDIT_EVERY
             found.take(await self._follower.audit())
         self._tell(found)

@@ -65,7 +65,7 @@ async def test_rows_in_place_of_lost_ones_are_noticed(tmp_path: Path) -> None:
 
 async def test_old_sqlite_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A library that can lose pages is no base for orders."""
-    monkeypatch.setattr(store.apsw, "sqlite_lib_version", lambda: "3.51.2")
+    monkeypatch.setattr(apsw, "sqlite_lib_version", lambda: "3.51.2")
     async with broker_of() as broker:
         with pytest.raises(ConfigurationError, match=r"3\.51\.3"):
             async with client_of(broker, tmp_path):

@@ -34,25 +34,25 @@ async def test_twin_of_an_answered_order_is_an_alarm(tmp_path: Path) -> None:
 async def test_twin_of_an_unknown_order_is_an_alarm_and_nothing_is_claimed(tmp_path: Path) -> None:
     """Two rows and one attempt: one of them is somebody else's, and nobody knows which."""
     lost = Fault(FaultKind.DROP_AFTER_ACCEPTANCE, api_ids="kt10000")
-    async with broker_of(lost, Fault(FaultKind.QUERY_ERROR, times=100_000)) as broker:
-        async with client_of(broker, tmp_path, timing=QUICK) as client:
-            await left_open(lambda: buy(client, deadline=0.2))
-            place_twin(broker)
-            broker.set_faults(None)
-            await alarmed(client, "A9")
-            with pytest.raises(OutcomeUnknown):
-                await buy(client, deadline=0.5)
-            assert_one_order(broker)
+    blind = Fault(FaultKind.QUERY_ERROR, times=100_000)
+    async with broker_of(lost, blind) as broker, client_of(broker, tmp_path, timing=QUICK) as client:
+        await left_open(lambda: buy(client, deadline=0.2))
+        place_twin(broker)
+        broker.set_faults(None)
+        await alarmed(client, "A9")
+        with pytest.raises(OutcomeUnknown):
+            await buy(client, deadline=0.5)
+        assert_one_order(broker)
 
 
 @pytest.mark.parametrize("is_exclusive", [True, False])
 async def test_orders_that_may_be_there_are_no_alarm(tmp_path: Path, *, is_exclusive: bool) -> None:
     """A person's identical order is told apart by its channel, and on a shared account anybody may place one."""
     channel = Channel.HOME_TRADING if is_exclusive else Channel.REST_API
-    async with broker_of() as broker:
-        async with client_of(broker, tmp_path, timing=WIDE, account_exclusive=is_exclusive) as client:
-            await opened(broker)
-            await buy(client)
-            place_twin(broker, channel)
-            assert (await client.reconcile()).alarms == ()
-            assert_only(await client.health())
+    changes = {"timing": WIDE, "account_exclusive": is_exclusive}
+    async with broker_of() as broker, client_of(broker, tmp_path, **changes) as client:
+        await opened(broker)
+        await buy(client)
+        place_twin(broker, channel)
+        assert (await client.reconcile()).alarms == ()
+        assert_only(await client.health())
