@@ -176,17 +176,19 @@ def read_facts(connection: apsw.Connection, path: Path, *, is_durable: bool) -> 
     )
 
 
-def read_health(connection: apsw.Connection, account: str, since: date) -> DurableHealth:
+def read_health(connection: apsw.Connection, account: str, since: date, facts: JournalFacts) -> DurableHealth:
     """Read what the file tells of an account's health.
 
     Args:
         connection: Of the journal.
         account: Which account.
         since: What closed days have left unresolved counts from this day on.
+        facts: About the file.
     """
     return DurableHealth(
         kept=read_breaches(connection, account),
         revived=count_late(connection, account, Delivery.REVIVED),
         duplicates=count_late(connection, account, Delivery.DUPLICATE),
         unresolved=read_unresolved(connection, account, since),
+        facts=facts,
     )

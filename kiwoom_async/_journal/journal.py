@@ -429,11 +429,9 @@ class Journal:
         witness = self._witness
 
         def read(connection: apsw.Connection) -> DurableHealth:
-            return evolve(
-                breaches.read_health(connection, self.account, since),
-                has_lost_rows=breaches.has_lost_rows(connection, witness),
-                facts=breaches.read_facts(connection, self.path, is_durable=self._is_durable),
-            )
+            facts = breaches.read_facts(connection, self.path, is_durable=self._is_durable)
+            durable = breaches.read_health(connection, self.account, since, facts)
+            return evolve(durable, has_lost_rows=breaches.has_lost_rows(connection, witness))
 
         return await self._read(read)
 
