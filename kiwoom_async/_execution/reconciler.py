@@ -161,8 +161,8 @@ class Reconciler:
         is_watch_due = self._ambient.monotonic() >= self._next_watch
         watched = await self._watched() if is_watch_due else ()
         is_needed = any(self._needs_work(attempt) for attempt in attempts)
-        has_duty = bool(watched) or self._is_audit_due() or bool(await self._closer.due(attempts))
-        if not is_needed and not has_duty:
+        has_duty = is_needed or bool(watched) or self._is_audit_due()
+        if not has_duty and not await self._closer.due(attempts):
             return IDLE_INTERVAL
         if (pause := self._time_for_the_feed(attempts)) > 0 and not watched:
             return pause

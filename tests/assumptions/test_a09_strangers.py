@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
 from kiwoom_async import OutcomeUnknown, Side
 from kiwoom_async.simulator import Channel, Fault, FaultKind, Simulator
 from tests.assumptions.breaking import KEY, WIDE, alarmed, assert_one_order, assert_only, buy
-from tests.scenarios.trading import QUICK, SYMBOL, broker_of, client_of, left_open, opened
+from tests.scenarios.trading import QUICK, SYMBOL, broker_of, client_of, eventually, left_open, on_book, opened
 
 
 def place_twin(broker: Simulator, channel: str = Channel.REST_API) -> str:
@@ -56,3 +58,19 @@ async def test_orders_that_may_be_there_are_no_alarm(tmp_path: Path, *, is_exclu
         place_twin(broker, channel)
         assert (await client.reconcile()).alarms == ()
         assert_only(await client.health())
+
+
+async def test_our_own_orders_without_an_answer_are_no_strangers(tmp_path: Path) -> None:
+    """A twin of ours is on the book, and its answer is on its way: the row is its own."""
+    hung = Fault(FaultKind.HANG, seconds=60, accepted=True, api_ids="kt10000")
+    blind = evolve(WIDE, response_timeout=30, drain_timeout=0.05)
+    async with broker_of() as broker, client_of(broker, tmp_path, timing=blind) as client:
+        await buy(client)
+        broker.set_faults([hung])
+        waiting = asyncio.create_task(buy(client, client_order_id="two"))
+        await eventually(lambda: len(on_book(broker, "two")) == 1)
+        assert (await client.reconcile()).alarms == ()
+        assert_only(await client.health())
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        assert_one_order(broker, KEY, "two")
