@@ -240,12 +240,7 @@ class Resolver:
         like = {attempt.request.fingerprint for attempt in sent}
         if not like:
             return ()
-        watched = await self._journal.watched_attempts(_first_day(sent) - timedelta(days=1))
-        return tuple(
-            attempt
-            for attempt in watched
-            if attempt.state is Delivery.NOT_ACCEPTED and attempt.request.fingerprint in like
-        )
+        return await self._journal.absent_twins(_first_day(sent) - timedelta(days=1), like)
 
     async def _is_bound_broken(self) -> bool:
         """Tell whether an order of today has turned up after it was proven absent (A4)."""

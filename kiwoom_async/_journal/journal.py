@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import date, datetime
 from pathlib import Path
@@ -364,6 +364,12 @@ class Journal:
     async def watched_attempts(self, since: date) -> tuple[Attempt, ...]:
         """Read the attempts proven absent, or left unresolved, on a day from `since` on."""
         return await self._read(lambda connection: queries.read_watched(connection, self.account, since))
+
+    async def absent_twins(self, since: date, fingerprints: Collection[str]) -> tuple[Attempt, ...]:
+        """Read the attempts proven absent on a day from `since` on whose request is one of some."""
+        return await self._read(
+            lambda connection: queries.read_absent_twins(connection, self.account, since, fingerprints)
+        )
 
     async def claims(self, desk: Desk, day: date, since: int) -> Mapping[str, tuple[Claim, Attempt]]:
         """Read our order numbers of a day after a number, each with its attempt."""
