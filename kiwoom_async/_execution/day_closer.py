@@ -108,8 +108,7 @@ class DayCloser:
         if not snapshot.is_final:
             return None
         claims = await self._journal.claims(desk, day, 0)
-        for breach in await self._monitor.looked(snapshot, claims, await self._journal.channels(desk)):
-            self._monitor.note(breach)
+        await self._monitor.looked(snapshot, claims, await self._journal.channels(desk))
         listed = {row.broker_order_id for row in snapshot.rows}
         missing = {
             number: attempt

@@ -134,13 +134,15 @@ class PassFindings:
     why: dict[str, str] = field(factory=dict)
     next_look: list[float] = field(factory=list)
     breaches: list[Breach] = field(factory=list)
+    told: set[str] = field(factory=set)
 
     def raise_alarm(self, kind: BreachKind, text: str) -> None:
         """Note that an assumption does not hold."""
-        self.take([Breach(kind, text)])
+        self.alarms.append(text)
+        self.breaches.append(Breach(kind, text))
 
-    def take(self, breaches: Iterable[Breach]) -> None:
-        """Note what monitors have found; what is an alarm is told with the pass."""
-        for breach in breaches:
-            self.breaches.append(breach)
-            self.alarms += [breach.text] if breach.state is HealthState.ALARM else []
+    def take(self, told: Iterable[Breach]) -> None:
+        """Report what the monitors have found, kept and logged."""
+        texts = [breach.text for breach in told if breach.state is HealthState.ALARM]
+        self.alarms += texts
+        self.told.update(texts)

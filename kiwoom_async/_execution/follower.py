@@ -152,8 +152,7 @@ class Follower:
         for doubt in (doubt for doubt in doubts if doubt.day == today):
             wanted[doubt.desk, doubt.day].append(doubt.broker_order_id)
         for (desk, day), numbers in wanted.items():
-            for breach in await self._look(desk, day, min(map(int, numbers)) - 1):
-                self._monitor.note(breach)
+            await self._look(desk, day, min(map(int, numbers)) - 1)
         if (Desk.STOCK, today) in wanted:
             await self._look_at_executions(today)
         return bool(wanted)
@@ -192,6 +191,8 @@ class Follower:
         own = await self._journal.claims(desk, day, snapshot.since)
         found = await self._monitor.looked(snapshot, own, await self._journal.channels(desk))
         overdue = [self._monitor.missing(number, snapshot) for number in self._monitor.overdue(snapshot, own)[:1]]
+        for breach in overdue:
+            self._monitor.note(breach)
         news = LedgerNews(
             account=self._journal.account,
             desk=desk,

@@ -41,7 +41,7 @@ from kiwoom_async._domain.monitors import (
 from kiwoom_async._domain.relations import ChannelKnowledge, Relation, relation
 from kiwoom_async._domain.reports import LedgerOrder, OrderReport, Snapshot
 from kiwoom_async._domain.settings import Environment, Timing
-from kiwoom_async._domain.states import Delivery
+from kiwoom_async._domain.states import Delivery, Event
 from kiwoom_async._domain.vocabulary import Action, Desk, ResolvedBy
 from kiwoom_async._execution.settlements import Bell
 from kiwoom_async._execution.tasks import complete
@@ -170,6 +170,8 @@ class Monitor:
 
     def answered(self, attempt: Attempt, finding: Finding) -> None:
         """Learn from what became of a send."""
+        if finding.event is Event.PROVEN_UNSENT:
+            return
         self._sends += 1
         if not finding.is_answered or finding.ended is None:
             return
@@ -235,7 +237,7 @@ class Monitor:
             channels: How the ledger names the channel of our orders.
 
         Returns:
-            What is wrong with it: to be noted.
+            What is wrong with it; it is kept and logged already.
 
         Raises:
             JournalError: What else may be the owner of a row could not be read.
@@ -243,7 +245,8 @@ class Monitor:
         self._looks += 1
         looking = Looking(self._timing, self._environment, self._ambient.boot_id, ChannelKnowledge(channels))
         listed = {row.broker_order_id: row for row in snapshot.rows}
-        found: list[Breach] = []
+        # First: from here to the end nothing waits, so that what is marked as seen is also told.
+        found = await self._find_images(snapshot, claims, looking)
         for number, (_, attempt) in claims.items():
             if not is_own_answer(attempt) or attempt.ended is None or int(number) <= snapshot.since:
                 continue
@@ -252,7 +255,8 @@ class Monitor:
                 found += self._not_listed(number, attempt, snapshot)
             elif (snapshot.desk, snapshot.day, number) not in self._seen:
                 found += self._first_seen(attempt, row, snapshot, looking)
-        found += await self._find_images(snapshot, claims, looking)
+        for breach in found:
+            self.note(breach)
         return tuple(found)
 
     def unseen(self, today: date) -> Mapping[Desk, int]:
@@ -297,10 +301,10 @@ class Monitor:
 
     async def _find_images(
         self, snapshot: Snapshot, claims: Mapping[str, tuple[Claim, Attempt]], looking: Looking
-    ) -> Iterable[Breach]:
+    ) -> list[Breach]:
         """Find rows that look like orders of ours, and are not (A3, A9)."""
         if not self._is_exclusive:
-            return ()
+            return []
         place = snapshot.desk.ledger, snapshot.day
         strangers = [
             row
@@ -311,14 +315,14 @@ class Monitor:
         ]
         owners = [attempt for _, attempt in claims.values()]
         suspects = looking.find_suspects(snapshot, strangers, owners)
-        for row in strangers:
-            self._cleared[(*place, row.broker_order_id)] = None
-        found = []
+        found, unclear = [], set()
         for suspect in suspects:
             if await self._may_be_ours(suspect.row, snapshot, looking):
-                del self._cleared[(*place, suspect.row.broker_order_id)]
+                unclear.add(suspect.row.broker_order_id)
             else:
                 found.append(suspect.to_breach(is_own_transport=self._is_own_transport))
+        for number in {row.broker_order_id for row in strangers} - unclear:
+            self._cleared[(*place, number)] = None
         return found
 
     async def _may_be_ours(self, row: LedgerOrder, snapshot: Snapshot, looking: Looking) -> bool:

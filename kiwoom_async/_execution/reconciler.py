@@ -333,7 +333,7 @@ class Reconciler:
                 BreachKind.CLOCK_OFF, f"our clock is off the broker's by {difference:.0f} s or more: set the clock"
             )
         for alarm in found.alarms:
-            if alarm not in self._raised:
+            if alarm not in self._raised | found.told:
                 _LOG.error("%s", alarm)
         self._raised = frozenset(found.alarms)
         self._keep(found)

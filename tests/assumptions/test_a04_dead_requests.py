@@ -24,6 +24,8 @@ from tests.scenarios.trading import (
     TIMING,
     broker_of,
     client_of,
+    eventually,
+    ledger_queries,
     left_open,
     on_book,
     orders_received,
@@ -133,8 +135,13 @@ async def test_late_order_of_a_twin_is_never_claimed_once_the_bound_is_broken(
         if not is_second_accepted:
             accept_late(broker)
         broker.set_faults(None)
+        async with asyncio.timeout(20):
+            while (await client.orders.unresolved())[0].state is not Delivery.CANDIDATES:  # noqa: ASYNC110 - no event
+                await asyncio.sleep(0.01)
+        looks = ledger_queries(broker)
+        await eventually(lambda: ledger_queries(broker) > looks + 3)
         with pytest.raises(OutcomeUnknown):
-            await buy(client, deadline=2)
+            await buy(client, deadline=0.2)
         record = await client.orders.get(KEY)
         assert record is not None
         assert (record.delivery, record.broker_order_id) == (Delivery.CANDIDATES, None)
