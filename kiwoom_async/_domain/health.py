@@ -13,7 +13,7 @@ from typing import Final
 
 from attrs import field, frozen
 
-from kiwoom_async._domain.feed_status import FeedStatus
+from kiwoom_async._domain.feed_status import FeedState, FeedStatus
 
 
 @unique
@@ -318,7 +318,8 @@ class Health:
     """The client at one moment.
 
     Attributes:
-        state: The worst of all assumptions, and WARNING at least while anything is unresolved.
+        state: The worst of all assumptions; WARNING at least while anything is unresolved, or the feed was refused or
+            taken over.
         at: On our clock.
         assumptions: A1 to A11, in this order.
         revived: Orders that turned up after a proof of absence; anything but zero says that a bound is wrong.
@@ -351,6 +352,9 @@ class Health:
 
 NOT_MEASURED: Final = "nothing measured yet"
 
+_FEED_TROUBLE: Final = frozenset({FeedState.REPLACED, FeedState.REFUSED})
+"""What does not end by itself soon."""
+
 
 def judge(
     durable: DurableHealth,
@@ -381,9 +385,9 @@ def judge(
         for assumption in Assumption
     )
     oldest = min(durable.unresolved, default=None)
-    states = [one.state for one in assumptions]
+    is_troubled = bool(durable.unresolved) or feed.state in _FEED_TROUBLE
     return Health(
-        state=worst([*states, HealthState.WARNING] if durable.unresolved else states),
+        state=worst([*(one.state for one in assumptions), *[HealthState.WARNING] * is_troubled]),
         at=now,
         assumptions=assumptions,
         revived=durable.revived,

@@ -108,6 +108,13 @@ def test_unresolved_orders_are_a_warning_with_their_age() -> None:
     assert health_of(kept(BreachKind.DUPLICATE), unresolved=(NOW,)).state is ALARM
 
 
+@pytest.mark.parametrize("state", FeedState)
+def test_feed_that_was_refused_is_a_warning(state: FeedState) -> None:
+    """One that is off, elsewhere, or about to connect is none."""
+    health = judge(DurableHealth(), now=NOW, measured={}, feed=FeedStatus(state))
+    assert health.state is (WARNING if state in {FeedState.REPLACED, FeedState.REFUSED} else OK)
+
+
 def test_fresh_findings_count_before_they_are_kept() -> None:
     """The journal may be slow or away."""
     fresh = Breach(BreachKind.LEDGER_STALE, "it stands still")
