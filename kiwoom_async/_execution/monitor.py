@@ -206,9 +206,7 @@ class Monitor:
                 self._after_answer.add(max(0.0, now - self._answered[place]))
         if report.at is not None:
             # It may come late, and never before it happened.
-            gap = max(0.0, (report.at - received_at).total_seconds())
-            self._stamps.add(gap)
-            self._keep_all(judge_clock(gap, self._timing))
+            self._keep_all(self._judge_stamp(max(0.0, (report.at - received_at).total_seconds())))
 
     def unreadable(self, reason: str, *, is_of_the_future: bool) -> None:
         """Learn that a report of the feed could not be read, or tells a time that has not come."""
@@ -255,9 +253,10 @@ class Monitor:
                 found += self._not_listed(number, attempt, snapshot)
             elif (snapshot.desk, snapshot.day, number) not in self._seen:
                 found += self._first_seen(attempt, row, snapshot, looking)
-        for breach in found:
+        told = tuple(dict.fromkeys(found))
+        for breach in told:
             self.note(breach)
-        return tuple(found)
+        return told
 
     def unseen(self, today: date) -> Mapping[Desk, int]:
         """Give, by ledger, the mark after which a look has to begin that lists what no look has listed yet."""
@@ -293,11 +292,14 @@ class Monitor:
             self._own_channels.add(row.channel)
         yield from judge_row(looking.claimant(attempt, snapshot), row)
         if row.ordered_at is not None and attempt.ended_at is not None and looking.is_stamped_at_once(attempt):
-            gap = clock_gap(row.ordered_at, attempt.dispatched_at, attempt.ended_at)
-            self._stamps.add(gap)
-            breach = judge_clock(gap, self._timing)
+            breach = self._judge_stamp(clock_gap(row.ordered_at, attempt.dispatched_at, attempt.ended_at))
             if breach is not None:
                 yield breach
+
+    def _judge_stamp(self, gap: float) -> Breach | None:
+        """Judge what a stamp proves beyond what the answers have proven already, and matching allows for."""
+        self._stamps.add(gap)
+        return judge_clock(gap, self._timing) if judge_clock(gap - self._clock_difference(), self._timing) else None
 
     async def _find_images(
         self, snapshot: Snapshot, claims: Mapping[str, tuple[Claim, Attempt]], looking: Looking
