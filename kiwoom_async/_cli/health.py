@@ -119,5 +119,7 @@ def _table(account: str, health: Health) -> Iterator[str]:
         yield f"  {one.assumption.value:<4}{one.state.value.upper():<9}{one.assumption.meaning}"
         if one.since is None or one.last is None:
             continue
-        yield f"{'':17}{one.times} times since {one.since:%Y-%m-%d %H:%M:%S}, last {one.last:%Y-%m-%d %H:%M:%S}"
+        often = "once, on" if one.times == 1 else f"{one.times} times since"
+        last = "" if one.last == one.since else f", last {one.last:%Y-%m-%d %H:%M:%S}"
+        yield f"{'':17}{often} {one.since:%Y-%m-%d %H:%M:%S}{last}"
         yield from textwrap.wrap(one.text, _WIDTH, initial_indent=" " * 17, subsequent_indent=" " * 17)

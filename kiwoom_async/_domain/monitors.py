@@ -50,6 +50,8 @@ class Series:
         self.largest = max(self.largest, seconds)
 
     def __str__(self) -> str:
+        if not self.count:
+            return "none"
         return f"{self.largest:.3f} s at most, {self.latest:.3f} s last, in {self.count}"
 
 
