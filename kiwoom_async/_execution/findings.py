@@ -76,19 +76,20 @@ _FINDINGS: Final[Mapping[type, Callable[[Any], Finding]]] = {
 _FOUND: Final = {ResolvedBy.LEDGER: "found on the broker's ledger", ResolvedBy.EVENT: "reported by the real-time feed"}
 
 
-def may_be_late(attempt: Attempt, row: LedgerOrder, rivals: Sequence[str]) -> Breach:
+def _may_be_late(attempt: Attempt, row: LedgerOrder, rivals: Sequence[Attempt]) -> Breach:
     """Say that a row is taken for an attempt's that is another one's if a bound is broken (A4)."""
     text = (
         f"order {row.broker_order_id} is taken for {attempt.client_order_id}, and would be the late order of "
-        f"{', '.join(rivals)}, proven absent, if acceptance_bound did not hold"
+        f"{', '.join(rival.key for rival in rivals)}, proven absent, if acceptance_bound did not hold"
     )
     return Breach(BreachKind.MAY_BE_LATE_TWIN, text)
 
 
-def claim_finding(row: LedgerOrder, by: ResolvedBy, rivals: Sequence[str] = ()) -> Finding:
+def claim_finding(attempt: Attempt, row: LedgerOrder, by: ResolvedBy, rivals: Sequence[Attempt] = ()) -> Finding:
     """Give what is written about a number that was found by matching.
 
     Args:
+        attempt: Whose number it is.
         row: What was found.
         by: Where.
         rivals: Attempts proven absent whose late order it would be if a bound were broken.
@@ -101,7 +102,8 @@ def claim_finding(row: LedgerOrder, by: ResolvedBy, rivals: Sequence[str] = ()) 
         broker_order_id=row.broker_order_id,
         claim_day=row.day,
         resolved_by=by,
-        evidence={"row": seen, **({"or_late_order_of": list(rivals)} if rivals else {})},
+        evidence={"row": seen, **({"or_late_order_of": [rival.key for rival in rivals]} if rivals else {})},
+        breaches=(_may_be_late(attempt, row, rivals),) if rivals else (),
         # What the feed has told of the number is kept beside the claim already.
         row=row if by is ResolvedBy.LEDGER else None,
     )

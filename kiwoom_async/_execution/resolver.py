@@ -28,7 +28,7 @@ from kiwoom_async._domain.vocabulary import Desk, ResolvedBy
 from kiwoom_async._execution.book_view import BookView, is_answer_late
 from kiwoom_async._execution.dispatcher import Again, Dispatcher
 from kiwoom_async._execution.feed_view import snapshots_of, terminal_channel, what_the_feed_certifies
-from kiwoom_async._execution.findings import PassFindings, absence_finding, claim_finding, effect_finding, may_be_late
+from kiwoom_async._execution.findings import PassFindings, absence_finding, claim_finding, effect_finding
 from kiwoom_async._execution.ledger_reader import LedgerReader
 from kiwoom_async._execution.monitor import Monitor
 from kiwoom_async._execution.originals import Originals, OriginalState
@@ -258,10 +258,10 @@ class Resolver:
             row = matching.bindings.get(attempt.key)
             if row is not None:
                 self._ambient.reached(Checkpoint.BEFORE_CLAIM_COMMIT)
-                rivals = [rival.key for rival in view.rivals_for(row)]
-                if rivals:
-                    found.breaches.append(may_be_late(attempt, row, rivals))
-                await self._conclude(attempt, claim_finding(row, by, rivals), found)
+                finding = claim_finding(attempt, row, by, view.rivals_for(row))
+                for breach in finding.breaches:
+                    _LOG.warning("%s", breach.text)
+                await self._conclude(attempt, finding, found)
                 self._ambient.reached(Checkpoint.AFTER_CLAIM_COMMIT)
 
     async def _conclude(self, attempt: Attempt, finding: Finding, found: PassFindings) -> None:
@@ -407,7 +407,7 @@ class Resolver:
             row = late.bindings.get(attempt.key)
             if row is None:
                 continue
-            await self._conclude(attempt, claim_finding(row, ResolvedBy.LEDGER), found)
+            await self._conclude(attempt, claim_finding(attempt, row, ResolvedBy.LEDGER), found)
             found.alarms.append(
                 f"order {attempt.client_order_id} was proven absent and is on the book as {row.broker_order_id}: "
                 "a bound in Timing is too tight"

@@ -306,6 +306,7 @@ def conclude(
         at,
         {**finding.evidence, **({"reason": finding.reason} if finding.reason else {})},
     )
+    breaches.note_breaches(connection, moved.account, finding.breaches, at)
     breaches.note_late(connection, moved, at)
     if moved.state in ON_THE_BOOK:
         breaches.note_fallen_number(connection, moved, finding, at)
