@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kiwoom_async import ResolvedBy
+from kiwoom_async import HealthState, ResolvedBy
 from kiwoom_async.simulator import Fault, FaultKind
 from tests.assumptions.breaking import KEY, WIDE, LyingTransport, Rows, alarmed, assert_one_order, assert_only, buy
 from tests.scenarios.listening import listener_of
@@ -53,4 +53,6 @@ async def test_reports_of_the_future_are_an_alarm(tmp_path: Path) -> None:
         await buy(client)
         await alarmed(client, "A11")
         await eventually(lambda: bool(record.events))
+        # The form of the report is well; it is the clock.
+        assert (await client.health())["A10"].state is HealthState.OK
         assert_one_order(broker)
