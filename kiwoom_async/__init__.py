@@ -16,6 +16,7 @@ from kiwoom_async._domain.day_close import DayClose
 from kiwoom_async._domain.events import OrderEvent, OrderEventKind
 from kiwoom_async._domain.feed_status import FeedState, FeedStatus
 from kiwoom_async._domain.guards import KillSwitchState, OrderLimits
+from kiwoom_async._domain.health import Assumption, AssumptionHealth, Health, HealthState, JournalFacts
 from kiwoom_async._domain.limit_status import LimitStatus
 from kiwoom_async._domain.market_rules import MarketRules, RuleFinding, Strictness
 from kiwoom_async._domain.orders import Order
@@ -47,6 +48,8 @@ from kiwoom_async.errors import (
 __all__ = [
     "AbsenceProof",
     "Action",
+    "Assumption",
+    "AssumptionHealth",
     "AuthenticationError",
     "CancelOutcome",
     "CancelReport",
@@ -62,8 +65,11 @@ __all__ = [
     "FeedState",
     "FeedStatus",
     "ForeignOrder",
+    "Health",
+    "HealthState",
     "InvalidRequest",
     "JournalError",
+    "JournalFacts",
     "KillSwitchState",
     "KiwoomClient",
     "KiwoomError",

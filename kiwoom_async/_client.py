@@ -18,6 +18,7 @@ from kiwoom_async._desks import Counter, CreditDesk, OrderDesk
 from kiwoom_async._domain.ambient import Ambient
 from kiwoom_async._domain.feed_status import FeedState, FeedStatus
 from kiwoom_async._domain.guards import OrderLimits
+from kiwoom_async._domain.health import Health
 from kiwoom_async._domain.intents import Intent
 from kiwoom_async._domain.limit_status import LimitStatus
 from kiwoom_async._domain.market_rules import MarketRules
@@ -34,6 +35,7 @@ from kiwoom_async._execution.follower import Follower
 from kiwoom_async._execution.forgotten import ForgottenOrders
 from kiwoom_async._execution.guards import OrderGuards, ReferencePrices
 from kiwoom_async._execution.ledger_reader import LedgerReader
+from kiwoom_async._execution.monitor import Monitor
 from kiwoom_async._execution.originals import Originals
 from kiwoom_async._execution.reconciler import FeedWatch, Reconciler
 from kiwoom_async._execution.rehearsal import Rehearsal
@@ -220,6 +222,8 @@ class KiwoomClient:
                     idempotency_header=self._idempotency_header,
                 ),
             )
+            # After the tasks have ended, before the journal closes.
+            stack.push_async_callback(self._monitor.flush)
             await tokens.get()
             if not self._is_dry:
                 await self._journal.adopt_orphans()
@@ -227,6 +231,7 @@ class KiwoomClient:
             stack.push_async_callback(self._tasks.cancel)
             stack.callback(self._waiters.close)
             self._tasks.start(self._waiters.watch(), "kiwoom news")
+            self._tasks.start(self._monitor.run(), "kiwoom monitor")
             if not self._is_dry:
                 self._tasks.start(self._reconciler.run(), "kiwoom reconciler")
                 self._tasks.start(self._reconciler.follow_feed(), "kiwoom feed matching")
@@ -243,7 +248,16 @@ class KiwoomClient:
         for_library = gateway.for_library()
         reader, callers_reader = LedgerReader(for_library, ambient, timing), LedgerReader(gateway, ambient, timing)
         bell, feed_bell, look_bell = Bell(), Bell(), Bell()
-        follower = Follower(journal, reader, events, look_bell, feed_bell.ring, ambient)
+        self._monitor = monitor = Monitor(
+            journal,
+            ambient,
+            timing,
+            self._environment,
+            is_exclusive=self._is_exclusive,
+            is_own_transport=self._transport is None,
+            clock_difference=lambda: gateway.clock_watch.proven,
+        )
+        follower = Follower(journal, reader, events, look_bell, feed_bell.ring, ambient, monitor)
         settlements = Settlements(journal, self._waiters, follower.spread)
         self._keeper = FeedKeeper(self._websocket_url, tokens, journal, follower, look_bell, events, ambient, timing)
 
@@ -252,7 +266,7 @@ class KiwoomClient:
             feed_bell.ring()
 
         originals = Originals(journal, reader)
-        together = Collaborators(journal, gateway, ambient, timing, settlements, self._tasks)
+        together = Collaborators(journal, gateway, ambient, timing, settlements, self._tasks, monitor)
         prices = ReferencePrices(
             for_library, ambient, self._order_limits, self.market.rules.trading_calendar, self._environment
         )
@@ -277,15 +291,28 @@ class KiwoomClient:
             ambient,
             Rules(timing, self._environment, self._is_exclusive),
             lambda: self._keeper.continuity,
+            monitor,
         )
-        closer = DayCloser(journal, reader, events, ambient, self._environment, timing)
+        closer = DayCloser(journal, reader, events, ambient, self._environment, timing, monitor)
         watch = FeedWatch(feed_bell, lambda: self._keeper.status.state is FeedState.LIVE)
         forgotten = ForgottenOrders(journal, reader, ambient, timing)
         surplus = SurplusCanceler(
             journal, reader, self._dispatcher, self._tasks, ambient, is_wanted=self._cancels_duplicates
         )
         self._reconciler = Reconciler(
-            journal, reader, resolver, self._dispatcher, closer, forgotten, surplus, watch, bell, ambient, timing
+            journal,
+            reader,
+            resolver,
+            self._dispatcher,
+            closer,
+            forgotten,
+            surplus,
+            watch,
+            bell,
+            ambient,
+            timing,
+            monitor,
+            follower,
         )
         check = self.market.objection_to
         counter = Counter(ambient, self._environment, self._account, self._place, check, self._is_dry)
@@ -391,9 +418,7 @@ class KiwoomClient:
 
     def _require_open(self, name: str) -> None:
         if self._stack is None:
-            raise ConfigurationError(
-                f"client.{name} asks Kiwoom while the client is open: async with KiwoomClient(…) as client."
-            )
+            raise ConfigurationError(f"client.{name} needs an open client: async with KiwoomClient(…) as client.")
 
     async def _place(
         self, intent: Intent, deadline: float | None, is_fresh: bool, objection: ValidationError | None
@@ -425,6 +450,26 @@ class KiwoomClient:
     def limits(self) -> LimitStatus:
         """Say how many requests wait for the rate limits (유량) at this moment, and what waiting has cost so far."""
         return LimitStatus() if self._stack is None else self._gateway.limits
+
+    async def health(self) -> Health:
+        """Say how the assumptions are doing that the promises rest on, and what is unresolved.
+
+        Fast, and asks nobody: it reads the journal and what this client has measured. An alarm does not stop the
+        client; it goes on as safely as it can, and `OrderLimits` and `kill_switch` are there to hold orders.
+
+        Returns:
+            The state in one word, one entry per assumption with its measurements and what to do next, and counters.
+            Findings are kept in the journal, so that every process and the next run see them; they are in force for
+            three days, and count as a warning until two weeks are over. A journal that cannot be read is an alarm (A1),
+            no error.
+
+        Raises:
+            ConfigurationError: The client is not open.
+
+        Cancellation: Safe.
+        """
+        self._require_open("health")
+        return await self._monitor.health(self._keeper.status)
 
     async def revoke_token(self) -> bool:
         """Give the access token back to Kiwoom (접근토큰폐기), for example before the machine is handed on.

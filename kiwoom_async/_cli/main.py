@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from kiwoom_async._cli import accept, demo, halt, journal, resolve, simulate, soak
+from kiwoom_async._cli import accept, demo, halt, health, journal, resolve, simulate, soak
 from kiwoom_async._version import __version__
 
 _INTERRUPTED: Final = 130
@@ -18,6 +18,7 @@ exit codes:
   0    done; for demo: nothing was doubled, lost, wrongly reported or left unknown
   1    it failed; one line on standard error says why
   2    wrong arguments
+  3    health: an assumption behind the promises was seen not to hold
   130  interrupted"""
 
 
@@ -35,6 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
     soak.add_parser(commands)
     simulate.add_parser(commands)
     journal.add_parser(commands)
+    health.add_parser(commands)
     resolve.add_parser(commands)
     halt.add_parser(commands)
     accept.add_parser(commands)

@@ -187,6 +187,11 @@ def relation(claimant: Claimant, row: LedgerOrder, channels: ChannelKnowledge) -
     return told if found is Relation.LIKELY else min(found, told, key=_STRENGTH.index)
 
 
+def disagreements(claimant: Claimant, row: LedgerOrder) -> tuple[str, ...]:
+    """Name what the row of an order repeats otherwise than it was sent (A10); its number and time are left out."""
+    return tuple(name for name, check in _ECHOED.items() if check(claimant, row) is Relation.NONE)
+
+
 def _likely_if(is_compatible: bool) -> Relation:
     return Relation.LIKELY if is_compatible else Relation.NONE
 
@@ -301,3 +306,14 @@ _CHECKS: Final[tuple[Callable[[Claimant, LedgerOrder], Relation], ...]] = (
     _by_stop_price,
 )
 """Cheap and telling ones first: most pairs differ in kind or quantity."""
+
+_ECHOED: Final = {
+    "symbol, side or kind": _by_kind,
+    "quantity": _by_quantity,
+    "price": _by_price,
+    "original": _by_origin,
+    "order type": _by_order_type,
+    "kind of money": _by_credit,
+    "route": _by_route,
+    "stop price": _by_stop_price,
+}

@@ -48,6 +48,9 @@ class BookView:
         reported: What the feed has reported of numbers that nobody of us has. One that the ledger does not list, and
             that may be an attempt's, is a candidate of it: no absence is concluded beside it.
         looked_at: On the wall clock, before the first snapshot.
+        rivals: Attempts proven absent whose like is unresolved: a row may be the late order of one of them.
+        is_bound_broken: An order has turned up today after it was proven absent, so a rival is as good an owner of a
+            row as any other, and nothing is claimed beside it.
         late_since: Attempts in flight that were sent before this moment of the monotonic clock are not left to their
             answer any more. Only a view of the feed has one: its rows name numbers as directly as answers do.
     """
@@ -66,6 +69,8 @@ class BookView:
     is_exclusive: bool
     reported: tuple[OrderReport, ...] = ()
     looked_at: datetime | None = None
+    rivals: tuple[Attempt, ...] = ()
+    is_bound_broken: bool = False
     late_since: float | None = None
 
     @property
@@ -85,7 +90,10 @@ class BookView:
 
     def match_open(self) -> Matching:
         """Match the unresolved attempts, with those in flight as competitors, against the unclaimed rows."""
-        matching = self._match(map(self._claimant, self.attempts), self.unclaimed_rows)
+        matching = self._match(
+            [*map(self._claimant, self.attempts), *(map(self._rival, self.rivals) if self.is_bound_broken else ())],
+            self.unclaimed_rows,
+        )
         reported = {key: rows for key, rows in self._reported_candidates().items() if key not in matching.bindings}
         candidates = {
             key: (*matching.candidates.get(key, ()), *reported.get(key, ()))
@@ -144,6 +152,21 @@ class BookView:
         # It stays interchangeable with nothing, since its own answer may still name its number.
         return (
             evolve(claimant, is_claimable=True) if is_answer_late(attempt, self.boot_id, self.late_since) else claimant
+        )
+
+    def _rival(self, attempt: Attempt) -> Claimant:
+        """See an attempt proven absent as one that may be accepted at any time: it competes, and is told nothing."""
+        return evolve(
+            self._claimant(attempt), latest=None, is_claimable=False, obligation=f"proven absent: {attempt.key}"
+        )
+
+    def rivals_for(self, row: LedgerOrder) -> tuple[Attempt, ...]:
+        """List the attempts proven absent whose late order a row would be if a bound were broken (A4)."""
+        return tuple(
+            attempt
+            for attempt in self.rivals
+            if relation(self._rival(attempt), row, ChannelKnowledge(self.channels | self.own_channels))
+            is not Relation.NONE
         )
 
     def look(self, candidates: Iterable[LedgerOrder] = ()) -> Round:

@@ -20,6 +20,7 @@ from kiwoom_async._domain.states import Delivery
 from kiwoom_async._domain.vocabulary import Action, Desk, ResolvedBy
 from kiwoom_async._execution.event_log import EventLog
 from kiwoom_async._execution.ledger_reader import LedgerReader
+from kiwoom_async._execution.monitor import Monitor
 from kiwoom_async._journal.journal import Journal
 from kiwoom_async._journal.records import LedgerNews
 from kiwoom_async.errors import QueryFailed, Refused
@@ -45,7 +46,9 @@ class DayCloser:
         ambient: Ambient,
         environment: Environment,
         timing: Timing,
+        monitor: Monitor,
     ) -> None:
+        self._monitor = monitor
         self._journal = journal
         self._reader = reader
         self._events = events
@@ -105,6 +108,7 @@ class DayCloser:
         if not snapshot.is_final:
             return None
         claims = await self._journal.claims(desk, day, 0)
+        await self._monitor.looked(snapshot, claims, await self._journal.channels(desk))
         listed = {row.broker_order_id for row in snapshot.rows}
         missing = {
             number: attempt
@@ -114,6 +118,7 @@ class DayCloser:
         for number, attempt in missing.items():
             # A person may have been wrong about a number; the broker is not about one that it has told us.
             if attempt.resolved_by is not ResolvedBy.OPERATOR:
+                self._monitor.note(self._monitor.missing(number, snapshot))
                 raise QueryFailed("ledger", f"the final ledger of {day} does not list our order {number}")
         attempts = [
             attempt

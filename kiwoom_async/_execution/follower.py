@@ -9,10 +9,12 @@ from datetime import date, timedelta
 from typing import Final
 
 from kiwoom_async._domain.ambient import Ambient, korean_day
+from kiwoom_async._domain.health import Breach
 from kiwoom_async._domain.reports import OrderReport
 from kiwoom_async._domain.vocabulary import Desk
 from kiwoom_async._execution.event_log import EventLog
 from kiwoom_async._execution.ledger_reader import LedgerReader
+from kiwoom_async._execution.monitor import Monitor
 from kiwoom_async._execution.settlements import Bell
 from kiwoom_async._journal.journal import Journal
 from kiwoom_async._journal.records import Doubt, LedgerNews, ReportNews
@@ -26,6 +28,10 @@ FUTURE_MARGIN: Final = timedelta(minutes=5)
 beyond any clock that is set at all."""
 
 
+class _NotYet(UnreadableReport):
+    """It tells a time that has not come."""
+
+
 class Follower:
     """Write down what happens to orders.
 
@@ -36,6 +42,7 @@ class Follower:
         bell: Rung when a look at the ledger is owed.
         on_unclaimed: Called when a report names a number that nobody has claimed: an unresolved order may be it.
         ambient: The clocks.
+        monitor: Learns from what is reported.
     """
 
     def __init__(
@@ -46,7 +53,9 @@ class Follower:
         bell: Bell,
         on_unclaimed: Callable[[], None],
         ambient: Ambient,
+        monitor: Monitor,
     ) -> None:
+        self._monitor = monitor
         self._journal = journal
         self._reader = reader
         self._events = events
@@ -86,6 +95,7 @@ class Follower:
             except UnreadableReport as error:
                 # It may be about an order of ours, and nothing may be counted that is not understood.
                 self.owe_a_look()
+                self._monitor.unreadable(error.text, is_of_the_future=isinstance(error, _NotYet))
                 _LOG.error("a report of the feed cannot be read, so the ledger is asked: %s", error)
         return reports
 
@@ -94,7 +104,8 @@ class Follower:
         report = decode_report(entry, korean_day(received_at))
         if report.at is not None and report.at > received_at + FUTURE_MARGIN:
             # It tells a time and no day, and numbers begin anew every day.
-            raise UnreadableReport("908", "says a time that has not come yet: it is not of today")
+            raise _NotYet("908", "says a time that has not come yet: it is not of today")
+        self._monitor.reported(report, received_at)
         return report
 
     def spread(self, news: ReportNews) -> None:
@@ -141,7 +152,7 @@ class Follower:
         for doubt in (doubt for doubt in doubts if doubt.day == today):
             wanted[doubt.desk, doubt.day].append(doubt.broker_order_id)
         for (desk, day), numbers in wanted.items():
-            await self._look(desk, day, numbers)
+            await self._look(desk, day, min(map(int, numbers)) - 1)
         if (Desk.STOCK, today) in wanted:
             await self._look_at_executions(today)
         return bool(wanted)
@@ -159,9 +170,29 @@ class Follower:
             return
         self.spread(await self._journal.note_executions(executed))
 
-    async def _look(self, desk: Desk, day: date, numbers: Sequence[str]) -> None:
-        snapshot = await self._reader.fetch_snapshot(desk, day, min(map(int, numbers)) - 1)
+    async def audit(self) -> tuple[Breach, ...]:
+        """Look once at today's orders that no look has listed yet, for the monitors; give what is wrong.
+
+        Raises:
+            JournalError: It could not be written down.
+        """
+        today = korean_day(self._ambient.now())
+        found: list[Breach] = []
+        for desk, mark in self._monitor.unseen(today).items():
+            try:
+                found += await self._look(desk, today, mark)
+            except (QueryFailed, Refused) as error:
+                self._monitor.void()
+                _LOG.info("a look at the %s ledger for the monitors failed: %s", desk.value, error)
+        return tuple(found)
+
+    async def _look(self, desk: Desk, day: date, since: int) -> tuple[Breach, ...]:
+        snapshot = await self._reader.fetch_snapshot(desk, day, since)
         own = await self._journal.claims(desk, day, snapshot.since)
+        found = await self._monitor.looked(snapshot, own, await self._journal.channels(desk))
+        overdue = [self._monitor.missing(number, snapshot) for number in self._monitor.overdue(snapshot, own)[:1]]
+        for breach in overdue:
+            self._monitor.note(breach)
         news = LedgerNews(
             account=self._journal.account,
             desk=desk,
@@ -172,3 +203,4 @@ class Follower:
             is_final=snapshot.is_final,
         )
         self.spread(await self._journal.note_ledger(news))
+        return (*found, *overdue)

@@ -152,7 +152,11 @@ class LedgerReader:
     def _require_same_account(self, call: Call, row: OpenOrder) -> None:
         self._account = self._account or row.account_digest
         if row.account_digest not in {None, self._account}:
-            raise QueryFailed(call.api_id, "it shows orders of another account than before")
+            raise WrongAccount(call.api_id, "it shows orders of another account than before")
+
+
+class WrongAccount(QueryFailed):
+    """A look shows orders of another account (A6)."""
 
 
 class _LedgerMoved(QueryFailed):

@@ -14,6 +14,7 @@ import anyio
 from attrs import frozen
 
 from kiwoom_async._domain.ambient import Ambient, korean_day
+from kiwoom_async._domain.health import BreachKind
 from kiwoom_async._domain.intents import Attempt
 from kiwoom_async._domain.reconciliation import ReconciliationReport, UnresolvedOrder
 from kiwoom_async._domain.settings import Timing
@@ -21,9 +22,12 @@ from kiwoom_async._domain.states import UNRESOLVED, Delivery, Event
 from kiwoom_async._domain.vocabulary import Desk
 from kiwoom_async._execution.day_closer import DayCloser
 from kiwoom_async._execution.dispatcher import Dispatcher
+from kiwoom_async._execution.findings import PassFindings
+from kiwoom_async._execution.follower import Follower
 from kiwoom_async._execution.forgotten import ForgottenOrders
-from kiwoom_async._execution.ledger_reader import LedgerReader
-from kiwoom_async._execution.resolver import PassFindings, Resolver, of_desk
+from kiwoom_async._execution.ledger_reader import LedgerReader, WrongAccount
+from kiwoom_async._execution.monitor import Monitor
+from kiwoom_async._execution.resolver import Resolver, of_desk
 from kiwoom_async._execution.settlements import Bell
 from kiwoom_async._execution.surplus import SurplusCanceler
 from kiwoom_async._journal.journal import Journal
@@ -42,6 +46,10 @@ IDLE_INTERVAL: Final = 5.0
 
 SLOWEST: Final = 8
 """Looks that bring nothing new are spaced out, up to this many reconcile intervals. Source: our choice."""
+
+AUDIT_EVERY: Final = 300.0
+"""Seconds between two looks at orders that were answered and that no look has listed yet, so that the assumptions are
+watched where nothing is unresolved. Source: our choice; one query in five minutes, and none where nothing was sent."""
 
 OWN_GRACE: Final = 60.0
 """The same for a send of this process, which reports its end itself unless it met a fault. Source: our choice, longer
@@ -80,7 +88,12 @@ class Reconciler:
         bell: Bell,
         ambient: Ambient,
         timing: Timing,
+        monitor: Monitor,
+        follower: Follower,
     ) -> None:
+        self._monitor = monitor
+        self._follower = follower
+        self._next_audit = ambient.monotonic() + AUDIT_EVERY
         self._journal = journal
         self._reader = reader
         self._resolver = resolver
@@ -125,6 +138,7 @@ class Reconciler:
             await self._resolver.resolve_from_feed(found)
         for alarm in found.alarms:
             _LOG.error("%s", alarm)
+        self._keep(found)
         return max(0.0, min(found.next_look) - self._ambient.monotonic()) if found.next_look else None
 
     async def run(self) -> None:
@@ -154,8 +168,9 @@ class Reconciler:
         is_watch_due = self._ambient.monotonic() >= self._next_watch
         watched = await self._watched() if is_watch_due else ()
         is_needed = any(self._needs_work(attempt) for attempt in attempts)
-        is_needed = is_needed or await self._forgotten.is_due() or await self._surplus.is_due()
-        if not is_needed and not watched and not await self._closer.due(attempts):
+        has_duty = is_needed or bool(watched) or self._is_audit_due()
+        has_duty = has_duty or await self._forgotten.is_due() or await self._surplus.is_due()
+        if not has_duty and not await self._closer.due(attempts):
             return IDLE_INTERVAL
         if (pause := self._time_for_the_feed(attempts)) > 0 and not watched:
             return pause
@@ -197,6 +212,10 @@ class Reconciler:
             LedgerNews(self._journal.account, Desk.STOCK, today, own=(), foreign=(), highest=highest)
         )
 
+    def _is_audit_due(self) -> bool:
+        is_time = self._ambient.monotonic() >= self._next_audit
+        return is_time and bool(self._monitor.unseen(korean_day(self._ambient.now())))
+
     def _needs_work(self, attempt: Attempt) -> bool:
         return (
             attempt.state in UNRESOLVED
@@ -230,22 +249,21 @@ class Reconciler:
         Raises:
             KiwoomError: The journal or the broker could not be asked; nothing was concluded from that.
         """
-        self._next_watch = 0.0
         while True:
             await self._journal.adopt_orphans()
             before = self._reader.queries
-            found = await self._take_turn()
+            found = await self._take_turn(is_full=True)
             if found is not None:
                 return await self._report(found, self._reader.queries - before)
             await anyio.sleep(self._timing.reconcile_interval)
 
-    async def _take_turn(self) -> PassFindings | None:
+    async def _take_turn(self, *, is_full: bool = False) -> PassFindings | None:
         """Do one pass, if no other process is at it."""
         async with self._pass:
             if await self._journal.take_lease(self._lease, LEASE_SECONDS) is None:
                 return None
             try:
-                return await self._do_pass()
+                return await self._do_pass(is_full=is_full)
             finally:
                 with anyio.CancelScope(shield=True):
                     await self._release_lease()
@@ -291,7 +309,7 @@ class Reconciler:
 
     # ------------------------------------------------------------------ one pass
 
-    async def _do_pass(self) -> PassFindings:
+    async def _do_pass(self, *, is_full: bool) -> PassFindings:
         found = PassFindings()
         await self._resolver.resolve_from_feed(found)
         attempts = await self._journal.open_attempts()
@@ -302,7 +320,7 @@ class Reconciler:
                 await self._resume(attempt)
         attempts = await self._journal.open_attempts()
         watched: tuple[Attempt, ...] = ()
-        if self._ambient.monotonic() >= self._next_watch:
+        if is_full or self._ambient.monotonic() >= self._next_watch:
             watched = await self._watched()
             self._next_watch = self._ambient.monotonic() + self._timing.watch_interval
         wanted = [attempt for attempt in attempts if attempt.state in UNRESOLVED]
@@ -313,18 +331,36 @@ class Reconciler:
                 # A failed look is no look. What it would have been for stays as it is.
                 _LOG.info("a look at the %s ledger failed: %s", desk.value, error)
                 found.why.update((attempt.key, f"the last look failed: {error}") for attempt in of_desk(desk, wanted))
+                self._monitor.void()
+                if isinstance(error, WrongAccount):
+                    found.raise_alarm(BreachKind.OTHER_ACCOUNT, f"a look at the {desk.value} ledger failed: {error}")
         self._resolver.forget_settled(wanted)
         found.closed += await self._closer.close_all(await self._journal.open_attempts())
-        found.alarms += await self._forgotten.look()
+        for text in await self._forgotten.look():
+            found.raise_alarm(BreachKind.FORGOTTEN_ORDER, text)
         await self._surplus.begin()
+        if is_full or self._is_audit_due():
+            self._next_audit = self._ambient.monotonic() + AUDIT_EVERY
+            found.take(await self._follower.audit())
+        self._tell(found)
+        return found
+
+    def _tell(self, found: PassFindings) -> None:
         difference = self._reader.proven_clock_difference
         if difference > self._timing.clock_skew:
-            found.alarms.append(f"our clock is off the broker's by {difference:.0f} s or more: set the clock")
+            found.raise_alarm(
+                BreachKind.CLOCK_OFF, f"our clock is off the broker's by {difference:.0f} s or more: set the clock"
+            )
         for alarm in found.alarms:
-            if alarm not in self._raised:
+            if alarm not in self._raised | found.told:
                 _LOG.error("%s", alarm)
         self._raised = frozenset(found.alarms)
-        return found
+        self._keep(found)
+
+    def _keep(self, found: PassFindings) -> None:
+        """Keep what the pass has found out about the assumptions; alarms stand in the log already."""
+        for breach in found.breaches:
+            self._monitor.note(breach, is_told=breach.text in found.alarms)
 
     async def _declare_lost(self, attempt: Attempt) -> None:
         reason = "the process that sent it does not answer"

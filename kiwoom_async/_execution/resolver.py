@@ -7,31 +7,34 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from datetime import date
-from typing import Any, Final
+from contextlib import suppress
+from datetime import date, timedelta
+from typing import Final
 
 import anyio.to_thread
-from attrs import define, evolve, field, frozen
+from attrs import evolve, frozen
 
 from kiwoom_async._domain.absence import AbsenceProof, Missing, NotYet, Round, prove_absence, thin_out
 from kiwoom_async._domain.ambient import Ambient, Checkpoint, korean_day
-from kiwoom_async._domain.day_close import DayClose
 from kiwoom_async._domain.feed_status import Continuity
+from kiwoom_async._domain.health import BreachKind
 from kiwoom_async._domain.intents import Attempt
 from kiwoom_async._domain.matching import AlarmKind, Matching
 from kiwoom_async._domain.reconciliation import ForeignOrder
-from kiwoom_async._domain.reports import LedgerOrder, Snapshot
+from kiwoom_async._domain.reports import Snapshot
 from kiwoom_async._domain.settings import Environment, Timing
 from kiwoom_async._domain.states import IN_FLIGHT, UNRESOLVED, Delivery, Event
-from kiwoom_async._domain.vocabulary import Desk, OrderStatus, ResolvedBy
+from kiwoom_async._domain.vocabulary import Desk, ResolvedBy
 from kiwoom_async._execution.book_view import BookView, is_answer_late
 from kiwoom_async._execution.dispatcher import Again, Dispatcher
 from kiwoom_async._execution.feed_view import snapshots_of, terminal_channel, what_the_feed_certifies
+from kiwoom_async._execution.findings import PassFindings, absence_finding, claim_finding, effect_finding
 from kiwoom_async._execution.ledger_reader import LedgerReader
+from kiwoom_async._execution.monitor import Monitor
 from kiwoom_async._execution.originals import Originals, OriginalState
 from kiwoom_async._execution.settlements import Settlements
 from kiwoom_async._journal.journal import Journal
-from kiwoom_async._journal.records import Finding, ReportNews, to_plain
+from kiwoom_async._journal.records import Finding, ReportNews
 from kiwoom_async._journal.transactions import LedgerNews
 from kiwoom_async.errors import QueryFailed, Refused
 
@@ -43,18 +46,6 @@ MOST_CANCELS: Final = 5
 MATCHED_AT_ONCE: Final = 1_000
 """Pairs of attempts and rows up to which matching runs on the event loop; more go to a thread. Source: a pair costs
 microseconds, and a bot's loop should not stand still for more than a few milliseconds."""
-
-
-@define
-class PassFindings:
-    """What a pass has found so far."""
-
-    resolved: list[str] = field(factory=list)
-    foreign: list[ForeignOrder] = field(factory=list)
-    closed: list[DayClose] = field(factory=list)
-    alarms: list[str] = field(factory=list)
-    why: dict[str, str] = field(factory=dict)
-    next_look: list[float] = field(factory=list)
 
 
 @frozen
@@ -73,7 +64,7 @@ class Rules:
 class Resolver:
     """Resolve the unresolved orders of one desk at a time."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what a look works with, made in one place
         self,
         journal: Journal,
         reader: LedgerReader,
@@ -83,6 +74,7 @@ class Resolver:
         ambient: Ambient,
         rules: Rules,
         own_continuity: Callable[[], Continuity | None],
+        monitor: Monitor,
     ) -> None:
         self._journal = journal
         self._reader = reader
@@ -94,6 +86,7 @@ class Resolver:
         self._environment = rules.environment
         self._is_exclusive = rules.is_exclusive
         self._own_continuity = own_continuity
+        self._monitor = monitor
         self._rounds: dict[str, list[Round]] = {}
 
     @property
@@ -132,10 +125,12 @@ class Resolver:
         self._note_clock_steps([*wanted, *watched], found)
         view = await self._take_view(desk, wanted, watched)
         if missing := view.unlisted_own_orders():
-            found.alarms.append(f"the ledger does not list our order {missing[0]}; nothing is concluded from it")
+            await self._explain_missing(missing[0], view, found)
             raise QueryFailed("ledger", f"it does not list our order {missing[0]}: it is stale or incomplete")
+        await self._measure(view, found)
         matching = await self._match(view)
-        found.alarms += [f"{alarm.kind.value}: {len(alarm.orders)} orders" for alarm in matching.alarms]
+        for alarm in matching.alarms:
+            found.raise_alarm(_BROKEN[alarm.kind], f"{alarm.kind.value}: {len(alarm.orders)} orders")
         await self._bind(matching, view, found, ResolvedBy.LEDGER)
         await self._note_candidates(matching, view)
         dealt_with = await self._settle_cancels(matching, view, found)
@@ -143,6 +138,23 @@ class Resolver:
             await self._judge_absent(matching, view, found, dealt_with)
         await self._revive(matching, view, found)
         await self._note_ledger(matching, view, found)
+
+    async def _explain_missing(self, number: str, view: BookView, found: PassFindings) -> None:
+        """Raise the alarm about an order of ours that the ledger must list and does not."""
+        day, attempt = next((day, attempt) for (day, name), (_, attempt) in view.claims.items() if name == number)
+        snapshot = next(snapshot for snapshot in view.snapshots if snapshot.day == day)
+        is_open = False
+        with suppress(QueryFailed, Refused):  # without it, one assumption is named in place of another
+            rows = await self._reader.fetch_open_orders(view.desk, attempt.request.symbol)
+            is_open = number in {row.broker_order_id for row in rows}
+        breach = self._monitor.missing(number, snapshot, is_open=is_open)
+        found.raise_alarm(breach.kind, f"{breach.text}; nothing is concluded from it")
+
+    async def _measure(self, view: BookView, found: PassFindings) -> None:
+        for snapshot in view.snapshots:
+            claims = {number: claimed for (day, number), claimed in view.claims.items() if day == snapshot.day}
+            told = await self._monitor.looked(snapshot, claims, view.channels | view.own_channels)
+            found.take(told)
 
     async def resolve_from_feed(self, found: PassFindings) -> None:
         """Give attempts without an answer the numbers that the feed has reported, where no other possibility is left.
@@ -203,6 +215,7 @@ class Resolver:
             for broker_order_id, claimed in (await self._journal.claims(desk, snapshot.day, snapshot.since)).items():
                 claims[snapshot.day, broker_order_id] = claimed
         sent = tuple(attempt for attempt in attempts if attempt.state is not Delivery.PREPARED)
+        rivals = await self._find_rivals(sent)
         return BookView(
             desk=desk,
             snapshots=tuple(snapshots),
@@ -220,6 +233,24 @@ class Resolver:
             environment=self._environment,
             boot_id=self._ambient.boot_id,
             is_exclusive=self._is_exclusive,
+            rivals=rivals,
+            is_bound_broken=bool(rivals) and await self._is_bound_broken(),
+        )
+
+    async def _find_rivals(self, sent: Sequence[Attempt]) -> tuple[Attempt, ...]:
+        """Find the attempts proven absent that are the like of one that is unresolved."""
+        like = {attempt.request.fingerprint for attempt in sent}
+        if not like:
+            return ()
+        return await self._journal.absent_twins(_first_day(sent) - timedelta(days=1), like)
+
+    async def _is_bound_broken(self) -> bool:
+        """Tell whether an order of today has turned up after it was proven absent (A4)."""
+        today = korean_day(self._ambient.now())
+        kept = (await self._journal.health(today)).kept
+        return any(
+            one.breach.kind in {BreachKind.REVIVED, BreachKind.DUPLICATE} and korean_day(one.last_at) == today
+            for one in kept
         )
 
     def _dated(self, attempts: Iterable[Attempt]) -> tuple[Attempt, ...]:
@@ -243,7 +274,10 @@ class Resolver:
             row = matching.bindings.get(attempt.key)
             if row is not None:
                 self._ambient.reached(Checkpoint.BEFORE_CLAIM_COMMIT)
-                await self._conclude(attempt, _claim_finding(row, by), found)
+                finding = claim_finding(attempt, row, by, view.rivals_for(row))
+                for breach in finding.breaches:
+                    _LOG.warning("%s", breach.text)
+                await self._conclude(attempt, finding, found)
                 self._ambient.reached(Checkpoint.AFTER_CLAIM_COMMIT)
 
     async def _conclude(self, attempt: Attempt, finding: Finding, found: PassFindings) -> None:
@@ -299,7 +333,7 @@ class Resolver:
                 continue
             symbol = attempt.request.symbol
             if symbol not in flaws:
-                flaws[symbol] = await self._check_open_orders(view, symbol)
+                flaws[symbol] = await self._check_open_orders(view, symbol, found)
             flaw = flaws[symbol] or await self._originals.find_unexplained_loss(attempt)
             if flaw:
                 found.why[attempt.key] = flaw
@@ -308,14 +342,16 @@ class Resolver:
                 continue
             await self._accept_absence(attempt, view, verdict, found)
         if has_shrunk:
-            found.alarms.append(f"{AlarmKind.LEDGER_SHRANK.value}: {Missing.STEADY_LEDGER.value}")
+            found.raise_alarm(
+                _BROKEN[AlarmKind.LEDGER_SHRANK], f"{AlarmKind.LEDGER_SHRANK.value}: {Missing.STEADY_LEDGER.value}"
+            )
 
     def _is_stale(self, view: BookView, found: PassFindings) -> bool:
         """Tell whether this look is older than what the feed has told: what it does not list may be there as well."""
         missing = view.unlisted_reports()
         if missing:
             stale = f"the ledger does not list order {missing[0]}, which the feed has reported"
-            found.alarms.append(stale)
+            found.raise_alarm(BreachKind.LEDGER_STALE, stale)
             found.why.update((attempt.key, stale) for attempt in view.attempts if attempt.state in UNRESOLVED)
         return bool(missing)
 
@@ -332,16 +368,21 @@ class Resolver:
             feed=what_the_feed_certifies(attempt, attempt.dead_after(self._timing), feed),
         )
 
-    async def _check_open_orders(self, view: BookView, symbol: str) -> str:
+    async def _check_open_orders(self, view: BookView, symbol: str, found: PassFindings) -> str:
         """Say what contradicts the ledger's completeness for a symbol; empty where nothing does."""
         if all(snapshot.is_final for snapshot in view.snapshots):
             return ""
         missing = view.unlisted_open_orders(await self._reader.fetch_open_orders(view.desk, symbol))
-        return f"open order {missing[0]} is not in the ledger, which is therefore incomplete" if missing else ""
+        if not missing:
+            return ""
+        flaw = f"open order {missing[0]} is not in the ledger, which is therefore incomplete"
+        found.raise_alarm(BreachKind.LEDGER_INCOMPLETE, flaw)
+        return flaw
 
     async def _accept_absence(self, attempt: Attempt, view: BookView, proof: AbsenceProof, found: PassFindings) -> None:
+        self._monitor.proved(proof)
         finding = evolve(
-            _absence_finding(proof),
+            absence_finding(proof),
             considered=frozenset((report.day, report.broker_order_id) for report in view.reported),
         )
         record = await self._journal.find(attempt.client_order_id)
@@ -382,7 +423,7 @@ class Resolver:
             row = late.bindings.get(attempt.key)
             if row is None:
                 continue
-            await self._conclude(attempt, _claim_finding(row, ResolvedBy.LEDGER), found)
+            await self._conclude(attempt, claim_finding(attempt, row, ResolvedBy.LEDGER), found)
             found.alarms.append(
                 f"order {attempt.client_order_id} was proven absent and is on the book as {row.broker_order_id}: "
                 "a bound in Timing is too tight"
@@ -411,7 +452,7 @@ class Resolver:
                 dealt_with.add(attempt.key)
                 continue
             if state.status is not None:
-                await self._conclude(attempt, _effect_finding(state.status), found)
+                await self._conclude(attempt, effect_finding(state.status), found)
                 dealt_with.add(attempt.key)
             elif state is OriginalState.OPEN and await self._repeat(attempt):
                 dealt_with.add(attempt.key)
@@ -463,33 +504,7 @@ def of_desk(desk: Desk, attempts: Iterable[Attempt]) -> tuple[Attempt, ...]:
     return tuple(attempt for attempt in attempts if attempt.request.desk.ledger is desk)
 
 
-_FOUND: Final = {ResolvedBy.LEDGER: "found on the broker's ledger", ResolvedBy.EVENT: "reported by the real-time feed"}
-
-
-def _claim_finding(row: LedgerOrder, by: ResolvedBy) -> Finding:
-    seen: dict[str, Any] = to_plain(row)
-    seen.pop("order_types", None)
-    return Finding(
-        Event.ACKNOWLEDGED,
-        reason=_FOUND[by],
-        broker_order_id=row.broker_order_id,
-        claim_day=row.day,
-        resolved_by=by,
-        evidence={"row": seen},
-        # What the feed has told of the number is kept beside the claim already.
-        row=row if by is ResolvedBy.LEDGER else None,
-    )
-
-
-def _effect_finding(status: OrderStatus) -> Finding:
-    return Finding(
-        Event.ACKNOWLEDGED,
-        reason="nothing of its original is left in the book",
-        resolved_by=ResolvedBy.LEDGER,
-        evidence={"original_status": status.value},
-    )
-
-
-def _absence_finding(proof: AbsenceProof) -> Finding:
-    reason = "two complete looks at the broker's ledger, after every bound, show that it is not there."
-    return Finding(Event.PROVEN_ABSENT, reason=reason, evidence={"proof": to_plain(proof)})
+_BROKEN: Final = {
+    AlarmKind.FOREIGN_ACTOR: BreachKind.FOREIGN_TWIN,
+    AlarmKind.LEDGER_SHRANK: BreachKind.ROW_DISAPPEARED,
+}

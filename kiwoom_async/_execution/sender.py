@@ -20,6 +20,7 @@ from kiwoom_async._domain.vocabulary import OrderStatus
 from kiwoom_async._execution.findings import came_too_late, finding_of
 from kiwoom_async._execution.flights import Flight, Stage
 from kiwoom_async._execution.guards import OrderGuards
+from kiwoom_async._execution.monitor import Monitor
 from kiwoom_async._execution.originals import Originals
 from kiwoom_async._execution.settlements import Settlements
 from kiwoom_async._execution.tasks import OwnTasks, complete
@@ -47,6 +48,7 @@ class Collaborators:
     timing: Timing
     settlements: Settlements
     tasks: OwnTasks
+    monitor: Monitor
 
 
 @frozen
@@ -94,6 +96,7 @@ class Sender:
         self._timing = together.timing
         self._settlements = together.settlements
         self._tasks = together.tasks
+        self._monitor = together.monitor
         self._waits_for_twins = waits_for_twins
         self._on_unknown = on_unknown
         self._originals = originals
@@ -229,6 +232,7 @@ class Sender:
             if not flight.is_wanted:
                 raise SendAborted("nobody waited for it any more")
             if self._ambient.monotonic() > attempt.write_until:
+                self._monitor.held_back(attempt.client_order_id)
                 raise SendAborted("the time in which it might leave ran out")
             flight.stage = Stage.IN_THE_AIR
             # The bytes go to the operating system in this turn of the loop or in the next one.
@@ -308,6 +312,7 @@ class Sender:
 
     async def _conclude(self, attempt: Attempt, finding: Finding) -> Attempt:
         conclusion = await self._journal.conclude(attempt, finding)
+        self._monitor.answered(conclusion.attempt, finding)
         self._settlements.spread(conclusion.news)
         if conclusion.contradiction is not None:
             _LOG.error(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import date, datetime
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Final, Self, TypeVar
 
 import anyio.to_thread
 import apsw
+from attrs import evolve
 from filelock import FileLock, Timeout
 
 from kiwoom_async._domain.ambient import Ambient, new_identifier
@@ -19,10 +20,11 @@ from kiwoom_async._domain.day_close import DayClose
 from kiwoom_async._domain.events import OrderEvent
 from kiwoom_async._domain.executions import ExecutedOrder
 from kiwoom_async._domain.guards import KillSwitchState, Totals
+from kiwoom_async._domain.health import Breach, DurableHealth
 from kiwoom_async._domain.intents import Attempt, Intent
 from kiwoom_async._domain.reports import OrderReport
 from kiwoom_async._domain.vocabulary import Desk
-from kiwoom_async._journal import days, guards, lives, queries, transactions
+from kiwoom_async._journal import breaches, days, guards, lives, queries, transactions
 from kiwoom_async._journal.records import (
     Bookmark,
     Claim,
@@ -46,13 +48,16 @@ from kiwoom_async._journal.transactions import (
     Permission,
 )
 from kiwoom_async._journal.workers import CommittingWorker, Worker
-from kiwoom_async.errors import JournalReadOnly
+from kiwoom_async.errors import JournalCorrupt, JournalReadOnly
 
 _T = TypeVar("_T")
 
 BUSY_TIMEOUT: Final = 5.0
 """Seconds another program may hold the file before an order fails with `JournalLocked`. Source: our choice; a commit of
 ours takes milliseconds, so whoever holds it longer is not one of us."""
+
+FULL: Final = 2
+"""What SQLite calls `synchronous=FULL`: a commit is on the disk when it returns. Source: SQLite's page on pragmas."""
 
 
 class Journal:
@@ -92,6 +97,8 @@ class Journal:
         self._door = threading.Lock()
         self._writer: CommittingWorker | None = None
         self._reader: Worker | None = None
+        self._witness: breaches.Witness | None = None
+        self._is_durable = False
 
     async def __aenter__(self) -> Self:
         """Open the file and sign on as a sender.
@@ -130,6 +137,8 @@ class Journal:
                     "INSERT INTO runners VALUES (?, ?, ?)",
                     (self.runner, os.getpid(), self._ambient.now().isoformat()),
                 )
+                self._witness = breaches.read_witness(writer)
+                self._is_durable = writer.pragma("synchronous") == FULL
             reader = open_reader(self.path, busy_timeout=self._busy_timeout, access=self._access)
         except OSError as error:
             writer.close()
@@ -199,7 +208,25 @@ class Journal:
             LimitExceeded: A limit of the client would be exceeded.
             JournalError: There is no durable record; nothing may be sent.
         """
-        return await self._write(lambda connection: transactions.dispatch(connection, plan))
+        return await self._permit(lambda connection: transactions.dispatch(connection, plan))
+
+    async def _permit(self, operation: Callable[[apsw.Connection], Permission]) -> Permission:
+        """Ask for a permission, if all that this client knows to be committed is still there (A1)."""
+        before = self._witness
+
+        def ask(connection: apsw.Connection) -> tuple[Permission, breaches.Witness | None]:
+            if breaches.has_lost_rows(connection, before):
+                raise JournalCorrupt(
+                    f"The journal {self.path} has lost rows that were committed: was an older copy put in its place? "
+                    "Nothing is sent any more. Keep the file, check today's orders on Kiwoom's own screen, then open a "
+                    "new client."
+                )
+            return operation(connection), breaches.read_witness(connection)
+
+        permission, witness = await self._write(ask)
+        if witness is not None and (self._witness is None or witness.sequence > self._witness.sequence):
+            self._witness = witness
+        return permission
 
     async def prepare(self, intent: Intent, attempt: Attempt) -> Known | Dispatched:
         """Record an obligation to be sent later."""
@@ -209,7 +236,9 @@ class Journal:
         """Write what was learnt about an attempt."""
         at = self._ambient.now()
         return await self._write(
-            lambda connection: transactions.conclude(connection, attempt.client_order_id, attempt.number, finding, at)
+            lambda connection: transactions.conclude(
+                connection, attempt.client_order_id, attempt.number, finding, at, by=self.runner
+            )
         )
 
     async def withdraw(self, attempt: Attempt, reason: str) -> Conclusion:
@@ -226,7 +255,7 @@ class Journal:
     async def replace(self, attempt: Attempt, finding: Finding, plan: DispatchPlan) -> Permission:
         """Close an attempt that is proven not to be on the book, and ask to send again, in one transaction."""
         at = self._ambient.now()
-        return await self._write(lambda connection: transactions.replace(connection, attempt, finding, plan, at))
+        return await self._permit(lambda connection: transactions.replace(connection, attempt, finding, plan, at))
 
     async def adopt_orphans(self) -> int:
         """Take over what senders left behind that are gone; give the count."""
@@ -364,6 +393,12 @@ class Journal:
         """Read the attempts of a day whose order is a second one on the book."""
         return await self._read(lambda connection: queries.read_duplicates(connection, self.account, day))
 
+    async def absent_twins(self, since: date, fingerprints: Collection[str]) -> tuple[Attempt, ...]:
+        """Read the attempts proven absent on a day from `since` on whose request is one of some."""
+        return await self._read(
+            lambda connection: queries.read_absent_twins(connection, self.account, since, fingerprints)
+        )
+
     async def claims(self, desk: Desk, day: date, since: int) -> Mapping[str, tuple[Claim, Attempt]]:
         """Read our order numbers of a day after a number, each with its attempt."""
         return await self._read(lambda connection: queries.read_claims(connection, self.account, desk, day, since))
@@ -417,6 +452,22 @@ class Journal:
     async def feed_session(self) -> FeedSession | None:
         """Read the latest certificate of the feed; None if nobody has ever listened."""
         return await self._read(lambda connection: days.read_feed_session(connection, self.account))
+
+    async def note_breaches(self, found: Sequence[Breach]) -> None:
+        """Keep what monitors of the assumptions have found."""
+        at = self._ambient.now()
+        await self._write(lambda connection: breaches.note_breaches(connection, self.account, found, at))
+
+    async def health(self, since: date) -> DurableHealth:
+        """Read what the file tells of the account's health; what closed days have left counts from a day on."""
+        witness = self._witness
+
+        def read(connection: apsw.Connection) -> DurableHealth:
+            facts = breaches.read_facts(connection, self.path, is_durable=self._is_durable)
+            durable = breaches.read_health(connection, self.account, since, facts)
+            return evolve(durable, has_lost_rows=breaches.has_lost_rows(connection, witness))
+
+        return await self._read(read)
 
     async def history(self, client_order_id: str) -> tuple[HistoryEntry, ...]:
         """Read everything that happened to an id, oldest first."""

@@ -16,10 +16,12 @@ from attrs import define, evolve, field
 
 from kiwoom_async._domain.events import OrderEvent, OrderEventKind
 from kiwoom_async._domain.executions import ExecutedOrder
+from kiwoom_async._domain.health import Breach, BreachKind
 from kiwoom_async._domain.life import follow
 from kiwoom_async._domain.reports import LedgerOrder, OrderReport, ReportKind
 from kiwoom_async._domain.sights import Sight, effect_on_original, has_taken_effect
 from kiwoom_async._domain.vocabulary import Action, Desk, OrderStatus, ResolvedBy
+from kiwoom_async._journal.breaches import note_breaches
 from kiwoom_async._journal.claims import (
     Claimed,
     Place,
@@ -273,7 +275,10 @@ class Hearing:
             leaves_quantity=life.leaves_quantity,
             text=text,
         )
-        self._alarms.append(f"order {claimed.attempt.client_order_id} ({claimed.number}): {text}")
+        alarm = f"order {claimed.attempt.client_order_id} ({claimed.number}): {text}"
+        self._alarms.append(alarm)
+        breach = Breach(BreachKind.STATEMENT_IMPOSSIBLE, alarm)
+        note_breaches(self.connection, claimed.attempt.account, [breach], self.at)
         self._doubt(claimed)
 
     def _write(

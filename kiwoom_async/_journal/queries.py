@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import date, datetime
 from typing import Final
 
@@ -115,6 +115,19 @@ def read_duplicates(connection: apsw.Connection, account: str, day: date) -> tup
         (account, day.isoformat()),
     )
     return tuple(map(read_attempt, rows))
+
+
+def read_absent_twins(
+    connection: apsw.Connection, account: str, since: date, fingerprints: Collection[str]
+) -> tuple[Attempt, ...]:
+    """Read the attempts proven absent on a day from `since` on whose request is one of some."""
+    rows = connection.execute(
+        f"SELECT {ATTEMPT_COLUMNS} FROM attempts WHERE account = ? AND day >= ? "  # noqa: S608
+        "AND state IN ('not_accepted', 'unresolved_at_close') AND state = 'not_accepted' "
+        "AND fingerprint IN (SELECT value FROM json_each(?))",
+        (account, since.isoformat(), json.dumps(sorted(fingerprints))),
+    )
+    return tuple(sorted(map(read_attempt, rows), key=lambda attempt: (attempt.dispatched_at, attempt.key)))
 
 
 def read_claims(

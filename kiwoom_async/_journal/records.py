@@ -13,6 +13,7 @@ import cattrs
 from attrs import field, frozen
 
 from kiwoom_async._domain.events import OrderEvent
+from kiwoom_async._domain.health import Breach
 from kiwoom_async._domain.intents import Attempt, Intent, OrderRequest
 from kiwoom_async._domain.life import Life
 from kiwoom_async._domain.reports import LedgerOrder
@@ -161,6 +162,7 @@ class Finding:
         is_answered: Kiwoom itself answered.
         row: The broker's report of the claimed order, where the number was found on the ledger.
         considered: With PROVEN_ABSENT: days and numbers of the feed's reports that the proof has taken into account.
+        breaches: What it says about the assumptions, kept with it where it moves the state.
     """
 
     event: Event
@@ -174,6 +176,7 @@ class Finding:
     is_answered: bool = False
     row: LedgerOrder | None = None
     considered: frozenset[tuple[date, str]] = frozenset()
+    breaches: tuple[Breach, ...] = ()
 
 
 @frozen

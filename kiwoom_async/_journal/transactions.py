@@ -16,7 +16,7 @@ from attrs import evolve, field, frozen
 from kiwoom_async._domain.intents import Attempt, Intent, OrderRequest
 from kiwoom_async._domain.states import AGREEING, ON_THE_BOOK, SETTLED, UNRESOLVED, Delivery, Event, advance
 from kiwoom_async._domain.vocabulary import ResolvedBy
-from kiwoom_async._journal import guards
+from kiwoom_async._journal import breaches, guards
 from kiwoom_async._journal.claims import (
     Place,
     claim_holder,
@@ -236,14 +236,29 @@ class Conclusion:
 
 
 def conclude(
-    connection: apsw.Connection, client_order_id: str, number: int, finding: Finding, at: datetime
+    connection: apsw.Connection,
+    client_order_id: str,
+    number: int,
+    finding: Finding,
+    at: datetime,
+    *,
+    by: str | None = None,
 ) -> Conclusion:
     """Write what was learnt about an attempt: state, claim, history, in one transaction.
+
+    Args:
+        connection: Of the journal.
+        client_order_id: The order.
+        number: Which send of it.
+        finding: What was learnt.
+        at: Our clock.
+        by: The client that tells it; None where that does not matter.
 
     Raises:
         IllegalTransition: The event does not fit the state and does not contradict it either.
     """
     attempt = _read_attempt(connection, client_order_id, number)
+    breaches.note_zombie(connection, attempt, finding, by, at)
     event = _fitting_event(connection, attempt, finding.event)
     if event is Event.PROVEN_ABSENT and finding.resolved_by is None:
         surprise = find_surprise(connection, attempt, finding.considered)
@@ -263,6 +278,7 @@ def conclude(
             finding,
             at,
             f"order {finding.broker_order_id} is already claimed by {holder}",
+            is_claimed=True,
         )
     if finding.broker_order_id is not None and attempt.broker_order_id not in {None, finding.broker_order_id}:
         return _contradict(connection, attempt, finding, at, _two_numbers(attempt, finding))
@@ -290,7 +306,10 @@ def conclude(
         at,
         {**finding.evidence, **({"reason": finding.reason} if finding.reason else {})},
     )
+    breaches.note_breaches(connection, moved.account, finding.breaches, at)
+    breaches.note_late(connection, moved, at)
     if moved.state in ON_THE_BOOK:
+        breaches.note_fallen_number(connection, moved, finding, at)
         _mark_duplicate(connection, moved, at)
     return Conclusion(moved, news=news)
 
@@ -306,6 +325,7 @@ def _mark_duplicate(connection: apsw.Connection, accepted: Attempt, at: datetime
         duplicate = evolve(revived, state=advance(revived.state, Event.DUPLICATED))
         _store(connection, duplicate)
         _append(connection, duplicate, Event.DUPLICATED, at, {"beside": accepted.broker_order_id})
+        breaches.note_late(connection, duplicate, at)
 
 
 def _two_numbers(attempt: Attempt, finding: Finding) -> str:
@@ -383,7 +403,16 @@ def _disown(connection: apsw.Connection, attempt: Attempt, reason: str, at: date
     return hearing.news
 
 
-def _contradict(connection: apsw.Connection, attempt: Attempt, finding: Finding, at: datetime, text: str) -> Conclusion:
+def _contradict(
+    connection: apsw.Connection,
+    attempt: Attempt,
+    finding: Finding,
+    at: datetime,
+    text: str,
+    *,
+    is_claimed: bool = False,
+) -> Conclusion:
+    breaches.note_contradiction(connection, attempt, finding, text, at, is_claimed=is_claimed)
     evidence = {"contradiction": text, "event": finding.event.value, **finding.evidence}
     _append(connection, attempt, None, at, evidence)
     return Conclusion(attempt, contradiction=text)

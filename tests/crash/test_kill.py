@@ -19,8 +19,8 @@ from attrs import evolve, frozen
 
 from kiwoom_async import KiwoomClient, NotSent, Order, OrderNotAccepted, OutcomeUnknown
 from kiwoom_async._audit import Answer, Ask, Terms, Verdict, Violation, check_history
-from kiwoom_async._cli.demo_traders import terms_of
 from kiwoom_async._cli.demo_trial import book_entry
+from kiwoom_async._cli.evidence import terms_of
 from kiwoom_async._domain.ambient import Checkpoint
 from kiwoom_async._domain.vocabulary import Action
 from kiwoom_async.simulator import Fault, FaultKind, Simulator
