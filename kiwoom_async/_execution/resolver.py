@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 from typing import Any, Final
 
-import anyio.to_thread
 from attrs import define, evolve, field, frozen
 
 from kiwoom_async._domain.absence import AbsenceProof, Missing, NotYet, Round, prove_absence, thin_out
@@ -33,6 +32,7 @@ from kiwoom_async._execution.settlements import Settlements
 from kiwoom_async._journal.journal import Journal
 from kiwoom_async._journal.records import Finding, ReportNews, to_plain
 from kiwoom_async._journal.transactions import LedgerNews
+from kiwoom_async._workplace import workplace_of
 from kiwoom_async.errors import QueryFailed, Refused
 
 _LOG: Final = logging.getLogger("kiwoom_async")
@@ -171,7 +171,7 @@ class Resolver:
     async def _match(self, view: BookView) -> Matching:
         if len(view.attempts) * len(view.unclaimed_rows) < MATCHED_AT_ONCE:
             return view.match_open()
-        return await anyio.to_thread.run_sync(view.match_open)
+        return await workplace_of(self._ambient).run(view.match_open)
 
     async def _take_view(self, desk: Desk, wanted: Sequence[Attempt], watched: Sequence[Attempt]) -> BookView:
         looked_at = self._ambient.now()

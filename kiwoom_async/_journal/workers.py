@@ -15,7 +15,9 @@ from typing import Any, Generic, TypeVar
 
 import apsw
 
+from kiwoom_async._domain.ambient import Workplace
 from kiwoom_async._journal.store import to_journal_error
+from kiwoom_async._workplace import THREADS
 from kiwoom_async.errors import JournalError
 
 _T = TypeVar("_T")
@@ -34,18 +36,22 @@ class _Job(Generic[_T]):
 
 
 class Worker:
-    """A thread that owns one connection and takes all waiting jobs at once."""
+    """A thread that owns one connection and takes all waiting jobs at once.
 
-    def __init__(self, name: str, connection: apsw.Connection, path: Path) -> None:
+    Args:
+        name: Of the thread.
+        connection: Belongs to the worker from now on.
+        path: Of the file, for errors.
+        workplace: What it gets its turns from; by itself a thread.
+    """
+
+    def __init__(self, name: str, connection: apsw.Connection, path: Path, workplace: Workplace = THREADS) -> None:
         self._connection = connection
         self._path = path
         self._waiting: deque[_Job[Any]] = deque()
-        self._wake = threading.Condition()
+        self._door = threading.Lock()
         self._is_closing = False
-        # A daemon: a bot that dies without closing its client must not hang at its exit. A commit that is cut off then
-        # is a crash like any other.
-        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
-        self._thread.start()
+        self._turns = workplace.begin(name, self._take_turn)
 
     async def run(self, operation: Callable[[apsw.Connection], _T]) -> _T:
         """Carry out an operation in the thread.
@@ -64,31 +70,26 @@ class Worker:
             JournalError: The worker is closed.
         """
         job = _Job(operation, asyncio.get_running_loop())
-        with self._wake:
+        with self._door:
             if self._is_closing:
                 raise JournalError("The journal is closed; open a new client.")
             self._waiting.append(job)
-            self._wake.notify()
+            self._turns.wake()
         return job.future
 
     def close(self) -> None:
         """Finish what was handed in, close the connection and end the thread. Blocks; call it in a thread."""
-        with self._wake:
+        with self._door:
             self._is_closing = True
-            self._wake.notify()
-        self._thread.join()
-
-    def _work(self) -> None:
-        while True:
-            with self._wake:
-                while not self._waiting and not self._is_closing:
-                    self._wake.wait()
-                if not self._waiting:
-                    break
-                batch = list(self._waiting)
-                self._waiting.clear()
-            _deliver(batch, self._carry_out([job.operation for job in batch]))
+        self._turns.end()
         self._connection.close()
+
+    def _take_turn(self) -> None:
+        with self._door:
+            batch = list(self._waiting)
+            self._waiting.clear()
+        if batch:
+            _deliver(batch, self._carry_out([job.operation for job in batch]))
 
     def _carry_out(self, operations: list[Callable[[apsw.Connection], Any]]) -> list[_Result]:
         return [self._attempt(operation) for operation in operations]
