@@ -181,6 +181,15 @@ class Day:
     network_faults: float
 
     @property
+    def needs_people(self) -> bool:
+        """Tell whether some outcomes cannot be concluded from what the broker says, by design.
+
+        An account that others trade on by the same channel is one case; a broker that says "nothing" with an error that
+        could mean anything is another.
+        """
+        return not self.is_exclusive or self.habits.empty_list is EmptyList.UNCODED_ERROR
+
+    @property
     def orders(self) -> int:
         """Count the orders, modifies and cancels that are wanted."""
         return sum(map(len, self.chains))
@@ -239,7 +248,7 @@ def _habits(chance: Generator, flavour: Flavour) -> Habits:
     return Habits(
         flavour=flavour,
         token_policy=chance.choice(tuple(TokenPolicy)),
-        empty_list=chance.choice(tuple(EmptyList)),
+        empty_list=_often(chance, (EmptyList.SUCCESS, 0.6), (EmptyList.ERROR, 0.35), (EmptyList.UNCODED_ERROR, 0.05)),
         rate_limit_style=chance.choice(tuple(RateLimitStyle)),
         page_size=chance.choice((3, 10, 40)),
         is_from_inclusive=chance.random() < 0.5,

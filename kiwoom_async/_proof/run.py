@@ -30,7 +30,7 @@ from kiwoom_async._proof.day import Day, Event, Happening, Life, Machine
 from kiwoom_async._proof.network import Network, NetworkFault, Weather
 from kiwoom_async._proof.processes import Pace, Process, World, WorldAmbient
 from kiwoom_async._proof.strategies import Record, Strategies
-from kiwoom_async._proof.testimony import book_entry
+from kiwoom_async._proof.testimony import book_entry, renamed
 from kiwoom_async._proof.timeline import Timeline
 from kiwoom_async._proof.virtual_loop import REALM, Standstill, VirtualLoop
 from kiwoom_async.errors import KiwoomError
@@ -421,7 +421,7 @@ class _Trading:
         """Be the person who looks at Kiwoom's own screen and settles what nothing else can."""
         await anyio.sleep(_OPERATOR_AFTER)
         for left in await client.orders.unresolved():
-            if left.state is not Delivery.UNRESOLVED_AT_CLOSE and self.day.is_exclusive:
+            if left.state is not Delivery.UNRESOLVED_AT_CLOSE and not self.day.needs_people:
                 continue
             rows = [order for order in self.broker.orders if order.idempotency_key == left.client_order_id]
             self.happened["settled by the operator"] += 1
@@ -435,7 +435,11 @@ class _Trading:
                 )
 
     def _judge(self) -> None:
-        self.audit = check_history(self.record.asks, self.record.answers, map(book_entry, self.broker.all_orders))
+        asks, answers = self.record.asks, self.record.answers
+        book = [book_entry(order) for order in self.broker.all_orders]
+        if self.day.twins == "allow":
+            book = renamed(asks, answers, book)
+        self.audit = check_history(asks, answers, book)
         self.findings += [
             f"{violation.invariant} {violation.client_order_id}: {violation.text}"
             for violation in self.audit.violations

@@ -18,7 +18,7 @@ from kiwoom_async._domain.vocabulary import Action, Desk
 from kiwoom_async._order_call import OrderCall
 from kiwoom_async._proof.day import Chain, Manner, Step
 from kiwoom_async._proof.processes import Process
-from kiwoom_async._proof.testimony import terms_of, verdict_on
+from kiwoom_async._proof.testimony import number_of, terms_of, verdict_on
 from kiwoom_async.errors import JournalError, KiwoomError, NotSent, Refused
 
 PATIENCE: Final = 12.0
@@ -140,7 +140,8 @@ class Strategies:
         if order is None:
             return Answer(name, Verdict.UNKNOWN, detail="the caller was canceled")
         by = None if order.resolved_by is None else order.resolved_by.value
-        return Answer(name, Verdict.ACCEPTED, order.broker_order_id, terms_of(order), order.filled_quantity, by)
+        number = number_of(order.day, order.broker_order_id)
+        return Answer(name, Verdict.ACCEPTED, number, terms_of(order), order.filled_quantity, by)
 
     async def _in_its_manner(self, step: Step, target: str | None, manner: Manner) -> Order | None:
         if manner is Manner.TIMEOUT:

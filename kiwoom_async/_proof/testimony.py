@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import date
 from typing import Final
 
-from kiwoom_async._audit import BookEntry, Terms, Verdict
+from attrs import evolve
+
+from kiwoom_async._audit import Answer, Ask, BookEntry, Terms, Verdict
 from kiwoom_async._domain.orders import Order
 from kiwoom_async._domain.vocabulary import Action, Desk
 from kiwoom_async.errors import (
@@ -34,6 +39,11 @@ def verdict_on(error: KiwoomError) -> Verdict:
     return next((verdict for kind, verdict in _VERDICTS if isinstance(error, kind)), Verdict.ERROR)
 
 
+def number_of(day: date, broker_order_id: str | None) -> str | None:
+    """Name an order by its day too: numbers begin anew every day (A8)."""
+    return None if broker_order_id is None else f"{day:%d}/{broker_order_id}"
+
+
 def terms_of(order: Order) -> Terms:
     """Give the fields of an order as our client reports them."""
     return Terms(
@@ -44,14 +54,14 @@ def terms_of(order: Order) -> Terms:
         quantity=order.quantity,
         price=order.price,
         route=None if order.route is None else order.route.value,
-        original=order.original_broker_order_id,
+        original=number_of(order.day, order.original_broker_order_id),
     )
 
 
 def book_entry(order: BookOrder) -> BookEntry:
     """Give an order of the simulator's book."""
     return BookEntry(
-        broker_order_id=order.broker_order_id,
+        broker_order_id=f"{order.day:%d}/{order.broker_order_id}",
         terms=Terms(
             desk=order.desk.value,
             action=order.action.value,
@@ -60,10 +70,38 @@ def book_entry(order: BookOrder) -> BookEntry:
             quantity=order.quantity,
             price=None if order.action is Action.CANCEL else order.price,
             route=None if order.desk is Desk.GOLD else order.route.value,
-            original=order.original,
+            original=number_of(order.day, order.original),
         ),
         client_order_id=order.idempotency_key,
         filled_quantity=order.filled_quantity,
         is_working=order.is_working,
         is_foreign=order.is_foreign,
     )
+
+
+def renamed(asks: Iterable[Ask], answers: Iterable[Answer], book: Sequence[BookEntry]) -> list[BookEntry]:
+    """Give twins each other's orders where the client took them so: nobody can tell orders apart that are alike.
+
+    Only for clients that send identical orders at the same time (``twins="allow"``); which of them has which number is
+    then a name and no fact. How many there are, and that each number belongs to one, is left as it is.
+    """
+    classes: dict[Terms, dict[str, None]] = defaultdict(dict)
+    for ask in asks:
+        if ask.target is None:
+            classes[ask.terms][ask.client_order_id] = None
+    told = {answer.client_order_id: answer.broker_order_id for answer in answers if answer.broker_order_id is not None}
+    names: dict[str, str | None] = {}
+    for twins in classes.values():
+        entries = [entry for entry in book if entry.client_order_id in twins and not entry.is_foreign]
+        if len({entry.client_order_id for entry in entries}) < len(entries):
+            continue  # doubled; a new name would hide it
+        numbers = {entry.broker_order_id for entry in entries}
+        taken = {told[name]: name for name in twins if told.get(name) in numbers}
+        free = [name for name in twins if name not in taken.values()]
+        own = {entry.client_order_id for entry in entries if entry.broker_order_id not in taken}
+        # Nothing is renamed that need not be.
+        spare = iter([name for name in free if name not in own])
+        for entry in entries:
+            name = entry.client_order_id
+            names[entry.broker_order_id] = taken.get(entry.broker_order_id) or (name if name in free else next(spare))
+    return [evolve(entry, client_order_id=names.get(entry.broker_order_id, entry.client_order_id)) for entry in book]
