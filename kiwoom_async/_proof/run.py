@@ -396,12 +396,11 @@ class _Trading:
     async def _live_last(self, process: Process) -> None:
         client = await self._open(process, has_feed=True)
         strategies = Strategies(client, process, self.record)
-        await asyncio.gather(
-            self._operate(client),
-            *(self._insist(strategies, name) for name in sorted(self.record.wanted)),
-        )
+        operator = asyncio.create_task(self._operate(client), name="operator")
+        await asyncio.gather(*(self._insist(strategies, name) for name in sorted(self.record.wanted)))
         while await client.orders.unresolved():  # noqa: ASYNC110 - a journal has no event
             await anyio.sleep(_LOOK)
+        operator.cancel()
         for step, target in list(self.record.wanted.values()):
             await strategies.ask(step, target, hurried=False)
         await client.__aexit__(None, None, None)
@@ -436,9 +435,7 @@ class _Trading:
 
     def _judge(self) -> None:
         asks, answers = self.record.asks, self.record.answers
-        book = [book_entry(order) for order in self.broker.all_orders]
-        if self.day.twins == "allow":
-            book = renamed(asks, answers, book)
+        book = renamed(asks, answers, [book_entry(order) for order in self.broker.all_orders])
         self.audit = check_history(asks, answers, book)
         self.findings += [
             f"{violation.invariant} {violation.client_order_id}: {violation.text}"

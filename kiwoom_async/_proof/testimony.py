@@ -82,8 +82,9 @@ def book_entry(order: BookOrder) -> BookEntry:
 def renamed(asks: Iterable[Ask], answers: Iterable[Answer], book: Sequence[BookEntry]) -> list[BookEntry]:
     """Give twins each other's orders where the client took them so: nobody can tell orders apart that are alike.
 
-    Only for clients that send identical orders at the same time (``twins="allow"``); which of them has which number is
-    then a name and no fact. How many there are, and that each number belongs to one, is left as it is.
+    Which of two identical orders, in the air at the same time, has which number is a name and no fact (section 6 of the
+    theory: true up to renaming interchangeable intents). How many there are is a fact: an order beyond those that were
+    told stays with its own id, or goes to a twin that was told that it has none.
     """
     classes: dict[Terms, dict[str, None]] = defaultdict(dict)
     for ask in asks:
@@ -93,15 +94,14 @@ def renamed(asks: Iterable[Ask], answers: Iterable[Answer], book: Sequence[BookE
     names: dict[str, str | None] = {}
     for twins in classes.values():
         entries = [entry for entry in book if entry.client_order_id in twins and not entry.is_foreign]
-        if len({entry.client_order_id for entry in entries}) < len(entries):
-            continue  # doubled; a new name would hide it
         numbers = {entry.broker_order_id for entry in entries}
         taken = {told[name]: name for name in twins if told.get(name) in numbers}
+        names |= taken
+        left = [entry for entry in entries if entry.broker_order_id not in taken]
         free = [name for name in twins if name not in taken.values()]
-        own = {entry.client_order_id for entry in entries if entry.broker_order_id not in taken}
-        # Nothing is renamed that need not be.
-        spare = iter([name for name in free if name not in own])
-        for entry in entries:
-            name = entry.client_order_id
-            names[entry.broker_order_id] = taken.get(entry.broker_order_id) or (name if name in free else next(spare))
+        for entry in sorted(left, key=lambda entry: entry.client_order_id not in free):
+            if entry.client_order_id in free:
+                free.remove(entry.client_order_id)
+            elif free:
+                names[entry.broker_order_id] = free.pop(0)
     return [evolve(entry, client_order_id=names.get(entry.broker_order_id, entry.client_order_id)) for entry in book]
