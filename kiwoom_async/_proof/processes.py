@@ -252,6 +252,8 @@ class Process:
                 self.kill("before a commit")
                 return
         turn()
+        if is_commit:
+            self.world.note(self.name, "commits", "")
         if is_commit and self._dies(Moment.AFTER_COMMIT):
             # What waited for it will never hear of it.
             self.kill("after a commit")

@@ -24,8 +24,9 @@ from kiwoom_async.errors import JournalError, KiwoomError, NotSent, Refused
 PATIENCE: Final = 12.0
 """Seconds a patient caller waits. Source: our choice, several times what a proof of absence takes here."""
 
-_PUNCTUALITY: Final = 0.01
-"""Seconds by which an answer may miss its deadline, in a world in which computing takes no time. Source: our choice."""
+_PUNCTUALITY: Final = 0.1
+"""Seconds by which an answer may miss its deadline, in a world in which computing takes no time. Source: a modify or a
+cancel that something speaks against is looked up in the journal before its deadline begins, which is one turn."""
 
 _SHORTEST: Final = 0.001
 _TRIES: Final = 3
