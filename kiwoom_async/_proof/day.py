@@ -45,6 +45,8 @@ class Step:
         pause: Seconds of thought before it.
         callers: How many tasks ask for it at once.
         is_blind: A cancel that does not wait for the answer to the order it cancels.
+        is_preceded: Another program has placed an identical order just before, as bots do that run one after the other.
+            It is older than this one, and the journal knows numbers that are newer than it.
     """
 
     client_order_id: str
@@ -62,6 +64,7 @@ class Step:
     pause: float = 0.0
     callers: int = 1
     is_blind: bool = False
+    is_preceded: bool = False
 
 
 Chain = tuple[Step, ...]
@@ -214,6 +217,8 @@ _FOLLOWERS: Final = (
     (0.03, (Action.MODIFY, Action.MODIFY)),
     (0.03, (Action.CANCEL, Action.CANCEL)),
 )
+_SHARE_OF_PRECEDED: Final = 0.5
+_ODD_QUANTITY: Final = 7
 _SPAN: Final = 8.0
 """Seconds in which the strategies begin. Source: our choice."""
 
@@ -227,7 +232,7 @@ def plan_day(seed: int) -> Day:
     return Day(
         seed=seed,
         chains=chains,
-        machines=_machines(chance, len(chains)),
+        machines=_machines(chance, chains),
         events=_events(chance, is_exclusive=is_exclusive),
         habits=_habits(chance, flavour),
         is_exclusive=is_exclusive,
@@ -277,6 +282,11 @@ def _chains(chance: Generator, flavour: Flavour) -> tuple[Chain, ...]:
                 },
             )
         chains.append((new, *_followers(chance, new)))
+    if chance.random() < _SHARE_OF_PRECEDED:
+        # Of a quantity that no other order has: nobody but the older one is its twin.
+        number = chance.randrange(len(chains))
+        new, *followers = chains[number]
+        chains[number] = (evolve(new, quantity=_ODD_QUANTITY, is_preceded=True), *followers)
     return tuple(chains)
 
 
@@ -345,16 +355,16 @@ def _follower(chance: Generator, new: Step, action: Action, number: int) -> Step
 # How the processes live
 
 
-def _machines(chance: Generator, chains: int) -> tuple[Machine, ...]:
+def _machines(chance: Generator, chains: Sequence[Chain]) -> tuple[Machine, ...]:
     count = _often(chance, (1, 0.4), (2, 0.4), (3, 0.2))
     owned: list[list[int]] = [[] for _ in range(count)]
-    for chain in range(chains):
+    for chain, (new, *_) in enumerate(chains):
         owned[chance.randrange(count)].append(chain)
-        if count > 1 and chance.random() < 0.25:
+        if count > 1 and not new.is_preceded and chance.random() < 0.25:
             # Two processes ask for the same ids.
             other = owned[chance.randrange(count)]
             other += [] if chain in other else [chain]
-    return tuple(_machine(chance, "ABC"[number], tuple(chains)) for number, chains in enumerate(owned))
+    return tuple(_machine(chance, "ABC"[number], tuple(wanted)) for number, wanted in enumerate(owned))
 
 
 def _machine(chance: Generator, name: str, chains: tuple[int, ...]) -> Machine:

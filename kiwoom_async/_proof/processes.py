@@ -206,10 +206,15 @@ class Process:
         context = copy_context()
         context.run(REALM.set, self.realm)
         main = self.world.loop.create_task(work, name=self.name, context=context)
-        main.add_done_callback(lambda _: self.over.set(), context=self.world.context)
+        main.add_done_callback(self._note_end, context=self.world.context)
         if self.death is not None and self.death.moment is Moment.AT_SECOND:
             self.world.later(self.death.seconds, self.kill, "by the clock")
         return self.over
+
+    def _note_end(self, main: asyncio.Task[Any]) -> None:
+        self.over.set()
+        if not main.cancelled() and (error := main.exception()) is not None and not isinstance(error, Killed):
+            self.world.loop.faults.append(f"{self.name} ended with {type(error).__name__}: {error}")
 
     @property
     def is_running(self) -> bool:

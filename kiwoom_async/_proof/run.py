@@ -252,7 +252,7 @@ class _Trading:
 
     async def _live(self, process: Process, machine: Machine, life: Life) -> None:
         client = await self._open(process, has_feed=machine.has_feed)
-        strategies = Strategies(client, process, self.record)
+        strategies = Strategies(client, process, self.record, self.broker)
         listening = asyncio.create_task(strategies.listen(), name="listener") if life.listens else None
         work = asyncio.gather(
             *(strategies.follow(self.day.chains[chain]) for chain in life.chains),
@@ -395,7 +395,7 @@ class _Trading:
 
     async def _live_last(self, process: Process) -> None:
         client = await self._open(process, has_feed=True)
-        strategies = Strategies(client, process, self.record)
+        strategies = Strategies(client, process, self.record, self.broker)
         operator = asyncio.create_task(self._operate(client), name="operator")
         await asyncio.gather(*(self._insist(strategies, name) for name in sorted(self.record.wanted)))
         while await client.orders.unresolved():  # noqa: ASYNC110 - a journal has no event

@@ -14,12 +14,14 @@ from kiwoom_async._audit import FINAL, Answer, Ask, Terms, Verdict
 from kiwoom_async._client import KiwoomClient
 from kiwoom_async._desks import OrderDesk
 from kiwoom_async._domain.orders import Order
-from kiwoom_async._domain.vocabulary import Action, Desk
+from kiwoom_async._domain.vocabulary import Action, Desk, Route
+from kiwoom_async._journal.claims import place_of, read_high_water
 from kiwoom_async._order_call import OrderCall
 from kiwoom_async._proof.day import Chain, Manner, Step
 from kiwoom_async._proof.processes import Process
 from kiwoom_async._proof.testimony import number_of, terms_of, verdict_on
 from kiwoom_async.errors import JournalError, KiwoomError, NotSent, Refused
+from kiwoom_async.simulator import BookOrder, Channel, Simulator
 
 PATIENCE: Final = 12.0
 """Seconds a patient caller waits. Source: our choice, several times what a proof of absence takes here."""
@@ -29,6 +31,9 @@ _PUNCTUALITY: Final = 0.1
 cancel that something speaks against is looked up in the journal before its deadline begins, which is one turn."""
 
 _SHORTEST: Final = 0.001
+_LOOKS: Final = 20
+_LOOK: Final = 0.05
+_LONG_AGO: Final = 3.0
 _TRIES: Final = 3
 _PAUSE: Final = 0.5
 
@@ -39,12 +44,14 @@ class Record:
 
     Attributes:
         wanted: Client order id to its step, and the id of the order it is about.
+        older: The order of another program that precedes ours.
         late: Answers that missed their deadline.
     """
 
     asks: list[Ask] = field(factory=list)
     answers: list[Answer] = field(factory=list)
     wanted: dict[str, tuple[Step, str | None]] = field(factory=dict)
+    older: BookOrder | None = None
     late: list[str] = field(factory=list)
 
     def ask(self, step: Step, target: str | None) -> None:
@@ -81,6 +88,7 @@ class Strategies:
     client: KiwoomClient
     process: Process
     record: Record
+    broker: Simulator
     is_over: bool = False
 
     async def follow(self, chain: Chain) -> None:
@@ -88,6 +96,8 @@ class Strategies:
         target: str | None = None
         for step, following in zip(chain, (*chain[1:], None), strict=True):
             await anyio.sleep(step.pause)
+            if step.is_preceded and step.client_order_id not in self.record.wanted:
+                await self._come_second(step)
             if self.is_over:
                 return
             answer = await self.ask_together(step, target)
@@ -96,6 +106,35 @@ class Strategies:
             if answer.verdict not in {Verdict.ACCEPTED, Verdict.UNKNOWN}:
                 return
             target = step.client_order_id
+
+    async def _come_second(self, step: Step) -> None:
+        """Let another program place the same order, and wait until it is known to be older than ours will be.
+
+        That is so when the journal knows a newer number, or when it was placed so long ago that no clock can be that
+        wrong (A9, A11). Otherwise nobody could tell it from ours.
+        """
+        assert step.side is not None, "it is a new order"  # noqa: S101
+        assert step.quantity is not None, "the plan names it"  # noqa: S101
+        if self.record.older is None:
+            self.record.older = self.broker.place_foreign(
+                symbol=step.symbol,
+                side=step.side,
+                quantity=step.quantity,
+                price=step.price,
+                channel=Channel.REST_API,
+                order_type=step.order_type,
+                route=step.route or Route.KRX,
+                desk=step.desk,
+            )
+        older = self.record.older
+        place = place_of(self.client._account, step.desk, older.day)  # noqa: SLF001 - the world knows everything
+        for _ in range(_LOOKS):
+            await anyio.sleep(_LOOK)
+            with suppress(JournalError):
+                read = self.client._journal._read  # noqa: SLF001
+                if await read(lambda connection: read_high_water(connection, place)) >= int(older.broker_order_id):
+                    return
+        await anyio.sleep(_LONG_AGO)
 
     async def ask_together(self, step: Step, target: str | None) -> Answer:
         """Ask from as many tasks as the step says; give the first one's answer."""
