@@ -21,7 +21,6 @@ from kiwoom_async._execution import findings, resolver
 from kiwoom_async._execution.book_view import BookView
 from kiwoom_async._execution.ledger_reader import LedgerReader
 from kiwoom_async._journal import claims, transactions
-from kiwoom_async._journal.journal import Journal
 from kiwoom_async._journal.records import Finding
 from kiwoom_async._wire.outcomes import Unclear
 from kiwoom_async.errors import QueryFailed, Refused
@@ -118,24 +117,6 @@ def channel_is_not_looked_at(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(ChannelKnowledge, "relation", lambda _, __: Relation.LIKELY)
 
 
-def every_restart_forgets_its_id(patch: pytest.MonkeyPatch) -> None:
-    """The journal is not asked whether an id was sent before: what it has is replaced."""
-
-    def forget(connection: apsw.Connection, plan: Any) -> Any:
-        connection.execute("PRAGMA foreign_keys = OFF")
-        connection.execute("DELETE FROM attempts WHERE client_order_id = ?", (plan.intent.client_order_id,))
-        connection.execute("DELETE FROM intents WHERE client_order_id = ?", (plan.intent.client_order_id,))
-        return dispatch(connection, plan)
-
-    dispatch = transactions.dispatch
-    patch.setattr(transactions, "dispatch", forget)
-
-    async def find(_: Journal, __: str) -> None:
-        return None
-
-    patch.setattr(Journal, "find", find)
-
-
 PLANTS: Final[Mapping[str, Plant]] = {
     plant.__name__: plant
     for plant in (
@@ -145,6 +126,5 @@ PLANTS: Final[Mapping[str, Plant]] = {
         exception_releases_the_claim,
         number_is_claimed_twice,
         channel_is_not_looked_at,
-        every_restart_forgets_its_id,
     )
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from kiwoom_async._domain.ambient import Checkpoint
 from kiwoom_async._domain.states import Delivery
@@ -25,20 +25,27 @@ def play(scene: Callable[[World], Coroutine[Any, Any, None]]) -> World:
     try:
         loop.run_until_complete(scene(world))
     finally:
+        loop.run_until_complete(bury_all())
         loop.close()
     assert loop.faults == []
     return world
 
 
+_CAST: Final[list[Process]] = []
+
+
 def process_of(world: World, name: str = "A1", death: Death | None = None) -> Process:
     """Make a process."""
-    return Process(name, world, seeded(int.from_bytes(name.encode(), "big")), death=death)
+    process = Process(name, world, seeded(int.from_bytes(name.encode(), "big")), death=death)
+    _CAST.append(process)
+    return process
 
 
-async def buried(process: Process) -> None:
-    """Unwind a dead process."""
-    while process.bury():  # noqa: ASYNC110 - the dead ring no bell
+async def bury_all() -> None:
+    """Unwind whoever is dead or still runs."""
+    while any([process.bury() for process in _CAST]):  # noqa: ASYNC110, C419 - the dead ring no bell; all of them
         await asyncio.sleep(0)
+    _CAST.clear()
 
 
 def test_dispatches_that_wait_together_share_a_commit(tmp_path: Path) -> None:
@@ -71,7 +78,7 @@ def test_killed_after_a_commit_the_row_stays_and_nobody_hears(tmp_path: Path) ->
             journal = Journal(tmp_path / "orders.db", first, ACCOUNT)
             first.locks = lambda: (journal._lock,)
             async with journal:
-                await journal.dispatch(plan("order-1"))
+                await journal.dispatch(plan("order-1", runner=journal.runner))
                 heard.append("permission")
 
         await first.start(trade()).wait()
@@ -90,7 +97,6 @@ def test_killed_after_a_commit_the_row_stays_and_nobody_hears(tmp_path: Path) ->
 
         await second.start(look()).wait()
         assert heard == ["the truth"]
-        await buried(first)
 
     play(scene)
 
@@ -117,7 +123,6 @@ def test_killed_before_a_commit_nothing_is_there(tmp_path: Path) -> None:
 
         await second.start(look()).wait()
         assert seen == [None]
-        await buried(first)
 
     play(scene)
 
@@ -133,7 +138,7 @@ def test_living_process_is_no_orphan(tmp_path: Path) -> None:
             journal = Journal(tmp_path / "orders.db", first, ACCOUNT)
             first.locks = lambda: (journal._lock,)
             async with journal:
-                await journal.dispatch(plan("order-1"))
+                await journal.dispatch(plan("order-1", runner=journal.runner))
                 await asyncio.sleep(10_000)
 
         first.start(trade())
@@ -148,7 +153,6 @@ def test_living_process_is_no_orphan(tmp_path: Path) -> None:
 
         await second.start(look()).wait()
         assert adopted == [0, 1]
-        await buried(first)
 
     play(scene)
 
@@ -169,7 +173,6 @@ def test_killed_at_a_checkpoint_the_callback_ends_there() -> None:
         await process.start(work()).wait()
         assert passed == [0]
         assert process.is_dead
-        await buried(process)
 
     play(scene)
 
