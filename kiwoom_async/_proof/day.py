@@ -239,7 +239,7 @@ def plan_day(seed: int) -> Day:
         shares=chance.random() < 0.2,
         twins=_often(chance, ("serialize", 0.8), ("allow", 0.15), ("fail", 0.05)),
         order_faults=chance.choice((0.0, 0.2, 0.4, 0.6)),
-        query_faults=chance.choice((0.0, 0.05, 0.15)),
+        query_faults=chance.choice((0.0, 0.05, 0.15, 0.5)),
         feed_faults=chance.choice((0.0, 0.2, 0.4)),
         network_faults=chance.choice((0.0, 0.03, 0.1)),
     )
@@ -413,7 +413,7 @@ _USUAL: Final = (
     (Happening.PRICE_MOVES, 0.1),
     (Happening.REFUSED_LATER, 0.05),
     (Happening.TOKENS_DIE, 0.06),
-    (Happening.BROKER_AWAY, 0.06),
+    (Happening.BROKER_AWAY, 0.08),
     (Happening.FEED_CUT, 0.05),
     (Happening.FEED_TAKEN, 0.03),
 )

@@ -70,7 +70,7 @@ _HANG: Final = 4.0
 _REFUSED: Final = 0.03
 _DYING_TOKENS: Final = 0.01
 _TICK: Final = 0.25
-_AWAY: Final = 2.0
+_AWAY_AT_MOST: Final = 8.0
 _REOPEN: Final = 0.5
 _NIGHT: Final = timedelta(hours=22)
 _DAY_AT_MOST: Final = 900.0
@@ -364,10 +364,10 @@ class _Trading:
     def _tokens_die(self, _: Event) -> None:
         self.broker.expire_token()
 
-    def _broker_away(self, _: Event) -> None:
+    def _broker_away(self, event: Event) -> None:
         async def be_away() -> None:
             async with self.broker.refusing_connections(), self.broker.refusing_feed():
-                await asyncio.sleep(_AWAY)
+                await asyncio.sleep(event.draw * _AWAY_AT_MOST)
 
         self.world.start(be_away(), "the broker is away")
 

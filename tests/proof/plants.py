@@ -14,7 +14,7 @@ from kiwoom_async._domain import relations
 from kiwoom_async._domain.absence import AbsenceProof, NotYet, Strength, prove_absence
 from kiwoom_async._domain.intents import Attempt
 from kiwoom_async._domain.relations import ChannelKnowledge, Claimant, Relation
-from kiwoom_async._domain.reports import LedgerOrder, Snapshot
+from kiwoom_async._domain.reports import LedgerOrder, OpenOrder, Snapshot
 from kiwoom_async._domain.states import Event
 from kiwoom_async._domain.vocabulary import Desk
 from kiwoom_async._execution import findings, resolver
@@ -43,6 +43,15 @@ def failed_query_is_an_empty_ledger(patch: pytest.MonkeyPatch) -> None:
             )
 
     patch.setattr(LedgerReader, "fetch_snapshot", careless)
+    fetch_open = LedgerReader.fetch_open_orders
+
+    async def find_nothing(self: LedgerReader, desk: Desk, symbol: str = "") -> tuple[OpenOrder, ...]:
+        try:
+            return await fetch_open(self, desk, symbol)
+        except (QueryFailed, Refused):
+            return ()
+
+    patch.setattr(LedgerReader, "fetch_open_orders", find_nothing)
 
 
 def high_water_mark_is_ignored(patch: pytest.MonkeyPatch) -> None:
