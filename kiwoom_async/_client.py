@@ -51,6 +51,7 @@ from kiwoom_async._journal.journal import Journal
 from kiwoom_async._market import Market
 from kiwoom_async._orders import Orders
 from kiwoom_async._sharing import SharedPlace, adopts_within, choose_seal_folder, choose_shared_path, open_shared_state
+from kiwoom_async._transport.feed import dial_of
 from kiwoom_async._transport.gateway import Gateway
 from kiwoom_async._transport.limiter import Limiter
 from kiwoom_async._transport.session import RestSession
@@ -259,7 +260,10 @@ class KiwoomClient:
         )
         follower = Follower(journal, reader, events, look_bell, feed_bell.ring, ambient, monitor)
         settlements = Settlements(journal, self._waiters, follower.spread)
-        self._keeper = FeedKeeper(self._websocket_url, tokens, journal, follower, look_bell, events, ambient, timing)
+        dial = dial_of(self._transport)
+        self._keeper = FeedKeeper(
+            self._websocket_url, tokens, journal, follower, look_bell, events, ambient, timing, dial
+        )
 
         def on_unknown() -> None:
             bell.ring()

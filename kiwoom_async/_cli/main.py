@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from kiwoom_async._cli import accept, demo, halt, health, journal, resolve, simulate, soak
+from kiwoom_async._cli import accept, demo, halt, health, journal, prove, resolve, simulate, soak
 from kiwoom_async._version import __version__
 
 _INTERRUPTED: Final = 130
@@ -33,6 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"kiwoom-async {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     demo.add_parser(commands)
+    prove.add_parser(commands)
     soak.add_parser(commands)
     simulate.add_parser(commands)
     journal.add_parser(commands)

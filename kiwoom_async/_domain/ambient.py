@@ -6,11 +6,14 @@ a day from a seed replaces this object and nothing else.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date, datetime
 from enum import StrEnum, unique
-from typing import Protocol
+from typing import Protocol, TypeVar, runtime_checkable
 
 from kiwoom_async._domain.settings import KST
+
+_T = TypeVar("_T")
 
 
 @unique
@@ -50,6 +53,35 @@ class Ambient(Protocol):
 
     def reached(self, checkpoint: Checkpoint) -> None:
         """Tell that a checkpoint was reached. Does nothing outside tests."""
+
+
+class Turns(Protocol):
+    """Gives turns to one who does blocking work, one after the other."""
+
+    def wake(self) -> None:
+        """Give a turn soon; whatever waits by then is done in it."""
+
+    def end(self) -> None:
+        """Give the last turn, if there is something to do, and no more afterwards. Blocks."""
+
+
+class Workplace(Protocol):
+    """Where work that would block the event loop is carried out."""
+
+    def begin(self, name: str, turn: Callable[[], None]) -> Turns:
+        """Begin to give turns."""
+
+    async def run(self, work: Callable[[], _T]) -> _T:
+        """Carry out one piece of work and give its result."""
+
+
+@runtime_checkable
+class HasWorkplace(Protocol):
+    """An `Ambient` that also says where blocking work is carried out; without a word of it that is in threads."""
+
+    @property
+    def workplace(self) -> Workplace:
+        """Give the workplace of the process."""
 
 
 def korean_day(moment: datetime) -> date:

@@ -190,7 +190,8 @@ class Attempt:
     def acceptance_window(self, timing: Timing) -> tuple[datetime, datetime | None]:
         """Give the broker's clock times between which an acceptance of this request can lie (A4, A11)."""
         skew = timedelta(seconds=timing.clock_skew)
-        earliest = self.dispatched_at.replace(microsecond=0) - skew
+        # Cut to the whole second last: the broker tells no fractions, and the bound on the clocks may have one.
+        earliest = (self.dispatched_at - skew).replace(microsecond=0)
         if self.ended_at is None:
             return earliest, None
         return earliest, self.ended_at + timedelta(seconds=timing.acceptance_bound + 1) + skew

@@ -22,7 +22,7 @@ from kiwoom_async._execution.event_log import EventLog
 from kiwoom_async._execution.follower import Follower
 from kiwoom_async._execution.settlements import Bell
 from kiwoom_async._journal.journal import Journal
-from kiwoom_async._transport.feed import SILENCE_LIMIT, FeedConnection, open_feed
+from kiwoom_async._transport.feed import SILENCE_LIMIT, Dial, FeedConnection, open_feed
 from kiwoom_async._transport.tokens import TokenKeeper
 from kiwoom_async._wire.frames import RealEntry
 from kiwoom_async.errors import (
@@ -102,9 +102,10 @@ class FeedKeeper:
         events: Tells whether anybody listens.
         ambient: The clocks.
         timing: The bounds.
+        dial: Makes the line of each session.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - made in one place
         self,
         url: str | None,
         tokens: TokenKeeper,
@@ -114,8 +115,10 @@ class FeedKeeper:
         events: EventLog,
         ambient: Ambient,
         timing: Timing,
+        dial: Dial,
     ) -> None:
         self._url = url
+        self._dial = dial
         self._tokens = tokens
         self._journal = journal
         self._follower = follower
@@ -277,7 +280,12 @@ class FeedKeeper:
             token = await self._tokens.get()
             try:
                 async with open_feed(
-                    url, token.value, timing=self._timing, ambient=self._ambient, silence_limit=SILENCE_LIMIT
+                    url,
+                    token.value,
+                    timing=self._timing,
+                    ambient=self._ambient,
+                    silence_limit=SILENCE_LIMIT,
+                    dial=self._dial,
                 ) as connection:
                     began = self._ambient.monotonic()
                     error: KiwoomError = await self._follow(connection)

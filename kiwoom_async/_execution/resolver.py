@@ -11,7 +11,6 @@ from contextlib import suppress
 from datetime import date, timedelta
 from typing import Final
 
-import anyio.to_thread
 from attrs import evolve, frozen
 
 from kiwoom_async._domain.absence import AbsenceProof, Missing, NotYet, Round, prove_absence, thin_out
@@ -36,6 +35,7 @@ from kiwoom_async._execution.settlements import Settlements
 from kiwoom_async._journal.journal import Journal
 from kiwoom_async._journal.records import Finding, ReportNews
 from kiwoom_async._journal.transactions import LedgerNews
+from kiwoom_async._workplace import workplace_of
 from kiwoom_async.errors import QueryFailed, Refused
 
 _LOG: Final = logging.getLogger("kiwoom_async")
@@ -184,7 +184,7 @@ class Resolver:
     async def _match(self, view: BookView) -> Matching:
         if len(view.attempts) * len(view.unclaimed_rows) < MATCHED_AT_ONCE:
             return view.match_open()
-        return await anyio.to_thread.run_sync(view.match_open)
+        return await workplace_of(self._ambient).run(view.match_open)
 
     async def _take_view(self, desk: Desk, wanted: Sequence[Attempt], watched: Sequence[Attempt]) -> BookView:
         wanted, watched = self._dated(wanted), self._dated(watched)

@@ -10,7 +10,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Final, Self, TypeVar
 
-import anyio.to_thread
+import anyio
 import apsw
 from attrs import evolve
 from filelock import FileLock, Timeout
@@ -48,6 +48,7 @@ from kiwoom_async._journal.transactions import (
     Permission,
 )
 from kiwoom_async._journal.workers import CommittingWorker, Worker
+from kiwoom_async._workplace import workplace_of
 from kiwoom_async.errors import JournalCorrupt, JournalReadOnly
 
 _T = TypeVar("_T")
@@ -88,6 +89,7 @@ class Journal:
         self.account = account
         self.runner = new_identifier(ambient)
         self._ambient = ambient
+        self._workplace = workplace_of(ambient)
         self._busy_timeout = busy_timeout
         self._access = access or Access()
         self._seals = seals
@@ -108,7 +110,7 @@ class Journal:
             ConfigurationError: The path is no place for a journal.
         """
         try:
-            await anyio.to_thread.run_sync(self._open)
+            await self._workplace.run(self._open)
         except BaseException:
             # Canceled while the thread opened it: what is open by then would stay open.
             await self.__aexit__()
@@ -118,7 +120,7 @@ class Journal:
     async def __aexit__(self, *_: object) -> None:
         """Finish what was handed in, sign off and close the file."""
         with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(self._close)
+            await self._workplace.run(self._close)
 
     def _open(self) -> None:
         with self._door:
@@ -150,8 +152,10 @@ class Journal:
             self._lock.release()
             self._remove_lock(self.runner)
             raise
-        self._writer = CommittingWorker("kiwoom-journal-writer", writer, self.path, self._raise_seal)
-        self._reader = Worker("kiwoom-journal-reader", reader, self.path)
+        self._writer = CommittingWorker(
+            "kiwoom-journal-writer", writer, self.path, self._workplace, on_commit=self._raise_seal
+        )
+        self._reader = Worker("kiwoom-journal-reader", reader, self.path, self._workplace)
 
     def _close(self) -> None:
         with self._door:
@@ -259,7 +263,7 @@ class Journal:
 
     async def adopt_orphans(self) -> int:
         """Take over what senders left behind that are gone; give the count."""
-        dead = await anyio.to_thread.run_sync(self._find_dead)
+        dead = await self._workplace.run(self._find_dead)
         stamp = OwnerEnded(self._ambient.boot_id, self._ambient.monotonic(), self._ambient.now())
         adopted = await self._write(
             lambda connection: transactions.adopt_orphans(connection, self.account, self.runner, dead, stamp)

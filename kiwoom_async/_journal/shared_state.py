@@ -19,11 +19,11 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import MAXYEAR, datetime
+from functools import partial
 from pathlib import Path
 from typing import Final, Self, TypeVar
 
 import anyio
-import anyio.to_thread
 import apsw
 import cattrs
 from attrs import define, evolve
@@ -37,6 +37,7 @@ from kiwoom_async._domain.settings import KST, Limits
 from kiwoom_async._domain.sharing import SharedStateUnusable, Token, TokenRecord
 from kiwoom_async._journal.store import network_file_system, real_path
 from kiwoom_async._journal.workers import Worker
+from kiwoom_async._workplace import workplace_of
 from kiwoom_async.errors import JournalError
 
 _T = TypeVar("_T")
@@ -127,6 +128,7 @@ class SharedState:
         self.path = real_path(path)
         self._key = key
         self._ambient = ambient
+        self._workplace = workplace_of(ambient)
         self._locked_after = locked_after
         self._warnings = _Warnings()
         self._issue_lock = FileLock(
@@ -143,7 +145,7 @@ class SharedState:
             SharedStateUnusable: It cannot be used; a warning said why.
         """
         try:
-            await anyio.to_thread.run_sync(self._open)
+            await self._workplace.run(self._open)
         except SharedStateUnusable as error:
             self._warn(error)
             raise
@@ -155,7 +157,7 @@ class SharedState:
     async def __aexit__(self, *_: object) -> None:
         """Finish what was handed in, let go of the lock and close the file."""
         with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(self._close)
+            await self._workplace.run(self._close)
 
     # ------------------------------------------------------------------ the token
 
@@ -290,7 +292,7 @@ class SharedState:
         except (apsw.Error, OSError, UnicodeError) as error:
             raise _unusable(self.path, error) from error
         self._identity = identity
-        return Worker("kiwoom shared state", connection, self.path)
+        return Worker("kiwoom shared state", connection, self.path, self._workplace)
 
     def _is_deleted(self) -> bool:
         return _identity_of(self.path) != self._identity
@@ -363,10 +365,10 @@ class SharedState:
         except _Deleted:
             pass
         except JournalError:
-            if not await anyio.to_thread.run_sync(self._is_deleted):
+            if not await self._workplace.run(self._is_deleted):
                 raise
         # Somebody has deleted the file, which is allowed at any time: make a new one.
-        await anyio.to_thread.run_sync(self._reopen, worker)
+        await self._workplace.run(partial(self._reopen, worker))
         if self._worker is None:
             raise _unusable_because(self.path, "is closed")
         return await self._worker.run(operation)

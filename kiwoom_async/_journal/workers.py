@@ -16,7 +16,9 @@ from typing import Any, Generic, TypeVar
 
 import apsw
 
+from kiwoom_async._domain.ambient import Workplace
 from kiwoom_async._journal.store import UNREADABLE, to_journal_error, unreadable
+from kiwoom_async._workplace import THREADS
 from kiwoom_async.errors import JournalError, KiwoomError
 
 _T = TypeVar("_T")
@@ -35,18 +37,22 @@ class _Job(Generic[_T]):
 
 
 class Worker:
-    """A thread that owns one connection and takes all waiting jobs at once."""
+    """A thread that owns one connection and takes all waiting jobs at once.
 
-    def __init__(self, name: str, connection: apsw.Connection, path: Path) -> None:
+    Args:
+        name: Of the thread.
+        connection: Belongs to the worker from now on.
+        path: Of the file, for errors.
+        workplace: What it gets its turns from; by itself a thread.
+    """
+
+    def __init__(self, name: str, connection: apsw.Connection, path: Path, workplace: Workplace = THREADS) -> None:
         self._connection = connection
         self._path = path
         self._waiting: deque[_Job[Any]] = deque()
-        self._wake = threading.Condition()
+        self._door = threading.Lock()
         self._is_closing = False
-        # A daemon: a bot that dies without closing its client must not hang at its exit. A commit that is cut off then
-        # is a crash like any other.
-        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
-        self._thread.start()
+        self._turns = workplace.begin(name, self._take_turn)
 
     async def run(self, operation: Callable[[apsw.Connection], _T]) -> _T:
         """Carry out an operation in the thread.
@@ -65,32 +71,27 @@ class Worker:
             JournalError: The worker is closed.
         """
         job = _Job(operation, asyncio.get_running_loop())
-        with self._wake:
+        with self._door:
             if self._is_closing:
                 raise JournalError("The journal is closed; open a new client.")
             self._waiting.append(job)
-            self._wake.notify()
+            self._turns.wake()
         return job.future
 
     def close(self) -> None:
         """Finish what was handed in, close the connection and end the thread. Blocks; call it in a thread."""
-        with self._wake:
+        with self._door:
             self._is_closing = True
-            self._wake.notify()
-        self._thread.join()
+        self._turns.end()
+        self._connection.close()
 
-    def _work(self) -> None:
-        while True:
-            with self._wake:
-                while not self._waiting and not self._is_closing:
-                    self._wake.wait()
-                if not self._waiting:
-                    break
-                batch = list(self._waiting)
-                self._waiting.clear()
+    def _take_turn(self) -> None:
+        with self._door:
+            batch = list(self._waiting)
+            self._waiting.clear()
+        if batch:
             _deliver(batch, self._carry_out([job.operation for job in batch]))
             self._on_done()
-        self._connection.close()
 
     def _on_done(self) -> None:
         """Do what comes after a batch; nobody waits for it."""
@@ -128,7 +129,8 @@ class CommittingWorker(Worker):
         name: Of the thread.
         connection: To the file.
         path: Of the file.
-        on_commit: Called in the thread after each commit, once all who waited for it are told. None: nobody is.
+        workplace: What it gets its turns from; by itself a thread.
+        on_commit: Called in its turn after each commit, once all who waited for it are told. None: nobody is.
     """
 
     def __init__(
@@ -136,10 +138,12 @@ class CommittingWorker(Worker):
         name: str,
         connection: apsw.Connection,
         path: Path,
+        workplace: Workplace = THREADS,
+        *,
         on_commit: Callable[[apsw.Connection], None] | None = None,
     ) -> None:
         self._on_commit = on_commit
-        super().__init__(name, connection, path)
+        super().__init__(name, connection, path, workplace)
 
     def _on_done(self) -> None:
         if self._on_commit is not None:

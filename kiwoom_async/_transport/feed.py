@@ -11,7 +11,7 @@ import logging
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 import aiohttp
 import anyio
@@ -72,6 +72,43 @@ _KINDS_OF_ODDITIES: Final = 50
 """Names of oddities kept apart. Source: our choice; the server makes them up."""
 
 
+class FeedSocket(Protocol):
+    """What a connection needs of its websocket: the words of aiohttp's."""
+
+    async def send_str(self, text: str, /) -> None:
+        """Send a text."""
+
+    async def receive(self) -> aiohttp.WSMessage:
+        """Receive whatever comes next, the end too."""
+
+    async def pong(self, message: bytes, /) -> None:
+        """Answer a ping."""
+
+    async def close(self) -> object:
+        """Say farewell."""
+
+
+class Line(Protocol):
+    """A way to the server that is used once."""
+
+    async def connect(self, url: str, seconds: float) -> FeedSocket:
+        """Open the websocket within some seconds.
+
+        Raises:
+            StreamLost: There is none.
+        """
+
+    def abort(self) -> None:
+        """Cut what is left of it."""
+
+    async def aclose(self) -> None:
+        """Give everything back."""
+
+
+Dial: TypeAlias = Callable[[], Line]
+"""Makes lines; a simulation gives its own."""
+
+
 class FeedConnection:
     """An open, registered connection; see `open_feed`.
 
@@ -83,7 +120,7 @@ class FeedConnection:
 
     def __init__(
         self,
-        socket: aiohttp.ClientWebSocketResponse,
+        socket: FeedSocket,
         token: str,
         ambient: Ambient,
         silence_limit: float,
@@ -336,6 +373,47 @@ async def _refuse_detours(request: ClientRequest, handler: aiohttp.ClientHandler
     return answer
 
 
+class _AiohttpLine:
+    """A line over aiohttp."""
+
+    def __init__(self) -> None:
+        self._connector = _Connector(limit=1)
+        self._session = aiohttp.ClientSession(
+            connector=self._connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"User-Agent": USER_AGENT},
+            timeout=aiohttp.ClientTimeout(total=None),
+            middlewares=(_refuse_detours,),
+            trust_env=False,
+        )
+
+    async def connect(self, url: str, seconds: float) -> FeedSocket:
+        """Open the websocket."""
+        with anyio.move_on_after(seconds), _breakage_as(StreamLost):
+            return await self._session.ws_connect(
+                url,
+                timeout=aiohttp.ClientWSTimeout(ws_receive=None, ws_close=CLOSE_GRACE),
+                autoclose=False,
+                autoping=False,
+                # Kiwoom's published client sends no pings of the protocol either; the server's PING tells that it
+                # lives.
+                heartbeat=None,
+                compress=0,
+                max_msg_size=LARGEST_FRAME,
+            )
+        raise StreamLost(f"no connection within {seconds:g} s")
+
+    def abort(self) -> None:
+        """Close the connection now."""
+        self._connector.abort()
+
+    async def aclose(self) -> None:
+        """Close the session."""
+        await self._session.close()
+        # The transport closes its socket when the loop comes round.
+        await asyncio.sleep(0)
+
+
 @asynccontextmanager
 async def open_feed(
     url: str,
@@ -345,6 +423,7 @@ async def open_feed(
     ambient: Ambient,
     types: Sequence[str] = FEED_TYPES,
     silence_limit: float = SILENCE_LIMIT,
+    dial: Dial = _AiohttpLine,
 ) -> AsyncIterator[FeedConnection]:
     """Open the real-time feed: connect, log in, register. Exactly one attempt.
 
@@ -355,6 +434,7 @@ async def open_feed(
         ambient: The clocks.
         types: Real-time items; those of the whole account.
         silence_limit: Seconds without any frame after which the feed is lost.
+        dial: Makes the line it goes over.
 
     Raises:
         StreamLoginRefused: Kiwoom refused the login; `.is_token_refused` says whether a new token may help.
@@ -365,51 +445,32 @@ async def open_feed(
 
     Source: `/api/dostk/websocket`, types 00 and 04.
     """
-    connector = _Connector(limit=1)
-    session = aiohttp.ClientSession(
-        connector=connector,
-        cookie_jar=aiohttp.DummyCookieJar(),
-        headers={"User-Agent": USER_AGENT},
-        timeout=aiohttp.ClientTimeout(total=None),
-        middlewares=(_refuse_detours,),
-        trust_env=False,
-    )
+    line = dial()
     feed: FeedConnection | None = None
     try:
-        socket = await _connect(session, url, timing.connect_timeout)
+        socket = await line.connect(url, timing.connect_timeout)
         feed = FeedConnection(socket, token, ambient, silence_limit)
         await feed.log_in(types, timing.response_timeout)
         yield feed
     finally:
-        await _see_through(_close(feed, session, connector))
+        await _see_through(_close(feed, line))
 
 
-async def _connect(session: aiohttp.ClientSession, url: str, seconds: float) -> aiohttp.ClientWebSocketResponse:
-    with anyio.move_on_after(seconds), _breakage_as(StreamLost):
-        return await session.ws_connect(
-            url,
-            timeout=aiohttp.ClientWSTimeout(ws_receive=None, ws_close=CLOSE_GRACE),
-            autoclose=False,
-            autoping=False,
-            # Kiwoom's published client sends no pings of the protocol either; the server's PING tells that it lives.
-            heartbeat=None,
-            compress=0,
-            max_msg_size=LARGEST_FRAME,
-        )
-    raise StreamLost(f"no connection within {seconds:g} s")
+def dial_of(transport: object) -> Dial:
+    """Give how lines are made: an injected transport may also be the way to the feed."""
+    dial: Dial = getattr(transport, "dial_feed", _AiohttpLine)
+    return dial
 
 
-async def _close(feed: FeedConnection | None, session: aiohttp.ClientSession, connector: _Connector) -> None:
+async def _close(feed: FeedConnection | None, line: Line) -> None:
     try:
         if feed is not None:
             with anyio.move_on_after(CLOSE_GRACE, shield=True), suppress(StreamError):
                 await feed.aclose()
     finally:
-        connector.abort()
+        line.abort()
         with anyio.move_on_after(CLOSE_GRACE, shield=True):
-            await session.close()
-            # The transport closes its socket when the loop comes round.
-            await asyncio.sleep(0)
+            await line.aclose()
 
 
 async def _see_through(work: Coroutine[Any, Any, None]) -> None:

@@ -9,7 +9,6 @@ from datetime import date, timedelta
 from types import TracebackType
 from typing import Self
 
-import httpx
 from attrs import define, field
 
 from kiwoom_async._ambient import SystemAmbient
@@ -22,7 +21,8 @@ from kiwoom_async.simulator.exchange import Exchange, Liquidity
 from kiwoom_async.simulator.faults import Fault, FaultDirector, FaultKind, FaultPlan
 from kiwoom_async.simulator.feed import Feed, FeedHabits
 from kiwoom_async.simulator.feed_faults import FeedFault, FeedFaultDirector, FeedFaultKind, FeedFaultPlan
-from kiwoom_async.simulator.feed_pusher import Pusher
+from kiwoom_async.simulator.feed_line import FeedLine
+from kiwoom_async.simulator.feed_pusher import Later, Pusher
 from kiwoom_async.simulator.feed_server import FeedServer
 from kiwoom_async.simulator.frames import FrameWriter
 from kiwoom_async.simulator.gate import RateGate, RateLimitStyle, TokenOffice, TokenPolicy
@@ -202,7 +202,7 @@ class Simulator:
         )
 
     @property
-    def transport(self) -> httpx.AsyncBaseTransport:
+    def transport(self) -> InProcessTransport:
         """The same broker for httpx, without a socket."""
         return self._transport
 
@@ -284,6 +284,24 @@ class Simulator:
         """The trading day that is open."""
         self._service.now()
         return self._service.exchange.day
+
+    # Without a socket
+
+    def dial_feed(self, wake: Callable[[], None], later: Later) -> FeedLine | None:
+        """Connect to the feed within the process; None where handshakes are refused.
+
+        Args:
+            wake: Called when there is something in the line's outbox.
+            later: Does something after some seconds; lends the feed its clock.
+        """
+        if self._feed_server.refusals or not self._is_running:
+            return None
+        self._feed.pusher.later = later
+        return FeedLine(self._feed, self._feed.connect(wake))
+
+    def settle(self) -> None:
+        """Carry out what is due by the clock: nobody else does while no request comes and no socket is served."""
+        self._service.now()
 
     # What can be done to it
 

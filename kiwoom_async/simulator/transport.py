@@ -44,7 +44,7 @@ class InProcessTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Answer one request."""
-        if self._is_closed():
+        if self.is_closed():
             raise httpx.ConnectError("Connection refused", request=request)
         body = await request.aread()
         reply = self.service.handle(request.method, request.url.path, request.headers, body)
@@ -53,7 +53,8 @@ class InProcessTransport(httpx.AsyncBaseTransport):
         await asyncio.sleep(0)
         return await self._deliver(request, reply)
 
-    def _is_closed(self) -> bool:
+    def is_closed(self) -> bool:
+        """Whether who connects now is refused."""
         is_early = self.service.ambient.monotonic() < self._refused_until
         return self.is_refusing() or self.refusals > 0 or is_early or self._closing.is_set()
 

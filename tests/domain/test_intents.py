@@ -149,6 +149,16 @@ def test_attempt_is_dead_after_the_acceptance_bound() -> None:
     assert evolve(ended, is_answered=True).dead_after(TIMING) == 103.0
 
 
+@pytest.mark.parametrize("skew", [0.5, 1.0, 2.75])
+def test_acceptance_window_holds_any_bound_on_the_clocks(skew: float) -> None:
+    """An order that the broker shows by the whole second is in the window, however little the clocks differ."""
+    for fraction in range(0, 1_000_000, 50_000):
+        dispatched_at = NOON.replace(microsecond=fraction)
+        shown = (dispatched_at - timedelta(seconds=skew)).replace(microsecond=0)
+        attempt = evolve(ATTEMPT, dispatched_at=dispatched_at)
+        assert attempt.acceptance_window(evolve(TIMING, clock_skew=skew))[0] <= shown
+
+
 def test_acceptance_window_allows_for_both_clocks() -> None:
     """From the second of the dispatch to the bound after the end, widened by the skew; open while it is not ended."""
     earliest = datetime(2026, 11, 2, 11, 59, 55, tzinfo=KST)

@@ -1,0 +1,166 @@
+"""`kiwoom-async prove`: trading days on virtual time, with every fault at once, judged by the broker's own book.
+
+Each day is drawn from a seed: what the strategies want, how the processes live and die, what the network, the broker
+and other people do. A day that breaks a promise is printed with the command that replays it, and its timeline.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from attrs import define
+
+from kiwoom_async._ambient import SystemAmbient
+from kiwoom_async._proof.campaign import Tally, ground
+from kiwoom_async._proof.run import DayResult
+from kiwoom_async._proof.worker import WorkerDied, run_campaign
+
+_INTERRUPTED: Final = 130
+_DAYS: Final = 200
+_INTERVAL: Final = 2.0
+_LABEL: Final = 34
+_SHOWN: Final = 5
+_DESCRIPTION: Final = """\
+Play trading days in which everything goes wrong that can, on virtual time and replayably: lost and late answers, a
+ledger that lags, a feed that lies, dying tokens, twins of your orders, several processes that share a journal and are
+killed and frozen. Then hold what every caller was told against the broker's own book. No order leaves this machine."""
+_EPILOG: Final = """\
+exit codes: 0 no promise was broken; 1 one was, and the day and its timeline are printed, or the days could not be
+played; 2 wrong arguments; 130 interrupted"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to the console script."""
+    parser = subparsers.add_parser(
+        "prove", help="play thousands of hostile trading days from a seed", description=_DESCRIPTION, epilog=_EPILOG
+    )
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--orders", type=_positive, metavar="N", help="play days until so many orders were asked for")
+    length.add_argument("--days", type=_positive, metavar="N", help=f"play so many days (default: {_DAYS})")
+    length.add_argument("--day", type=_count, metavar="K", help="replay one day, by its number")
+    parser.add_argument("--seed", type=int, default=1, metavar="S", help="everything comes from it (default: 1)")
+    parser.add_argument(
+        "--workers", type=_positive, default=os.cpu_count() or 1, metavar="N", help="processes (default: one per core)"
+    )
+    parser.add_argument("--timeline", action="store_true", help="with --day: print everything that happened in it")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Play the days; gives the exit status."""
+    if args.day is not None:
+        return _replay(args.seed, args.day, shows_timeline=args.timeline)
+    clock = SystemAmbient()
+    began = clock.monotonic()
+    progress = _Progress(clock, began, args.orders, None if args.orders else args.days or _DAYS)
+    try:
+        tally = asyncio.run(
+            run_campaign(
+                args.seed,
+                workers=args.workers,
+                is_enough=progress.is_enough,
+                most_days=progress.days,
+                tell=progress.show,
+            )
+        )
+    except KeyboardInterrupt:
+        sys.stderr.write("Interrupted.\n")
+        return _INTERRUPTED
+    except WorkerDied as died:
+        sys.stderr.write(f"The days could not be played: {died}\n")
+        return 1
+    sys.stdout.write("\n".join(_table(args.seed, tally, clock.monotonic() - began)) + "\n")
+    for failure in tally.failures[:1]:
+        _replay(args.seed, failure.number, shows_timeline=True)
+    return 1 if tally.violations else 0
+
+
+@define
+class _Progress:
+    """Says on standard error how far it is."""
+
+    clock: SystemAmbient
+    began: float
+    orders: int | None
+    days: int | None
+    _next: float = 0.0
+
+    def is_enough(self, tally: Tally) -> bool:
+        """Tell whether enough orders were asked for."""
+        return self.orders is not None and tally.orders >= self.orders
+
+    def show(self, tally: Tally) -> None:
+        """Write a line now and then."""
+        seconds = self.clock.monotonic() - self.began
+        if seconds < self._next:
+            return
+        self._next = seconds + _INTERVAL
+        goal = f"{tally.orders}/{self.orders} orders" if self.orders else f"{tally.days}/{self.days} days"
+        sys.stderr.write(
+            f"{seconds:7.1f} s  {goal}  {60 * tally.days / seconds:.0f} days a minute  "
+            f"kills {tally.deaths}  faults {tally.faults.total()}  violations {tally.violations}\n"
+        )
+        sys.stderr.flush()
+
+
+def _replay(seed: int, number: int, *, shows_timeline: bool) -> int:
+    with ground() as place:
+        result = place.run(seed, number, keeps_timeline=shows_timeline)
+    sys.stdout.write("\n".join(_day(seed, number, result)) + "\n")
+    return 1 if result.violations else 0
+
+
+def _day(seed: int, number: int, result: DayResult) -> Iterator[str]:
+    yield ""
+    yield f"day {number} of seed {seed} (its own seed: {result.seed})"
+    yield f"replay: kiwoom-async prove --seed {seed} --day {number} --timeline"
+    if result.timeline.is_kept:
+        yield from result.timeline.lines()
+        yield f"fingerprint of the timeline: {result.timeline.digest}"
+    yield f"{result.orders} orders, {result.sends} requests, {result.deaths} kills, {len(result.violations)} violations"
+    for violation in result.violations:
+        yield f"VIOLATION {violation}"
+
+
+def _table(seed: int, tally: Tally, seconds: float) -> Iterator[str]:
+    counts: Mapping[str, object] = {
+        "seed": seed,
+        "trading days": tally.days,
+        "orders asked for": tally.orders,
+        "order requests at the broker": tally.sends,
+        "processes killed": tally.deaths,
+        "processes frozen": tally.freezes,
+        "faults injected": tally.faults.total(),
+        "VIOLATIONS": tally.violations,
+        "virtual hours": f"{tally.seconds / 3600:.0f}",
+        "seconds": f"{seconds:.1f}",
+        "days a minute": f"{60 * tally.days / seconds:.0f}",
+    }
+    yield from (f"{name:<{_LABEL}}{value:>12}" for name, value in counts.items())
+    for title, counted in (("answers by witness", tally.witnesses), ("faults by kind", tally.faults)):
+        yield ""
+        yield title
+        yield from (f"  {kind:<{_LABEL - 2}}{times:>12}" for kind, times in sorted(counted.items()))
+    for failure in tally.failures[:_SHOWN]:
+        yield ""
+        yield f"day {failure.number}: kiwoom-async prove --seed {seed} --day {failure.number} --timeline"
+        yield from (f"  {violation}" for violation in failure.violations)
+
+
+def _positive(text: str) -> int:
+    """Read a number above zero."""
+    if not text.isascii() or not text.isdigit() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    """Read a number, zero allowed."""
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
+    return int(text)

@@ -1,0 +1,430 @@
+"""What happens in one simulated day, drawn from its seed before it begins. Pure.
+
+A day is three things: what the strategies want (chains of orders, some of them twins that the broker's book cannot tell
+apart), how the processes live (which chains they ask for, when they die, freeze and come back), and what else the world
+does (the weather of the network, the broker's faults and habits, other people).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum, unique
+from typing import Final, TypeVar
+
+from attrs import evolve, frozen
+
+from kiwoom_async._domain.ambient import Checkpoint
+from kiwoom_async._domain.vocabulary import Action, Desk, OrderType, Route, Side
+from kiwoom_async._proof.processes import Death, Moment
+from kiwoom_async.simulator import EmptyList, Flavour, RateLimitStyle, TokenPolicy
+from kiwoom_async.simulator.chance import Generator, drawn, seeded
+
+_T = TypeVar("_T")
+
+
+@unique
+class Manner(StrEnum):
+    """How a strategy waits for an answer."""
+
+    PATIENT = "patient"
+    DEADLINE = "deadline"
+    TIMEOUT = "timeout"
+    """In `asyncio.timeout`."""
+    CANCELED = "canceled"
+    """In a task that is canceled, sometimes twice."""
+
+
+@frozen
+class Step:
+    """One order of a strategy.
+
+    Attributes:
+        side: None for a modify or a cancel.
+        quantity: None for a modify or a cancel: all that is left.
+        hurry: Seconds after which an impatient caller goes away.
+        pause: Seconds of thought before it.
+        callers: How many tasks ask for it at once.
+        is_blind: A cancel that does not wait for the answer to the order it cancels.
+        is_preceded: Another program has placed an identical order just before, as bots do that run one after the other.
+            It is older than this one, and the journal knows numbers that are newer than it.
+    """
+
+    client_order_id: str
+    desk: Desk
+    action: Action
+    symbol: str
+    side: Side | None = None
+    quantity: int | None = None
+    price: int | None = None
+    order_type: OrderType | None = None
+    route: Route | None = None
+    resend_within: float | None = None
+    manner: Manner = Manner.PATIENT
+    hurry: float = 0.0
+    pause: float = 0.0
+    callers: int = 1
+    is_blind: bool = False
+    is_preceded: bool = False
+
+
+Chain = tuple[Step, ...]
+"""An order and what is done with it: each step is about the one before it."""
+
+
+@frozen
+class Life:
+    """One process from its start to its end.
+
+    Attributes:
+        rest: Seconds between the end of the life before and this one.
+        chains: Which chains it asks for, by number.
+        leaves_after: Seconds after which it closes its client in good order; None: when it has its answers.
+        freezes: Seconds from its start, and how long each.
+        reconciles: Seconds from its start at which the caller asks for a full pass.
+    """
+
+    rest: float
+    chains: tuple[int, ...]
+    death: Death | None = None
+    leaves_after: float | None = None
+    freezes: tuple[tuple[float, float], ...] = ()
+    reconciles: tuple[float, ...] = ()
+    listens: bool = False
+
+
+@frozen
+class Machine:
+    """A process and all its lives.
+
+    Attributes:
+        offset: Seconds by which its wall clock is ahead.
+    """
+
+    name: str
+    offset: float
+    has_feed: bool
+    lives: tuple[Life, ...]
+
+
+@unique
+class Happening(StrEnum):
+    """What the world does besides."""
+
+    TWIN_BY_HAND = "twin_by_hand"
+    """A person places an order identical to one of ours, in the home trading system."""
+    TWIN_BY_PROGRAM = "twin_by_program"
+    """Another program does, over the same API."""
+    CANCEL_BY_HAND = "cancel_by_hand"
+    """A person cancels one of our orders."""
+    STRANGERS = "strangers"
+    """Other accounts take numbers."""
+    FILL = "fill"
+    PRICE_MOVES = "price_moves"
+    REFUSED_LATER = "refused_later"
+    """The broker refuses an order that it had accepted."""
+    TOKENS_DIE = "tokens_die"
+    BROKER_AWAY = "broker_away"
+    """Nobody can connect for a while."""
+    FEED_CUT = "feed_cut"
+    FEED_TAKEN = "feed_taken"
+    """Somebody else logs in with our key."""
+
+
+@frozen
+class Event:
+    """Something the world does.
+
+    Attributes:
+        draw: Chooses among what is there, in [0, 1).
+    """
+
+    at: float
+    happening: Happening
+    draw: float = 0.0
+
+
+@frozen
+class Habits:
+    """How the broker is today."""
+
+    flavour: Flavour
+    token_policy: TokenPolicy
+    empty_list: EmptyList
+    rate_limit_style: RateLimitStyle
+    page_size: int
+    is_from_inclusive: bool
+    lag: float
+    fills: float
+    in_parts: bool
+    has_limits: bool
+
+
+@frozen
+class Day:
+    """A day.
+
+    Attributes:
+        is_exclusive: No other program trades on the account.
+        shares: The processes share token and rate limits through a file.
+        twins: The clients' policy for identical orders.
+        order_faults, query_faults, feed_faults, network_faults: Shares of what is hit.
+    """
+
+    seed: int
+    chains: tuple[Chain, ...]
+    machines: tuple[Machine, ...]
+    events: tuple[Event, ...]
+    habits: Habits
+    is_exclusive: bool
+    shares: bool
+    twins: str
+    order_faults: float
+    query_faults: float
+    feed_faults: float
+    network_faults: float
+
+    @property
+    def needs_people(self) -> bool:
+        """Tell whether some outcomes cannot be concluded from what the broker says, by design.
+
+        An account that others trade on by the same channel is one case; a broker that says "nothing" with an error that
+        could mean anything is another.
+        """
+        return not self.is_exclusive or self.habits.empty_list is EmptyList.UNCODED_ERROR
+
+    @property
+    def orders(self) -> int:
+        """Count the orders, modifies and cancels that are wanted."""
+        return sum(map(len, self.chains))
+
+
+def seed_of(seed: int, number: int) -> int:
+    """Give the seed of one day of many."""
+    return int(drawn("day", seed, number) * (1 << 53))
+
+
+CHAINS: Final = (4, 9)
+"""How many chains a day has, from and to. Source: our choice; small days replay fast and read well."""
+
+_SYMBOLS: Final = ("005930", "000660")
+_GOLD: Final = "M04020000"
+_LAST: Final = {Desk.STOCK: 70_000, Desk.GOLD: 180_000}
+_TICK: Final = {Desk.STOCK: 100, Desk.GOLD: 10}
+_FOLLOWERS: Final = (
+    (0.10, (Action.MODIFY,)),
+    (0.16, (Action.CANCEL,)),
+    (0.06, (Action.MODIFY, Action.CANCEL)),
+    (0.03, (Action.MODIFY, Action.MODIFY)),
+    (0.03, (Action.CANCEL, Action.CANCEL)),
+)
+_SHARE_OF_PRECEDED: Final = 0.5
+_ODD_QUANTITY: Final = 7
+_SPAN: Final = 8.0
+"""Seconds in which the strategies begin. Source: our choice."""
+
+
+def plan_day(seed: int) -> Day:
+    """Draw a day."""
+    chance = seeded(seed)
+    flavour = Flavour.REAL if chance.random() < 0.8 else Flavour.MOCK
+    chains = _chains(chance, flavour)
+    is_exclusive = chance.random() < 0.8
+    return Day(
+        seed=seed,
+        chains=chains,
+        machines=_machines(chance, chains),
+        events=_events(chance, is_exclusive=is_exclusive),
+        habits=_habits(chance, flavour),
+        is_exclusive=is_exclusive,
+        shares=chance.random() < 0.2,
+        twins=_often(chance, ("serialize", 0.8), ("allow", 0.15), ("fail", 0.05)),
+        order_faults=chance.choice((0.0, 0.2, 0.4, 0.6)),
+        query_faults=chance.choice((0.0, 0.05, 0.15, 0.5)),
+        feed_faults=chance.choice((0.0, 0.2, 0.4)),
+        network_faults=chance.choice((0.0, 0.03, 0.1)),
+    )
+
+
+def _often(chance: Generator, *weighted: tuple[_T, float]) -> _T:
+    return chance.choices([value for value, _ in weighted], [weight for _, weight in weighted])[0]
+
+
+def _habits(chance: Generator, flavour: Flavour) -> Habits:
+    return Habits(
+        flavour=flavour,
+        token_policy=chance.choice(tuple(TokenPolicy)),
+        empty_list=_often(chance, (EmptyList.SUCCESS, 0.6), (EmptyList.ERROR, 0.35), (EmptyList.UNCODED_ERROR, 0.05)),
+        rate_limit_style=chance.choice(tuple(RateLimitStyle)),
+        page_size=chance.choice((3, 10, 40)),
+        is_from_inclusive=chance.random() < 0.5,
+        lag=chance.choice((0.0, 0.1, 0.5)),
+        fills=chance.choice((0.0, 0.5, 1.0)),
+        in_parts=chance.random() < 0.5,
+        has_limits=chance.random() < 0.15,
+    )
+
+
+# What the strategies want
+
+
+def _chains(chance: Generator, flavour: Flavour) -> tuple[Chain, ...]:
+    chains: list[Chain] = []
+    for number in range(chance.randint(*CHAINS)):
+        new = _new(chance, f"o{number}", flavour)
+        if chains and chance.random() < 0.35:
+            # The broker's book cannot tell it from its twin, which may be in the air now.
+            twin = chance.choice(chains)[0]
+            new = evolve(
+                new,
+                **{
+                    name: getattr(twin, name)
+                    for name in ("desk", "symbol", "side", "quantity", "price", "order_type", "route")
+                },
+            )
+        chains.append((new, *_followers(chance, new)))
+    if chance.random() < _SHARE_OF_PRECEDED:
+        # Of a quantity that no other order has: nobody but the older one is its twin.
+        number = chance.randrange(len(chains))
+        new, *followers = chains[number]
+        chains[number] = (evolve(new, quantity=_ODD_QUANTITY, is_preceded=True), *followers)
+    return tuple(chains)
+
+
+def _new(chance: Generator, client_order_id: str, flavour: Flavour) -> Step:
+    desk = Desk.GOLD if chance.random() < 0.15 else Desk.STOCK
+    side = chance.choice((Side.BUY, Side.SELL))
+    is_market = desk is Desk.STOCK and chance.random() < 0.1
+    routes = (Route.KRX,) if flavour is Flavour.MOCK else (Route.KRX, Route.KRX, Route.SOR)
+    step = Step(
+        client_order_id=client_order_id,
+        desk=desk,
+        action=Action.NEW,
+        symbol=_GOLD if desk is Desk.GOLD else chance.choice(_SYMBOLS),
+        side=side,
+        quantity=chance.choice((1, 2, 3, 10)),
+        price=None if is_market else _price(chance, desk),
+        order_type=OrderType.MARKET if is_market else OrderType.LIMIT,
+        route=None if desk is Desk.GOLD else chance.choice(routes),
+        resend_within=_often(chance, (None, 0.6), (4.0, 0.1), (12.0, 0.3)),
+    )
+    return _with_manner(chance, step)
+
+
+def _price(chance: Generator, desk: Desk) -> int:
+    return _LAST[desk] + chance.randint(-2, 2) * _TICK[desk]
+
+
+def _with_manner(chance: Generator, step: Step) -> Step:
+    manner = _often(
+        chance, (Manner.PATIENT, 0.55), (Manner.DEADLINE, 0.15), (Manner.TIMEOUT, 0.15), (Manner.CANCELED, 0.15)
+    )
+    return evolve(
+        step,
+        manner=manner,
+        hurry=round(chance.random() ** 2 * 2.0, 3),
+        pause=0.0 if chance.random() < 0.3 else round(chance.random() * 0.5, 3),
+        callers=_often(chance, (1, 0.8), (2, 0.15), (3, 0.05)),
+    )
+
+
+def _followers(chance: Generator, new: Step) -> Chain:
+    share = chance.random()
+    for chosen, actions in _FOLLOWERS:
+        share -= chosen
+        if share < 0:
+            return tuple(_follower(chance, new, action, number) for number, action in enumerate(actions))
+    return ()
+
+
+def _follower(chance: Generator, new: Step, action: Action, number: int) -> Step:
+    is_part = chance.random() < 0.3
+    step = Step(
+        client_order_id=f"{new.client_order_id}-{action.value}{number}",
+        desk=new.desk,
+        action=action,
+        symbol=new.symbol,
+        quantity=1 if is_part and action is Action.CANCEL else None,
+        price=_price(chance, new.desk) if action is Action.MODIFY else None,
+        route=new.route,
+        resend_within=_often(chance, (None, 0.7), (12.0, 0.3)),
+        is_blind=action is Action.CANCEL and chance.random() < 0.5,
+    )
+    return _with_manner(chance, step)
+
+
+# How the processes live
+
+
+def _machines(chance: Generator, chains: Sequence[Chain]) -> tuple[Machine, ...]:
+    count = _often(chance, (1, 0.4), (2, 0.4), (3, 0.2))
+    owned: list[list[int]] = [[] for _ in range(count)]
+    for chain, (new, *_) in enumerate(chains):
+        owned[chance.randrange(count)].append(chain)
+        if count > 1 and not new.is_preceded and chance.random() < 0.25:
+            # Two processes ask for the same ids.
+            other = owned[chance.randrange(count)]
+            other += [] if chain in other else [chain]
+    return tuple(_machine(chance, "ABC"[number], tuple(wanted)) for number, wanted in enumerate(owned))
+
+
+def _machine(chance: Generator, name: str, chains: tuple[int, ...]) -> Machine:
+    lives = _often(chance, (1, 0.45), (2, 0.4), (3, 0.15))
+    return Machine(
+        name=name,
+        offset=round(chance.uniform(-0.4, 0.4), 3),
+        has_feed=chance.random() < 0.7,
+        lives=tuple(_life(chance, chains, is_last=life == lives - 1) for life in range(lives)),
+    )
+
+
+def _life(chance: Generator, chains: tuple[int, ...], *, is_last: bool) -> Life:
+    return Life(
+        rest=round(chance.random() * 2.0, 3),
+        chains=chains,
+        death=None if is_last and chance.random() < 0.7 else _death(chance),
+        leaves_after=round(chance.random() * 10.0, 3) if chance.random() < 0.15 else None,
+        freezes=((round(chance.random() * 6.0, 3), _standstill(chance)),) if chance.random() < 0.15 else (),
+        reconciles=(round(chance.random() * 8.0, 3),) if chance.random() < 0.2 else (),
+        listens=chance.random() < 0.3,
+    )
+
+
+def _standstill(chance: Generator) -> float:
+    """Draw how long a process stands still: some shorter, some longer than its leases."""
+    return round(_often(chance, (0.5, 0.4), (5.0, 0.3), (15.0, 0.2), (75.0, 0.1)) * (0.5 + chance.random()), 3)
+
+
+def _death(chance: Generator) -> Death:
+    moment = chance.choice(tuple(Moment))
+    if moment is Moment.AT_SECOND:
+        return Death(moment, seconds=round(chance.random() * 6.0, 3))
+    if moment is Moment.AT_CHECKPOINT:
+        return Death(moment, checkpoint=chance.choice(tuple(Checkpoint)), count=chance.randint(1, 4))
+    return Death(moment, count=chance.randint(1, 30))
+
+
+# What else happens
+
+_USUAL: Final = (
+    (Happening.TWIN_BY_HAND, 0.25),
+    (Happening.CANCEL_BY_HAND, 0.1),
+    (Happening.STRANGERS, 0.1),
+    (Happening.FILL, 0.2),
+    (Happening.PRICE_MOVES, 0.1),
+    (Happening.REFUSED_LATER, 0.05),
+    (Happening.TOKENS_DIE, 0.06),
+    (Happening.BROKER_AWAY, 0.08),
+    (Happening.FEED_CUT, 0.05),
+    (Happening.FEED_TAKEN, 0.03),
+)
+
+
+def _events(chance: Generator, *, is_exclusive: bool) -> tuple[Event, ...]:
+    weighted: Sequence[tuple[Happening, float]] = _USUAL
+    if not is_exclusive:
+        weighted = (*_USUAL, (Happening.TWIN_BY_PROGRAM, 0.3))
+    events = [
+        Event(round(chance.random() * _SPAN, 3), _often(chance, *weighted), chance.random())
+        for _ in range(chance.randint(0, 8))
+    ]
+    return tuple(sorted(events, key=lambda event: event.at))

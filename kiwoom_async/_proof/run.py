@@ -1,0 +1,598 @@
+"""Carry out one simulated day and judge it.
+
+The processes trade, die and come back; the world does what it does; then the faults stop, a night passes, and a last
+process asks for everything until nothing is unknown. Then the history checker holds what was told against the book.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import anyio
+import apsw
+from attrs import define, evolve, field, frozen
+from filelock import BaseFileLock
+
+from kiwoom_async._audit import FINAL, Answer, Audit, Verdict, check_history
+from kiwoom_async._client import KiwoomClient
+from kiwoom_async._domain.settings import Credentials, Environment, Limits, Timing
+from kiwoom_async._domain.states import Delivery
+from kiwoom_async._journal.store import Access, open_writer, prepare_file
+from kiwoom_async._proof.day import Day, Event, Happening, Life, Machine
+from kiwoom_async._proof.network import Network, NetworkFault, Weather
+from kiwoom_async._proof.processes import Pace, Process, World, WorldAmbient
+from kiwoom_async._proof.strategies import Record, Strategies
+from kiwoom_async._proof.testimony import book_entry, renamed
+from kiwoom_async._proof.timeline import Timeline
+from kiwoom_async._proof.virtual_loop import REALM, Standstill, VirtualLoop
+from kiwoom_async.errors import KiwoomError
+from kiwoom_async.simulator import (
+    BookOrder,
+    Channel,
+    Fault,
+    FaultKind,
+    FaultPlan,
+    FeedFaultKind,
+    FeedFaultPlan,
+    FeedHabits,
+    Flavour,
+    LimitFill,
+    Liquidity,
+    Simulator,
+)
+from kiwoom_async.simulator.chance import seeded
+
+TIMING: Final = Timing(
+    connect_timeout=1.0,
+    response_timeout=1.5,
+    acceptance_bound=1.0,
+    visibility_bound=1.2,
+    clock_skew=0.5,
+    reconcile_interval=0.5,
+    watch_interval=5.0,
+    poll_interval=2.0,
+    drain_timeout=1.0,
+    default_deadline=12.0,
+)
+"""Bounds that hold in the simulated world: a request arrives within 0.25 s and is accepted at most 0.4 s later (A4); an
+order is listed at most 0.5 s later and a stale view is at most 0.4 s older than that (A5)."""
+
+_LONGEST_DELAY: Final = 0.4
+_HANG: Final = 4.0
+_REFUSED: Final = 0.03
+_DYING_TOKENS: Final = 0.01
+_TICK: Final = 0.25
+_AWAY_AT_MOST: Final = 8.0
+_REOPEN: Final = 0.5
+_NIGHT: Final = timedelta(hours=22)
+_DAY_AT_MOST: Final = 900.0
+_SETTLED_WITHIN: Final = 400.0
+_LOOK: Final = 1.0
+_SENDS_OF_THE_UNSENT: Final = 4
+_OPERATOR_AFTER: Final = 60.0
+_URL: Final = "http://simulator.invalid"
+_LOGGERS: Final = ("kiwoom_async", "asyncio")
+
+
+@frozen
+class DayResult:
+    """What came of a day.
+
+    Attributes:
+        orders: Client order ids that were asked for.
+        sends: Order requests that reached the broker.
+        violations: Broken promises, in words.
+        faults: Faults injected, by kind.
+        witnesses: Accepted orders by what their answer rests on, and the other answers by verdict.
+        deaths, freezes: Of processes.
+        seconds: Virtual ones.
+    """
+
+    seed: int
+    orders: int
+    sends: int
+    violations: tuple[str, ...]
+    faults: Mapping[str, int]
+    witnesses: Mapping[str, int]
+    deaths: int
+    freezes: int
+    seconds: float
+    steps: int
+    timeline: Timeline
+
+
+def run_day(day: Day, folder: Path, *, keeps_timeline: bool = False) -> DayResult:
+    """Carry out a day in an empty folder.
+
+    Args:
+        day: The plan.
+        folder: For the journal.
+        keeps_timeline: Write down everything that happens; changes nothing of it.
+    """
+    loop = VirtualLoop()
+    timeline = Timeline(keeps_timeline)
+    world = World(loop, Pace(seeded(day.seed ^ 1)), timeline)
+    trading = _Trading(day, folder, world)
+    with _heard(world, trading.findings):
+        try:
+            loop.run_until_complete(trading.carry_out())
+        except Standstill as error:
+            trading.findings.append(str(error))
+        finally:
+            loop.run_until_complete(trading.bury())
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.close()
+    return trading.result()
+
+
+@contextmanager
+def _heard(world: World, findings: list[str]) -> Iterator[None]:
+    """Listen to the log: a fault of the library is a finding, and the rest belongs to the timeline."""
+    tap = _Tap(world, findings)
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    before = [(logger.level, logger.propagate) for logger in loggers]
+    for logger in loggers:
+        logger.addHandler(tap)
+        logger.setLevel(logging.INFO if world.timeline.is_kept else logging.ERROR)
+        logger.propagate = False
+    try:
+        yield
+    finally:
+        for logger, (level, propagate) in zip(loggers, before, strict=True):
+            logger.removeHandler(tap)
+            logger.setLevel(level)
+            logger.propagate = propagate
+
+
+class _Tap(logging.Handler):
+    def __init__(self, world: World, findings: list[str]) -> None:
+        super().__init__()
+        self._world = world
+        self._findings = findings
+
+    def emit(self, record: logging.LogRecord) -> None:
+        realm = REALM.get()
+        text = record.getMessage()
+        if record.exc_info and record.exc_info[1] is not None:
+            text = f"{text}: {record.exc_info[1]!r}"
+        self._world.note("world" if realm is None else realm.name, "log", text)
+        is_fault = record.levelno >= logging.ERROR and (record.exc_info or record.name == "asyncio")
+        if is_fault or text.startswith("contradicting evidence"):
+            self._findings.append(f"log: {text}")
+
+
+def make_journal(path: Path) -> None:
+    """Make an empty journal, to be copied: the schema costs more than a small day."""
+    prepare_file(path)
+    open_writer(path, busy_timeout=1.0, access=Access()).close()
+
+
+@define(eq=False)
+class _Trading:
+    """A day under way."""
+
+    day: Day
+    folder: Path
+    world: World
+    findings: list[str] = field(factory=list)
+    record: Record = field(factory=Record)
+    processes: list[tuple[Process, KiwoomClient]] = field(factory=list)
+    broker: Simulator = field(init=False)
+    weather: Weather = field(init=False)
+    audit: Audit | None = None
+    freezes: int = 0
+    happened: Counter[str] = field(factory=Counter)
+
+    def __attrs_post_init__(self) -> None:
+        self.weather = Weather(self.day.network_faults)
+        self.broker = _broker(self.day, self.world)
+
+    @property
+    def journal(self) -> Path:
+        return self.folder / "orders.db"
+
+    async def carry_out(self) -> None:
+        """Trade, let a night pass, settle, and judge."""
+        async with self.broker:
+            ticking = asyncio.create_task(self._tick(), name="broker's clock")
+            for event in self.day.events:
+                self.world.later(event.at, self._happen, event)
+            machines = [asyncio.create_task(self._run(machine), name=machine.name) for machine in self.day.machines]
+            _, late = await asyncio.wait(machines, timeout=_DAY_AT_MOST)
+            ticking.cancel()
+            for task in [*machines, ticking]:
+                task.cancel()
+            if late:
+                self.findings.append(f"hang: {_names_of(late)} did not end within {_DAY_AT_MOST:g} s")
+                return
+            self._calm()
+            await self._settle()
+            self._judge()
+
+    async def _tick(self) -> None:
+        while True:
+            self.broker.settle()
+            await asyncio.sleep(_TICK)
+
+    def _calm(self) -> None:
+        self.world.note("world", "calm", "the faults stop")
+        self.broker.set_faults(None)
+        self.broker.set_feed_faults(None)
+        self.weather.intensity = 0.0
+
+    # Processes
+
+    async def _run(self, machine: Machine) -> None:
+        """Live all lives of a machine."""
+        for number, life in enumerate(machine.lives, start=1):
+            await asyncio.sleep(life.rest)
+            process = self._make_process(f"{machine.name}{number}", machine)
+            process.death = life.death
+            over = process.start(self._live(process, machine, life))
+            for after, seconds in life.freezes:
+                self.freezes += 1
+                self.world.later(after, process.freeze, seconds)
+            await over.wait()
+
+    def _make_process(self, name: str, machine: Machine) -> Process:
+        return Process(
+            name,
+            self.world,
+            seeded(self.day.seed ^ int.from_bytes(name.encode(), "big")),
+            offset=timedelta(seconds=machine.offset),
+        )
+
+    async def _live(self, process: Process, machine: Machine, life: Life) -> None:
+        client = await self._open(process, has_feed=machine.has_feed)
+        strategies = Strategies(client, process, self.record, self.broker)
+        listening = asyncio.create_task(strategies.listen(), name="listener") if life.listens else None
+        work = asyncio.gather(
+            *(strategies.follow(self.day.chains[chain]) for chain in life.chains),
+            *(self._reconcile(client, after) for after in life.reconciles),
+        )
+        await asyncio.wait([work], timeout=life.leaves_after)
+        strategies.is_over = True
+        self.world.note(process.name, "closes", "")
+        await client.__aexit__(None, None, None)
+        await work
+        if listening is not None:
+            await listening
+        self.world.note(process.name, "closed", "")
+
+    async def _reconcile(self, client: KiwoomClient, after: float) -> None:
+        await anyio.sleep(after)
+        with suppress(KiwoomError):
+            await client.reconcile()
+
+    async def _open(self, process: Process, *, has_feed: bool) -> KiwoomClient:
+        """Open a client; the network may be down just now, so try for a while."""
+        while True:
+            client = self._make_client(process, has_feed=has_feed)
+            process.locks = partial(_locks_of, client)
+            self.processes.append((process, client))
+            try:
+                await client.__aenter__()
+            except KiwoomError as error:
+                self.world.note(process.name, "shut", f"{type(error).__name__}: {error}")
+                await anyio.sleep(_REOPEN)
+            else:
+                self.world.note(process.name, "open", "")
+                return client
+
+    def _make_client(self, process: Process, *, has_feed: bool) -> KiwoomClient:
+        routes = {"KRX"} if self.day.habits.flavour is Flavour.MOCK else {"KRX", "NXT", "SOR"}
+        return KiwoomClient(
+            Credentials("simulated", "simulated"),
+            environment=Environment(
+                rest_url=_URL, websocket_url="ws://simulator.invalid/feed", routes=frozenset(routes)
+            ),
+            journal=self.journal,
+            timing=TIMING,
+            limits=_limits(self.day) or Limits.off(),
+            account_exclusive=self.day.is_exclusive,
+            twins=self.day.twins,
+            transport=Network(process, self.broker, self.weather),
+            feed=has_feed,
+            ambient=process,
+            shared_state=self.folder / "shared.db" if self.day.shares else False,
+        )
+
+    # The world
+
+    def _happen(self, event: Event) -> None:
+        self.happened[event.happening.value] += 1
+        self.world.note("world", "event", event.happening.value)
+        _HAPPENINGS[event.happening](self, event)
+
+    def _chosen(self, event: Event, among: Sequence[Any]) -> Any:
+        return among[int(event.draw * len(among))] if among else None
+
+    def _own_orders(self) -> list[BookOrder]:
+        return [order for order in self.broker.orders if order.is_working and order.day == self.broker.day]
+
+    def _place_twin(self, event: Event, channel: Channel) -> None:
+        step = self._chosen(event, self.day.chains)[0]
+        self.broker.place_foreign(
+            symbol=step.symbol,
+            side=step.side,
+            quantity=step.quantity,
+            price=step.price,
+            channel=channel,
+            order_type=step.order_type,
+            route=step.route or "KRX",
+            desk=step.desk,
+        )
+
+    def _twin_by_hand(self, event: Event) -> None:
+        self._place_twin(event, Channel.HOME_TRADING)
+
+    def _twin_by_program(self, event: Event) -> None:
+        self._place_twin(event, Channel.REST_API)
+
+    def _cancel_by_hand(self, event: Event) -> None:
+        order = self._chosen(event, self._own_orders())
+        if order is not None:
+            self.broker.cancel_foreign(order.broker_order_id)
+
+    def _strangers(self, event: Event) -> None:
+        self.broker.place_stranger(1 + int(event.draw * 50))
+
+    def _fill(self, event: Event) -> None:
+        order = self._chosen(event, self._own_orders())
+        if order is not None:
+            part = max(1, order.leaves_quantity // 2) if event.draw * 100 % 1 < 0.5 else None
+            self.broker.fill(order.broker_order_id, part, None if order.price else 70_000)
+
+    def _price_moves(self, event: Event) -> None:
+        step = self._chosen(event, self.day.chains)[0]
+        price, tick = (180_000, 10) if step.desk == "gold" else (70_000, 100)
+        self.broker.move_price(step.symbol, price + tick * (int(event.draw * 5) - 2), step.desk)
+
+    def _refused_later(self, event: Event) -> None:
+        order = self._chosen(event, self._own_orders())
+        if order is not None:
+            self.broker.refuse(order.broker_order_id)
+
+    def _tokens_die(self, _: Event) -> None:
+        self.broker.expire_token()
+
+    def _broker_away(self, event: Event) -> None:
+        async def be_away() -> None:
+            async with self.broker.refusing_connections(), self.broker.refusing_feed():
+                await asyncio.sleep(event.draw * _AWAY_AT_MOST)
+
+        self.world.start(be_away(), "the broker is away")
+
+    def _feed_cut(self, _: Event) -> None:
+        self.broker.cut_feed()
+
+    def _feed_taken(self, _: Event) -> None:
+        self.broker.take_over_session()
+
+    # The end
+
+    async def _settle(self) -> None:
+        """Let a night pass, and have one last process ask for everything."""
+        await asyncio.sleep(_NIGHT.total_seconds())
+        self.world.note("world", "morning", "")
+        ticking = asyncio.create_task(self._tick(), name="broker's clock")
+        process = self._make_process("Z", Machine("Z", 0.0, has_feed=True, lives=()))
+        over = process.start(self._live_last(process))
+        try:
+            async with asyncio.timeout(_SETTLED_WITHIN):
+                await over.wait()
+        except TimeoutError:
+            self.findings.append(f"hang: not everything was settled within {_SETTLED_WITHIN:g} s of calm")
+        ticking.cancel()
+
+    async def _live_last(self, process: Process) -> None:
+        client = await self._open(process, has_feed=True)
+        strategies = Strategies(client, process, self.record, self.broker)
+        operator = asyncio.create_task(self._operate(client), name="operator")
+        await asyncio.gather(*(self._insist(strategies, name) for name in sorted(self.record.wanted)))
+        while await client.orders.unresolved():  # noqa: ASYNC110 - a journal has no event
+            await anyio.sleep(_LOOK)
+        operator.cancel()
+        for step, target in list(self.record.wanted.values()):
+            await strategies.ask(step, target, hurried=False)
+        await client.__aexit__(None, None, None)
+
+    async def _insist(self, strategies: Strategies, client_order_id: str) -> None:
+        """Ask until there is an answer; "not sent" is one only when it is said again and again."""
+        step, target = self.record.wanted[client_order_id]
+        unsent = 0
+        while unsent < _SENDS_OF_THE_UNSENT:
+            answer = await strategies.ask(step, target, hurried=False)
+            if answer.verdict in FINAL:
+                return
+            unsent += answer.verdict in {Verdict.NOT_SENT, Verdict.ERROR}
+            await anyio.sleep(_REOPEN)
+
+    async def _operate(self, client: KiwoomClient) -> None:
+        """Be the person who looks at Kiwoom's own screen and settles what nothing else can."""
+        await anyio.sleep(_OPERATOR_AFTER)
+        for left in await client.orders.unresolved():
+            if left.state is not Delivery.UNRESOLVED_AT_CLOSE and not self.day.needs_people:
+                continue
+            rows = [order for order in self.broker.orders if order.idempotency_key == left.client_order_id]
+            self.happened["settled by the operator"] += 1
+            self.world.note("operator", "settles", f"{left.client_order_id}: {left.why}")
+            with suppress(KiwoomError):
+                await client.orders.resolve(
+                    left.client_order_id,
+                    accepted_as=rows[0].broker_order_id if rows else None,
+                    not_accepted=not rows,
+                    reason="seen on the screen",
+                )
+
+    def _judge(self) -> None:
+        asks, answers = self.record.asks, self.record.answers
+        book = renamed(asks, answers, [book_entry(order) for order in self.broker.all_orders])
+        self.audit = check_history(asks, answers, book)
+        self.findings += [
+            f"{violation.invariant} {violation.client_order_id}: {violation.text}"
+            for violation in self.audit.violations
+        ]
+        self.findings += [f"late: {text}" for text in self.record.late]
+        self.findings += [
+            f"no answer: {answer.client_order_id}: {answer.detail}"
+            for answer in self.record.answers
+            if answer.verdict is Verdict.ERROR
+        ]
+        for process, _ in self.processes:
+            if process.is_running:
+                names = sorted(task.get_name() for task in process.realm.tasks)
+                self.findings.append(f"{process.name} has ended and its tasks have not: {', '.join(names)}")
+        self.findings += self._late_surprises()
+
+    def _late_surprises(self) -> list[str]:
+        """List orders that were proven absent and came after all: in a world where every bound holds there is none."""
+        connection = apsw.Connection(str(self.journal), flags=apsw.SQLITE_OPEN_READONLY)
+        try:
+            rows = connection.execute(
+                "SELECT client_order_id, state FROM attempts WHERE state IN ('revived', 'duplicate')"
+            )
+            return [f"{client_order_id} is {state}, and no bound was broken" for client_order_id, state in rows]
+        finally:
+            connection.close()
+
+    async def bury(self) -> None:
+        """Unwind what was killed, so that nothing of it is left to the garbage collector."""
+        findings, faults = len(self.findings), list(self.world.loop.faults)
+        for _ in range(200):
+            is_left = [process.bury() for process, _ in self.processes]
+            if not any(is_left):
+                break
+            await asyncio.sleep(0)
+        for process, client in self.processes:
+            if process.is_dead:
+                _close_files(client)
+        del self.findings[findings:]
+        self.findings += [f"fault: {fault}" for fault in faults]
+
+    def result(self) -> DayResult:
+        """Sum up."""
+        witnesses: Counter[str] = Counter()
+        if self.audit is not None:
+            for answer in self.audit.last.values():
+                is_accepted = answer.verdict is Verdict.ACCEPTED
+                witnesses[f"accepted by {_evidence(answer)}" if is_accepted else answer.verdict.value] += 1
+        faults: Counter[str] = Counter()
+        for kind in FaultKind:
+            faults[kind.value] += self.broker.faults_injected[kind]
+        for feed_kind in FeedFaultKind:
+            faults[f"feed: {feed_kind.value}"] += self.broker.feed_faults_injected[feed_kind]
+        for network_kind in NetworkFault:
+            faults[f"network: {network_kind.value}"] += self.weather.injected[network_kind]
+        for what, times in self.happened.items():
+            faults[f"world: {what}"] += times
+        return DayResult(
+            seed=self.day.seed,
+            orders=len(self.record.wanted),
+            sends=sum(self.broker.count(api_id) for api_id in _ORDER_TRS),
+            violations=tuple(self.findings),
+            faults={kind: times for kind, times in faults.items() if times},
+            witnesses=dict(witnesses),
+            deaths=sum(process.is_dead for process, _ in self.processes),
+            freezes=self.freezes,
+            seconds=self.world.now,
+            steps=self.world.loop.steps,
+            timeline=self.world.timeline,
+        )
+
+
+_HAPPENINGS: Final[Mapping[Happening, Callable[[_Trading, Event], None]]] = {
+    Happening.TWIN_BY_HAND: _Trading._twin_by_hand,  # noqa: SLF001 - the table of this class
+    Happening.TWIN_BY_PROGRAM: _Trading._twin_by_program,  # noqa: SLF001
+    Happening.CANCEL_BY_HAND: _Trading._cancel_by_hand,  # noqa: SLF001
+    Happening.STRANGERS: _Trading._strangers,  # noqa: SLF001
+    Happening.FILL: _Trading._fill,  # noqa: SLF001
+    Happening.PRICE_MOVES: _Trading._price_moves,  # noqa: SLF001
+    Happening.REFUSED_LATER: _Trading._refused_later,  # noqa: SLF001
+    Happening.TOKENS_DIE: _Trading._tokens_die,  # noqa: SLF001
+    Happening.BROKER_AWAY: _Trading._broker_away,  # noqa: SLF001
+    Happening.FEED_CUT: _Trading._feed_cut,  # noqa: SLF001
+    Happening.FEED_TAKEN: _Trading._feed_taken,  # noqa: SLF001
+}
+_ORDER_TRS: Final = (
+    "kt10000",
+    "kt10001",
+    "kt10002",
+    "kt10003",
+    "kt50000",
+    "kt50001",
+    "kt50002",
+    "kt50003",
+)
+
+
+def _evidence(answer: Answer) -> str:
+    if answer.broker_order_id is None:
+        return "effect"
+    return answer.resolved_by or "nothing"
+
+
+def _names_of(tasks: set[asyncio.Task[None]]) -> str:
+    return ", ".join(sorted(task.get_name() for task in tasks))
+
+
+def _limits(day: Day) -> Limits | None:
+    return Limits(10.0, 10.0, 10.0) if day.habits.has_limits else None
+
+
+def _broker(day: Day, world: World) -> Simulator:
+    habits = day.habits
+    plan = FaultPlan.hostile(day.seed, day.order_faults, query_intensity=day.query_faults, longest=_LONGEST_DELAY)
+    rates = dict(plan.rates)
+    rates[FaultKind.TOKEN_DIES] = min(rates[FaultKind.TOKEN_DIES], _DYING_TOKENS)
+    rates[FaultKind.ORDER_REFUSED] = _REFUSED
+    return Simulator(
+        seed=day.seed,
+        faults=evolve(plan, rates=rates, templates={FaultKind.HANG: Fault(FaultKind.HANG, seconds=_HANG)}),
+        ambient=WorldAmbient(world),
+        flavour=habits.flavour,
+        limits=_limits(day),
+        token_policy=habits.token_policy,
+        page_size=habits.page_size,
+        ledger_lag=lambda chance: chance.random() * habits.lag,
+        empty_list=habits.empty_list,
+        rate_limit_style=habits.rate_limit_style,
+        fr_ord_no_inclusive=habits.is_from_inclusive,
+        liquidity=Liquidity(
+            limit_orders=LimitFill.MARKETABLE, probability=habits.fills, after=0.3, in_parts=habits.in_parts
+        ),
+        listen=False,
+        observer=(lambda line: world.note("broker", "does", line)) if world.timeline.is_kept else None,
+        feed=FeedHabits(),
+        # A frame of more than a mebibyte takes longer to read than a day; the client's own tests read one.
+        feed_faults=FeedFaultPlan.hostile(
+            day.seed, day.feed_faults, longest=_LONGEST_DELAY, without=(FeedFaultKind.BIG,)
+        ),
+        feed_lag=lambda chance: chance.random() * 0.05,
+    )
+
+
+def _locks_of(client: KiwoomClient) -> tuple[BaseFileLock, ...]:
+    """Give the locks that the kernel frees when the process of a client dies."""
+    locks: list[BaseFileLock] = [client._journal._lock]  # noqa: SLF001 - done to it from outside, as by the kernel
+    gateway = getattr(client, "_gateway", None)
+    shared = None if gateway is None else gateway._tokens._store  # noqa: SLF001
+    if shared is not None:
+        locks.append(shared._issue_lock)  # noqa: SLF001
+    return tuple(locks)
+
+
+def _close_files(client: KiwoomClient) -> None:
+    """Close what the kernel closes when the process of a client dies."""
+    journal = client._journal  # noqa: SLF001 - as above
+    for worker in (journal._reader, journal._writer):  # noqa: SLF001
+        if worker is not None:
+            worker._connection.close()  # noqa: SLF001

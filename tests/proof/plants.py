@@ -1,0 +1,139 @@
+"""The bugs that are planted to see the simulation find them: each is a mistake that somebody could make."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import date
+from typing import Any, Final
+
+import apsw
+import pytest
+from attrs import evolve
+
+from kiwoom_async._domain import relations
+from kiwoom_async._domain.absence import AbsenceProof, NotYet, Strength, prove_absence
+from kiwoom_async._domain.intents import Attempt
+from kiwoom_async._domain.relations import ChannelKnowledge, Claimant, Relation
+from kiwoom_async._domain.reports import LedgerOrder, OpenOrder, Snapshot
+from kiwoom_async._domain.states import Event
+from kiwoom_async._domain.vocabulary import Desk
+from kiwoom_async._execution import findings, resolver
+from kiwoom_async._execution.book_view import BookView
+from kiwoom_async._execution.ledger_reader import LedgerReader
+from kiwoom_async._journal import claims, transactions
+from kiwoom_async._journal.records import Finding
+from kiwoom_async._wire.outcomes import Unclear
+from kiwoom_async.errors import QueryFailed, Refused
+
+Plant = Callable[[pytest.MonkeyPatch], None]
+
+
+def failed_query_is_an_empty_ledger(patch: pytest.MonkeyPatch) -> None:
+    """A look that fails is taken for a look that found nothing."""
+    fetch = LedgerReader.fetch_snapshot
+
+    async def careless(self: LedgerReader, desk: Desk, day: date, since: int, **more: Any) -> Snapshot:
+        began = self._ambient.monotonic()
+        try:
+            return await fetch(self, desk, day, since, **more)
+        except (QueryFailed, Refused):
+            now = self._ambient.monotonic()
+            return Snapshot(
+                desk=desk, day=day, since=since, rows=(), began=began, finished=now, is_final=False, queries=1
+            )
+
+    patch.setattr(LedgerReader, "fetch_snapshot", careless)
+    fetch_open = LedgerReader.fetch_open_orders
+
+    async def find_nothing(self: LedgerReader, desk: Desk, symbol: str = "") -> tuple[OpenOrder, ...]:
+        try:
+            return await fetch_open(self, desk, symbol)
+        except (QueryFailed, Refused):
+            return ()
+
+    patch.setattr(LedgerReader, "fetch_open_orders", find_nothing)
+
+
+def high_water_mark_is_ignored(patch: pytest.MonkeyPatch) -> None:
+    """Orders that are older than the attempt are candidates."""
+
+    def by_day(claimant: Claimant, row: LedgerOrder) -> Relation:
+        return Relation.LIKELY if row.day in claimant.days else Relation.NONE
+
+    checks = tuple(by_day if check is relations._by_day else check for check in relations._CHECKS)
+    patch.setattr(relations, "_CHECKS", checks)
+
+
+def resend_needs_no_proof(patch: pytest.MonkeyPatch) -> None:
+    """The first look that does not show an order is a proof that allows a resend."""
+
+    def careless(attempt: Attempt, history: Any, **evidence: Any) -> AbsenceProof | NotYet:
+        found = prove_absence(attempt, history, **evidence)
+        if isinstance(found, AbsenceProof) or not history or history[-1].candidates:
+            return found
+        return AbsenceProof(
+            attempt_key=attempt.key,
+            days=(attempt.day,),
+            since_mark=attempt.mark,
+            snapshots=(),
+            dead_since=0.0,
+            proven_at=evidence["now"],
+            boot_id=attempt.boot_id,
+            witness=None,
+            strength=Strength.STRONG,
+            acceptance_bound=0.0,
+            visibility_bound=0.0,
+        )
+
+    patch.setattr(resolver, "prove_absence", careless)
+    match = BookView.match_open
+
+    def hasty(self: BookView) -> Any:
+        found = match(self)
+        unseen = {attempt.key for attempt in self.attempts} - found.bindings.keys() - found.candidates.keys()
+        return evolve(found, absent=found.absent | unseen)
+
+    patch.setattr(BookView, "match_open", hasty)
+
+
+def exception_releases_the_claim(patch: pytest.MonkeyPatch) -> None:
+    """An answer that cannot be read is taken for a request that was never sent."""
+
+    def careless(outcome: Unclear) -> Finding:
+        return Finding(Event.PROVEN_UNSENT, reason=outcome.reason)
+
+    patch.setattr(findings, "_FINDINGS", {**findings._FINDINGS, Unclear: careless})
+
+
+def number_is_claimed_twice(patch: pytest.MonkeyPatch) -> None:
+    """A number that one of our orders has is given to another one as well."""
+    patch.setattr(BookView, "unclaimed_rows", property(lambda self: self.rows))
+
+    def take_over(connection: apsw.Connection, place: Any, number: str, attempt: Attempt, at: Any) -> bool:
+        connection.execute(
+            "DELETE FROM claims WHERE account = ? AND ledger = ? AND day = ? AND broker_order_id = ?", (*place, number)
+        )
+        return insert(connection, place, number, attempt, at)
+
+    insert = claims.insert_claim
+    for module in (claims, transactions):
+        patch.setattr(module, "insert_claim", take_over)
+        patch.setattr(module, "claim_holder", lambda *_: None)
+
+
+def channel_is_not_looked_at(patch: pytest.MonkeyPatch) -> None:
+    """A person's order is as good as ours."""
+    patch.setattr(ChannelKnowledge, "relation", lambda _, __: Relation.LIKELY)
+
+
+PLANTS: Final[Mapping[str, Plant]] = {
+    plant.__name__: plant
+    for plant in (
+        failed_query_is_an_empty_ledger,
+        high_water_mark_is_ignored,
+        resend_needs_no_proof,
+        exception_releases_the_claim,
+        number_is_claimed_twice,
+        channel_is_not_looked_at,
+    )
+}

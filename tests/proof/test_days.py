@@ -1,0 +1,146 @@
+"""Whole days: they keep every promise, they replay, and they find what is wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Final
+
+import pytest
+
+from kiwoom_async._ambient import SystemAmbient
+from kiwoom_async._domain.ambient import Checkpoint
+from kiwoom_async._domain.settings import KST
+from kiwoom_async._proof.campaign import Ground, Tally, ground, run_days
+from kiwoom_async._proof.day import Happening, Manner, plan_day, seed_of
+from kiwoom_async._proof.processes import MORNING, Moment
+from tests.proof.plants import PLANTS
+
+SEED: Final = 1
+
+LEAST: Final = 10
+MOST: Final = 300
+SECONDS: Final = 25.0
+"""How many days the suite plays: as many as go into some seconds, within bounds."""
+
+FIRST_TRIES: Final = {
+    "failed_query_is_an_empty_ledger": 40,
+    "high_water_mark_is_ignored": 0,
+    "resend_needs_no_proof": 31,
+    "exception_releases_the_claim": 1,
+    "number_is_claimed_twice": 8,
+    "channel_is_not_looked_at": 3,
+}
+"""Days near which a planted bug shows, so that the suite need not play those before: found by playing from 0 on."""
+
+TRIES: Final = 40
+"""Days within which a planted bug must be found."""
+
+
+@pytest.fixture
+def place() -> Iterator[Ground]:
+    """Give a place for days."""
+    with ground() as made:
+        yield made
+
+
+def test_days_keep_every_promise(place: Ground) -> None:
+    """Day after day with all faults, kills and freezes: no order is doubled, lost, wrongly told or left unknown."""
+    clock = SystemAmbient()
+    began, tally = clock.monotonic(), Tally()
+    for number in range(MOST):
+        tally.add(run_days(SEED, [number], place))
+        if number >= LEAST and clock.monotonic() - began > SECONDS:
+            break
+    assert tally.failures == []
+    assert tally.orders > tally.days
+    assert tally.deaths
+    assert tally.faults.total() > tally.days
+    assert {"accepted by response", "accepted by ledger"} <= tally.witnesses.keys()
+
+
+_REPLAY: Final = """
+import json
+from kiwoom_async._proof.campaign import ground
+with ground() as place:
+    results = [place.run(7, number, keeps_timeline=True) for number in range(4)]
+print(json.dumps([[result.timeline.digest, result.orders, result.steps] for result in results]))
+"""
+
+
+def test_a_seed_replays_in_another_process() -> None:
+    """The same seed gives the same timeline to the last digit, whatever the hashes of texts are."""
+    told = []
+    for hash_seed in ("1", "2"):
+        done = subprocess.run(  # noqa: S603 - this very interpreter
+            [sys.executable, "-c", _REPLAY],
+            env={**os.environ, "PYTHONHASHSEED": hash_seed},
+            capture_output=True,
+            check=True,
+            timeout=110,
+        )
+        told.append(json.loads(done.stdout))
+    assert told[0] == told[1]
+    assert len({digest for digest, _, _ in told[0]}) == len(told[0])
+
+
+def test_writing_the_timeline_changes_nothing(place: Ground) -> None:
+    """A day that failed unobserved fails again where somebody looks."""
+    silent, seen = place.run(SEED, 3), place.run(SEED, 3, keeps_timeline=True)
+    assert not silent.timeline.entries
+    assert seen.timeline.entries
+    assert (silent.steps, silent.seconds, silent.witnesses) == (seen.steps, seen.seconds, seen.witnesses)
+
+
+@pytest.mark.parametrize("name", FIRST_TRIES)
+def test_planted_bugs_are_found(name: str, place: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of the mistakes that must not survive is found within some days."""
+    PLANTS[name](monkeypatch)
+    first = FIRST_TRIES[name]
+    assert any(place.run(SEED, number).violations for number in range(first, first + TRIES))
+
+
+def test_every_plant_is_tried() -> None:
+    """No planted bug is left out."""
+    assert FIRST_TRIES.keys() == PLANTS.keys()
+
+
+def test_plans_hold_everything_that_can_happen() -> None:
+    """Over some hundred days every manner, death, checkpoint and happening is planned, alone and several at once."""
+    days = [plan_day(seed_of(SEED, number)) for number in range(400)]
+    steps = [step for day in days for chain in day.chains for step in chain]
+    lives = [life for day in days for machine in day.machines for life in machine.lives]
+    deaths = [life.death for life in lives if life.death is not None]
+    assert {step.manner for step in steps} == set(Manner)
+    assert {event.happening for day in days for event in day.events} == set(Happening)
+    assert {death.moment for death in deaths} == set(Moment)
+    assert {death.checkpoint for death in deaths} >= set(Checkpoint)
+    assert Counter(len(day.machines) for day in days).keys() == {1, 2, 3}
+    assert any(life.freezes for life in lives)
+    assert {day.is_exclusive for day in days} == {True, False}
+
+
+def test_another_programs_twins_come_only_where_they_may() -> None:
+    """On an exclusive account nobody else places orders that could be ours: the client is promised that (A9)."""
+    for number in range(300):
+        day = plan_day(seed_of(SEED, number))
+        if day.is_exclusive:
+            assert all(event.happening is not Happening.TWIN_BY_PROGRAM for event in day.events)
+
+
+def test_days_have_seeds_of_their_own() -> None:
+    """The seed of a day comes from the campaign's and its number, and from nothing else."""
+    seeds = {seed_of(seed, number) for seed in range(20) for number in range(50)}
+    assert len(seeds) == 1000
+    assert seed_of(1, 2) == seed_of(1, 2)
+
+
+def test_days_begin_in_trading_hours() -> None:
+    """Ten in the morning of a weekday."""
+    assert MORNING.weekday() < 5
+    assert MORNING - datetime.combine(MORNING.date(), datetime.min.time(), KST) == timedelta(hours=10)
