@@ -32,6 +32,7 @@ from tests.scenarios.trading import (
     TIMING,
     broker_of,
     client_of,
+    eventually,
     gateway_of,
     ledger_queries,
     left_open,
@@ -51,6 +52,8 @@ async def buy(client: KiwoomClient, key: str = KEY, deadline: float | None = Non
 async def assert_unknown_then_true(broker: Simulator, client: KiwoomClient) -> None:
     """The outcome is open at first; then the book decides; the answer is true, lasting, and cost one request."""
     await left_open(lambda: buy(client, deadline=0.05))
+    # The broker of a slow machine may still be reading.
+    await eventually(lambda: len(orders_received(broker, KEY)) == 1)
     if on_book(broker, KEY):
         order = await buy(client)
         assert [row.broker_order_id for row in on_book(broker, KEY)] == [order.broker_order_id]
