@@ -217,8 +217,8 @@ async def test_news_of_this_process_need_no_look(tmp_path: Path) -> None:
 
         def filled(name: str) -> Callable[[], Awaitable[bool | None]]:
             async def look() -> bool | None:
-                looks[name] += 1
                 record = await office.journal.find(name)
+                looks[name] += 1  # only now: what is reported from here on was not seen by this look
                 return (record is not None and record.claims[0].filled_quantity > 0) or None
 
             return look

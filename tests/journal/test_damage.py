@@ -1,4 +1,8 @@
-"""A journal whose bytes were changed: it works with the right content, or it says that it is damaged.
+"""A journal whose bytes were changed: it gives the right answers, or it says that it is damaged.
+
+A bit that turns one time, or one number of fills, into another is not noticed: SQLite keeps no checksums of the file
+itself, and nothing else says the same. So what is compared where single bytes were changed is what a caller is told of
+an order, and whether it may be sent.
 
 The suite damages some hundred places; `KIWOOM_ASYNC_THOROUGH=1` thousands.
 """
@@ -15,6 +19,7 @@ from typing import Any, Final
 import pytest
 
 from kiwoom_async._journal.journal import Journal
+from kiwoom_async._journal.records import OrderRecord
 from kiwoom_async._journal.store import Access
 from kiwoom_async._journal.transactions import Known
 from kiwoom_async.errors import ClientOrderIdConflict, JournalError
@@ -91,6 +96,20 @@ async def read_all(journal: Journal) -> dict[str, Any]:
     return found
 
 
+def answers_in(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep of what was read the orders, as they were asked for and as they ended."""
+    records = {name: record for name, record in found.items() if isinstance(record, OrderRecord)}
+    return {
+        name: (
+            record.intent.request,
+            record.answered_by,
+            [(attempt.number, attempt.request, attempt.state, attempt.broker_order_id) for attempt in record.attempts],
+            [(claim.attempt, claim.broker_order_id) for claim in record.claims],
+        )
+        for name, record in records.items()
+    }
+
+
 async def use(path: Path, folder: Path) -> dict[str, Any]:
     """Open a journal, read it, and ask whether orders that it knows may be sent."""
     vfs = FaultyVFS()
@@ -110,7 +129,7 @@ async def use(path: Path, folder: Path) -> dict[str, Any]:
 @pytest.mark.parametrize("part", ["", "-wal"], ids=["file", "log"])
 @pytest.mark.parametrize("damage", DAMAGES)
 async def test_torn_corrupt_journal_fails_closed(tmp_path: Path, damage: Damage, part: str) -> None:
-    """Bits, pages and ends that are not as they were: the same answers as before, or a `JournalError`. Never a send."""
+    """Bits, pages and ends that are not as they were: the same answers, or a `JournalError`. Never a send."""
     files = await make_journal(tmp_path)
     (tmp_path / "right").mkdir()
     for name, content in files.items():
@@ -132,5 +151,7 @@ async def test_torn_corrupt_journal_fails_closed(tmp_path: Path, damage: Damage,
             told[type(error).__name__] += 1
         else:
             told["right"] += 1
-            assert found == right, f"{damage.__name__} {part} {trial}"
+            is_within_values = damage in {flip_a_bit, overwrite} and not part
+            of = answers_in if is_within_values else dict
+            assert of(found) == of(right), f"{damage.__name__} {part} {trial}"
     assert told.total() == TRIALS
