@@ -13,6 +13,7 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+import apsw
 from attrs import define, evolve, field
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -23,6 +24,7 @@ from kiwoom_async._domain.guards import KillSwitchState
 from kiwoom_async._domain.intents import Attempt, OrderRequest
 from kiwoom_async._domain.states import Delivery, Event
 from kiwoom_async._domain.vocabulary import Desk, ResolvedBy
+from kiwoom_async._journal import queries
 from kiwoom_async._journal.journal import Journal
 from kiwoom_async._journal.records import Finding
 from kiwoom_async._journal.transactions import Dispatched, Known, TwinOpen
@@ -165,7 +167,12 @@ names = st.sampled_from(sorted(REQUESTS))
 sides = st.integers(0, 1)
 sources = st.sampled_from([None, ResolvedBy.RESPONSE, ResolvedBy.LEDGER, ResolvedBy.OPERATOR, ResolvedBy.OPERATOR])
 numbers = st.sampled_from(NUMBERS)
-CONCLUDING: Final = [event for event in Event if event not in {_E.DISPATCHED, _E.WITHDRAWN}]
+CONCLUDING: Final = [
+    *(event for event in Event if event not in {_E.DISPATCHED, _E.WITHDRAWN}),
+    *[_E.ACKNOWLEDGED] * 5,
+    *[_E.LOST] * 4,
+    *[_E.PROVEN_ABSENT] * 4,
+]
 
 
 class JournalMachine(RuleBasedStateMachine):
@@ -190,6 +197,12 @@ class JournalMachine(RuleBasedStateMachine):
     def open(self) -> None:
         """Open the file twice."""
         self.journals = [self._opened(), self._opened()]
+        self.eye = self._looking()
+        for side, name in enumerate(("twin-1", "other")):
+            self.dispatch(name, side, is_following=False)
+
+    def _looking(self) -> apsw.Connection:
+        return apsw.Connection(str(self.root / f"{self.files}.db"), flags=apsw.SQLITE_OPEN_READONLY)
 
     def _opened(self) -> Journal:
         journal = Journal(self.root / f"{self.files}.db", self.ambient, ACCOUNT)
@@ -197,6 +210,7 @@ class JournalMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Close everything."""
+        self.eye.close()
         for journal in self.journals:
             self.run(journal.__aexit__())
         self.runner.close()
@@ -206,7 +220,7 @@ class JournalMachine(RuleBasedStateMachine):
         return [(name, place) for name, sent in self.model.orders.items() for place in range(len(sent))]
 
     def _attempt(self, name: str, place: int) -> Attempt:
-        record = self.run(self.journals[0].find(name))
+        record = queries.read_record(self.eye, name)
         assert record is not None, f"{name} has gone"
         return record.attempts[place]
 
@@ -241,7 +255,7 @@ class JournalMachine(RuleBasedStateMachine):
         self._sent(name, permission, journal)
 
     def _decisive(self, name: str) -> int:
-        record = self.run(self.journals[0].find(name))
+        record = queries.read_record(self.eye, name)
         assert record is not None
         return record.decisive.number
 
@@ -394,6 +408,8 @@ class JournalMachine(RuleBasedStateMachine):
             self.run(journal.__aexit__())
             self.dead.add(journal.runner)
         self.journals = [self._opened(), self._opened()]
+        self.eye.close()
+        self.eye = self._looking()
         self.run(self.journals[0].adopt_orphans())
         self._adopted(self.journals[0])
 
@@ -419,7 +435,7 @@ class JournalMachine(RuleBasedStateMachine):
             return
         opened: set[str] = set()
         for name in REQUESTS:
-            record = self.run(self.journals[-1].find(name))
+            record = queries.read_record(self.eye, name)
             sent = self.model.orders.get(name, [])
             assert (record is None) == (not sent), f"{name} has appeared or gone"
             if record is None:
@@ -430,7 +446,7 @@ class JournalMachine(RuleBasedStateMachine):
             assert claimed == {place: one.number for place, one in enumerate(sent, 1) if one.number is not None}
             is_open = (_D.PREPARED, _D.DISPATCHED, _D.UNKNOWN, _D.CANDIDATES)
             opened |= {f"{name}#{place}" for place, one in enumerate(sent, 1) if one.state in is_open}
-        assert {one.key for one in self.run(self.journals[0].open_attempts())} == opened
+        assert {one.key for one in queries.read_open(self.eye, ACCOUNT)} == opened
 
     @invariant()
     def history_only_grows(self) -> None:
@@ -438,7 +454,7 @@ class JournalMachine(RuleBasedStateMachine):
         if not self.journals:
             return
         for name, sent in self.model.orders.items():
-            history = list(self.run(self.journals[0].history(name)))
+            history = list(queries.read_history(self.eye, name))
             before = self.seen.get(name, [])
             assert history[: len(before)] == before, "history was rewritten"
             self.seen[name] = history
@@ -447,4 +463,4 @@ class JournalMachine(RuleBasedStateMachine):
 
 
 TestJournal = JournalMachine.TestCase
-TestJournal.settings = machine(25, 25)
+TestJournal.settings = machine(30, 30)
