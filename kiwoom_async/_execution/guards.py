@@ -218,7 +218,7 @@ class OrderGuards:
             day = await self._journal.day_totals(today)
             symbol = await self._journal.day_totals(today, request.symbol)
             check_limits(limits, request, burden, day=day, symbol=symbol, client_order_id=client_order_id)
-            raise
+            raise  # pragma: no cover - what was sent today leaves no more room than none
 
     def note(self, error: KiwoomError) -> None:
         """Take notice of why the journal has not given its permission."""

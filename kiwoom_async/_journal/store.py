@@ -154,7 +154,7 @@ def _unusable(path: Path, error: OSError) -> JournalReadOnly:
 
 def _narrow(path: Path) -> None:
     if os.name != "posix":
-        return
+        return  # pragma: no cover - Windows has no such modes
     for name in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
         try:
             if stat.S_IMODE(name.stat().st_mode) & 0o077:

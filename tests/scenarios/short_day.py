@@ -15,6 +15,7 @@ import pytest
 from attrs import define, evolve, field, frozen
 
 from kiwoom_async import (
+    AuthenticationError,
     CancelReport,
     FeedState,
     JournalError,
@@ -42,7 +43,7 @@ DEADLINE: Final = 4.0
 SLACK: Final = 10.0
 """Seconds by which a slow machine may be late with an answer."""
 
-DAY: Final = evolve(QUICK, connect_timeout=1, watch_interval=0.1)
+DAY: Final = evolve(QUICK, connect_timeout=1, response_timeout=1.5, watch_interval=0.1)
 
 LASTS: Final = 12
 """Calls that fail in a row where a failure lasts."""
@@ -172,6 +173,7 @@ class ShortDay:
     folder: Path
     client: KiwoomClient
     asks: dict[str, Ask] = field(factory=dict)
+    targets: dict[str, Order] = field(factory=dict)
     answers: list[Answer] = field(factory=list)
     insecure: list[str] = field(factory=list)
     sent: int = 0
@@ -182,12 +184,14 @@ class ShortDay:
         """Ask once for an order, and note what was told; None where its target is not an order."""
         step = STEPS[key]
         arguments = step.arguments
-        if step.target is not None:
+        if step.target is not None and key not in self.targets:
             target = await self.patiently(lambda: self.client.orders.get(step.target or ""))
             is_cancel = step.verb[1] == "cancel"
             if target is None or (target.broker_order_id is None and not (is_cancel and target.delivery in _OPEN)):
                 return None
-            arguments = (target,)
+            self.targets[key] = target
+        if step.target is not None:
+            arguments = (self.targets[key],)
         self.asks.setdefault(key, Ask(key, step.terms, step.target))
         verb = getattr(getattr(self.client, step.verb[0]), step.verb[1])
         loop = asyncio.get_running_loop()
@@ -382,6 +386,8 @@ def _accepted(order: Order) -> Answer:
 _VERDICTS: Final[tuple[tuple[type[KiwoomError], Verdict], ...]] = (
     (OrderNotAccepted, Verdict.NOT_ACCEPTED),
     (OutcomeUnknown, Verdict.UNKNOWN),
+    # A token that was refused says nothing of the order: the same id may be sent again.
+    (AuthenticationError, Verdict.NOT_SENT),
     (Refused, Verdict.REFUSED),
     # There is no durable record, so nothing was sent: that must be as true as where it is said in so many words.
     (JournalError, Verdict.NOT_SENT),

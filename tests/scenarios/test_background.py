@@ -170,7 +170,7 @@ class Switch:
 async def test_a_feed_that_another_process_has_taken_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
-    """Whatever it does with the feed, a client leaves it to the other process, and is back when that one goes."""
+    """Whatever it is doing with the feed, a client leaves it to the other process, and comes back after it."""
     monkeypatch.setattr(feed_keeper, "ASK_FOR_LEASE_EVERY", 0.02)
     monkeypatch.setattr(feed_keeper, "RENEW_EVERY", 1000.0 if moment == "as_it_is_replaced" else 0.02)
     async with broker_of() as broker, client_of(broker, tmp_path, feed=True, timing=QUICK) as client:

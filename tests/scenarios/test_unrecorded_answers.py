@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from attrs import evolve
 
 from kiwoom_async import (
     Delivery,
@@ -190,34 +188,3 @@ async def test_a_lease_that_is_not_given_back_hides_nothing(tmp_path: Path, monk
         for _ in range(2):
             assert (await client.reconcile()).unresolved == ()
         assert len(failure.struck) >= 2
-
-
-async def test_closing_between_permission_and_first_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client that is closed while the permission is being written leaves a record that nothing was sent."""
-    async with broker_of() as broker:
-        client = await client_of(broker, tmp_path, timing=evolve(QUICK, drain_timeout=0.05)).__aenter__()
-        write = client._journal._write
-        is_writing, may_return = asyncio.Event(), asyncio.Event()
-
-        async def slow(operation: Callable[[Any], Any]) -> Any:
-            result = await write(operation)
-            if "dispatch" in operation.__qualname__:
-                is_writing.set()
-                await may_return.wait()
-            return result
-
-        monkeypatch.setattr(client._journal, "_write", slow)
-        placing = asyncio.create_task(buy(client))
-        await is_writing.wait()
-        closing = asyncio.create_task(client.__aexit__(None, None, None))
-        await eventually(lambda: any("kiwoom order" in t.get_name() and t.cancelling() for t in client._tasks._tasks))
-        may_return.set()
-        await closing
-        with pytest.raises(NotSent):
-            await placing
-        assert orders_received(broker) == []
-        async with client_of(broker, tmp_path) as client:
-            record = await client.orders.get(KEY)
-            assert record is not None
-            assert record.delivery is Delivery.NOT_SENT
-            assert (await buy(client)).broker_order_id is not None
