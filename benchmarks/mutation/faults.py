@@ -121,7 +121,7 @@ def _may_be_missing(parent: ast.AST, name: str, node: ast.AST) -> bool:
         case ast.Dict():
             return name == "values" and len(parent.values) > 1
         case ast.Set() | ast.List() | ast.Tuple():
-            return _is_table(parent)
+            return name == "elts" and _is_table(parent)
         case _:
             return isinstance(node, ast.keyword) and not _is_text(node.value)
 
