@@ -315,6 +315,88 @@ def test_looks_that_follow_each_other_fast_come_to_a_proof_as_well(pause: float)
         began += pause
 
 
+def spread(*moments: float, sights: tuple[int, ...] = ()) -> list[Round]:
+    """Make looks at these moments, and with a candidate at these positions."""
+    looks = [look(moment) for moment in moments]
+    return [evolve(one, candidates=("0000012",)) if place in sights else one for place, one in enumerate(looks)]
+
+
+def test_looks_within_the_limit_are_all_kept() -> None:
+    """Nothing is dropped before there are too many."""
+    looks = spread(*map(float, range(LOOKS_KEPT)))
+    assert thin_out(looks) == looks
+
+
+@pytest.mark.parametrize("crowded", [1, 12, LOOKS_KEPT - 1])
+def test_look_between_the_closest_two_is_dropped(crowded: int) -> None:
+    """Wherever that is; never the first or the last one."""
+    moments = [float(number) for number in range(LOOKS_KEPT)]
+    moments.insert(crowded, moments[crowded] - 0.5)
+    looks = spread(*moments)
+    dropped = thin_out(looks)
+    assert dropped == looks[:crowded] + looks[crowded + 1 :]
+
+
+def test_neighbors_of_a_candidate_are_kept() -> None:
+    """Looks on both sides of a change between a candidate and none are dropped last, however crowded it is there."""
+    moments = [10.0 * number for number in range(LOOKS_KEPT + 1)]
+    moments[5:10] = 69.6, 69.8, 70.0, 70.2, 70.4
+    moments[15] = 149.0
+    looks = spread(*moments, sights=(7,))
+    assert thin_out(looks) == looks[:14] + looks[15:]
+    alternating = spread(*map(float, range(LOOKS_KEPT + 1)), sights=tuple(range(0, LOOKS_KEPT + 1, 2)))
+    assert thin_out(alternating) == alternating[1:]
+
+
+def test_row_listed_for_a_moment_counts() -> None:
+    """A row that only one look in between has shown is gone all the same, be it an early or a late one."""
+    row = stranger(150)
+    for seen in (1, 2):
+        history = [look(1045.0), look(1050.0), look(1055.0), look(1060.0, FRESH)]
+        history[seen] = look(history[seen].began, row)
+        assert prove(*history) == NotYet(Missing.STEADY_LEDGER)
+
+
+def test_rows_gone_from_every_ledger_are_named() -> None:
+    """A look at two days names what is gone from each."""
+    gone, gone_too = stranger(150), stranger(7, day=NEXT_DAY)
+    first = Round("boot", (snapshot(1045.0, gone), snapshot(1045.0, gone_too, day=NEXT_DAY, since=0)))
+    second = Round("boot", (snapshot(1050.0), snapshot(1050.0, day=NEXT_DAY, since=0)))
+    assert vanished_rows(first, second) == (gone, gone_too)
+
+
+@pytest.mark.parametrize("attempt", [evolve(ATTEMPT, ended=None), evolve(ATTEMPT, ended_at=None)])
+def test_end_of_the_sender_is_needed_on_both_clocks(attempt: Attempt) -> None:
+    """With one stamp of the end missing, nothing is known of the end."""
+    assert prove(look(1045.0), look(1050.0, FRESH), attempt=attempt) == NotYet(Missing.SENDER_FINISHED)
+
+
+def test_own_order_is_named_as_such() -> None:
+    """How long after is said; and one sent a little too early is a witness by its stamp, as a stranger's would be."""
+    later = proven(look(1045.0), look(1050.0, FRESH), own_dispatches={(DAY, "0000200"): DEAD + 2})
+    assert later.witness is not None
+    assert later.witness.description == "sent by us 2.000 s after the attempt was dead"
+    early = proven(look(1045.0), look(1050.0, FRESH), own_dispatches={(DAY, "0000200"): DEAD - 1})
+    assert early.witness is not None
+    assert early.witness.kind is WitnessKind.OWN_ORDER
+    assert early.witness.description.startswith("stamped 2026-11-09T12:00:46+09:00")
+
+
+def test_margins_that_differ_in_their_last_digit_wait() -> None:
+    """Twice a bound and two bounds are not the same number to a computer: then there is no look yet, and no error."""
+    bound = 0.1
+    moments = DEAD + bound, DEAD + bound + bound
+    assert moments[1] < DEAD + 2 * bound
+    answer = prove(*map(look, moments), timing=evolve(TIMING, visibility_bound=bound))
+    assert answer == NotYet(Missing.WITNESS, DEAD + 2 * bound)
+
+
+def test_empty_ledger_has_no_highest_number() -> None:
+    """A proof keeps 0 for it."""
+    proof = proven(look(1045.0, is_final=True), look(1050.0, is_final=True))
+    assert [summary.highest_number for summary in proof.snapshots] == [0, 0]
+
+
 def test_last_look_with_a_candidate_is_remembered() -> None:
     """Looks before it are not taken for looks after it."""
     sight = evolve(look(1040.0), candidates=("0000012",))

@@ -90,6 +90,23 @@ def test_a_sender_in_flight_is_never_absent() -> None:
     assert (D.DISPATCHED, E.PROVEN_ABSENT) not in AGREEING
 
 
+def test_what_agrees() -> None:
+    """Late news that says no more than what is known is recorded and moves nothing; all else is an alarm."""
+    repeated = {
+        D.ACKNOWLEDGED: {E.ACKNOWLEDGED},
+        D.REVIVED: {E.ACKNOWLEDGED},
+        D.DUPLICATE: {E.ACKNOWLEDGED},
+        D.REFUSED: {E.REFUSED},
+        D.NOT_SENT: {E.PROVEN_UNSENT},
+        D.NOT_ACCEPTED: {E.REFUSED, E.PROVEN_UNSENT, E.PROVEN_ABSENT},
+        D.UNRESOLVED_AT_CLOSE: {E.DAY_CLOSED},
+    }
+    for state in Delivery:
+        late_loss = set() if state in {D.PREPARED, D.DISPATCHED} else {E.LOST}
+        agreeing = {event for known, event in AGREEING if known is state}
+        assert agreeing == late_loss | repeated.get(state, set())
+
+
 def test_agreement_and_transition_exclude_each_other() -> None:
     """News either moves a state or agrees with it."""
     assert not AGREEING & set(TRANSITIONS)

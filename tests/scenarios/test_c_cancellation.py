@@ -11,6 +11,7 @@ from typing import Any
 
 import apsw
 import pytest
+from attrs import define
 
 from kiwoom_async import KiwoomClient, NotSent, Order, OrderNotAccepted, OutcomeUnknown, ResolvedBy
 from kiwoom_async._domain.ambient import Checkpoint
@@ -166,6 +167,34 @@ async def test_cancel_before_dispatch_never_sends(tmp_path: Path, monkeypatch: p
         await turns(3)
         gate.set()
         assert await client.orders.get(KEY) is None
+        assert orders_received(broker) == []
+        assert await assert_told_truly(broker, client) is not None
+        assert len(orders_received(broker)) == 1
+
+
+@define
+class Latecomer(Hands):
+    """Clocks that can be found to have gone on meanwhile."""
+
+    slept: float = 0.0
+
+    def monotonic(self) -> float:
+        """Read the clock that never jumps: for a process that was asleep it seems to."""
+        return Hands.monotonic(self) + self.slept
+
+
+async def test_permission_that_ran_out_sends_nothing(tmp_path: Path) -> None:
+    """Between commit and write the machine sleeps past the time of the permission: no byte leaves, and it is told."""
+    hands = Latecomer()
+
+    def oversleep() -> None:
+        hands.slept = TIMING.connect_timeout + 1
+
+    async with broker_of() as broker, client_of(broker, tmp_path, ambient=hands) as client:
+        hands.actions[Checkpoint.AFTER_COMMIT_BEFORE_WRITE] = oversleep
+        with pytest.raises(NotSent, match="ran out"):
+            await buy(client)
+        assert hands.slept
         assert orders_received(broker) == []
         assert await assert_told_truly(broker, client) is not None
         assert len(orders_received(broker)) == 1

@@ -201,6 +201,8 @@ def test_gateway_refusals(code: str, meaning: CodeMeaning, return_code: int) -> 
     [
         (turned_away("8005"), 401, True),
         (turned_away("8050"), 403, True),
+        (turned_away("8050"), 401, True),
+        (turned_away("8050"), 402, False),
         (turned_away("1511", 2), 400, True),
         (turned_away("1511", 2), 401, False),
         (turned_away("8005"), 400, False),
@@ -211,6 +213,25 @@ def test_gateway_refusals(code: str, meaning: CodeMeaning, return_code: int) -> 
 def test_codes_are_believed_under_fitting_statuses(body: dict[str, Any], status: int, is_refused: bool) -> None:
     """Under a status that does not fit, something else may have written the answer."""
     assert isinstance(classify(answer(body, status=status), TR), Refused if is_refused else Unclear)
+
+
+@pytest.mark.parametrize(
+    ("exchange", "reason"),
+    [
+        (answer(content=HTML), "HTTP 200 without readable JSON"),
+        (answer(content=b"[]"), "HTTP 200 with JSON that is not an object"),
+        (answer(accepted(), status=500), "HTTP 500"),
+        (answer(accepted(ord_no="")), "success without an order number"),
+        (answer(refused("RC4003"), status=500), "HTTP 500"),
+        (answer(accepted(return_code=20)), "return_code 20 together with an order number"),
+        (answer(refused("1999")), "HTTP 200, return_code 20, code 1999 proves nothing"),
+    ],
+)
+def test_reason_says_what_is_wrong(exchange: Answer, reason: str) -> None:
+    """Whoever has to look at the order reads what was wrong with its answer."""
+    outcome = classify(exchange, TR)
+    assert isinstance(outcome, Unclear)
+    assert outcome.reason == reason
 
 
 @pytest.mark.parametrize("code", ["1700", "1701", "1702", "1634", "1687"])

@@ -1,0 +1,1 @@
+"""Plant small faults in the modules that decide about money, and see whether their tests notice."""

@@ -1,0 +1,148 @@
+"""Plant small faults one by one and see whether the tests notice; list those that neither tests nor arguments cover."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from attrs import asdict, frozen
+
+from benchmarks.mutation.faults import Fault, find_faults
+from benchmarks.mutation.runner import PACKAGE, ROOT, Result, run, warm_up
+from benchmarks.mutation.targets import TARGETS
+
+ARGUED: Final = ROOT / "docs" / "mutants.md"
+_EPILOG: Final = (
+    "docs/mutants.md holds the results and the faults that change nothing that can be observed. "
+    "Exit code 1: a fault survived that is not argued for there."
+)
+
+
+@frozen
+class Verdict:
+    """What became of one fault."""
+
+    file: str
+    line: int
+    place: str
+    before: str
+    after: str
+    result: Result
+    seconds: float
+
+    @property
+    def key(self) -> tuple[str, str, str, str]:
+        """Name the fault whatever its line."""
+        return self.file, self.place, self.before, self.after
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.mutation", description=__doc__, epilog=_EPILOG)
+    parser.add_argument("files", nargs="*", help="such as _domain/states.py (default: every target)")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="plant each N-th fault only")
+    parser.add_argument("--line", type=int, action="append", help="plant the faults of this line only")
+    parser.add_argument("--seconds", type=float, help="begin with no further fault after so long")
+    parser.add_argument("--json", type=Path, help="append every result to this file, one object a line")
+    options = parser.parse_args(arguments)
+    for file in options.files:
+        if file not in TARGETS:
+            parser.error(f"{file} is not in benchmarks/mutation/targets.py")
+    return options
+
+
+def read_argued(text: str) -> frozenset[tuple[str, str, str, str]]:
+    """Read the faults of a page that are argued for: rows of file, place, before, after, reason."""
+    rows = (
+        [cell.strip().strip("`").replace("\\|", "|") for cell in line.replace("\\|", "\0").strip("| \n").split(" | ")]
+        for line in text.splitlines()
+        if line.startswith("| `_")
+    )
+    return frozenset(
+        tuple(cell.replace("\0", "|") for cell in row[:4])  # type: ignore[misc]
+        for row in rows
+        if len(row) == 5 and row[4]
+    )
+
+
+def _faults_of(file: str, options: argparse.Namespace) -> Iterable[tuple[ast.Module, Fault]]:
+    source = (ROOT / PACKAGE / file).read_text(encoding="utf-8")
+    for number, fault in enumerate(find_faults(ast.parse(source))):
+        is_wanted = fault.line in options.line if options.line else number % options.every == 0
+        if is_wanted:
+            tree = ast.parse(source)  # a fault changes the tree it was found in
+            yield tree, find_faults(tree)[number]
+
+
+def examine(file: str, options: argparse.Namespace, until: float, argued: frozenset[tuple[str, ...]]) -> list[Verdict]:
+    """Plant the faults of one file.
+
+    Raises:
+        SystemExit: Its tests fail as it is, or do not see what is planted.
+    """
+    tests = TARGETS[file]
+    result, usual = run(file, None, tests, {})
+    if result is not Result.SURVIVED:
+        sys.exit(f"the tests of {file} fail as it is: {', '.join(tests)}")
+    limits = {test: 20 + 4 * seconds for test, seconds in usual.items()}
+    blank, _ = run(file, ast.parse("raise AssertionError"), tests, limits)
+    if blank is Result.SURVIVED:
+        sys.exit(f"the tests of {file} do not import it from this checkout")
+    verdicts: list[Verdict] = []
+    for tree, fault in _faults_of(file, options):
+        if time.monotonic() > until:
+            print(f"{file}: out of time after {len(verdicts)} faults")
+            break
+        fault.plant()
+        result, taken = run(file, tree, tests, limits)
+        seconds = sum(taken.values())
+        verdict = Verdict(file, fault.line, fault.place, fault.before, fault.after, result, seconds)
+        verdicts.append(verdict)
+        if result is Result.SURVIVED and verdict.key not in argued:
+            print(f"{file}:{fault.line} {fault.place}: {fault.before}  ->  {fault.after}", flush=True)
+        if options.json:
+            with options.json.open("a", encoding="utf-8") as lines:
+                lines.write(json.dumps(asdict(verdict), ensure_ascii=False) + "\n")
+    return verdicts
+
+
+def _print_table(verdicts: list[Verdict], argued: frozenset[tuple[str, ...]]) -> None:
+    print("\n| file | faults | killed | broken | timed out | argued for | survived | minutes |")
+    print("|---|---|---|---|---|---|---|---|")
+    for file in dict.fromkeys(verdict.file for verdict in verdicts):
+        of_file = [verdict for verdict in verdicts if verdict.file == file]
+        counts = Counter(verdict.result for verdict in of_file)
+        excused = sum(verdict.result is Result.SURVIVED and verdict.key in argued for verdict in of_file)
+        print(
+            f"| `{file}` | {len(of_file)} | {counts[Result.KILLED]} | {counts[Result.BROKEN]} "
+            f"| {counts[Result.TIMED_OUT]} | {excused} | {counts[Result.SURVIVED] - excused} "
+            f"| {sum(verdict.seconds for verdict in of_file) / 60:.1f} |"
+        )
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command line; give the exit code."""
+    options = _parse(arguments)
+    until = time.monotonic() + (options.seconds or float("inf"))
+    argued = read_argued(ARGUED.read_text(encoding="utf-8")) if ARGUED.exists() else frozenset()
+    files = options.files or TARGETS
+    warm_up({test: None for file in files for test in TARGETS[file]})
+    verdicts: list[Verdict] = []
+    for file in files:
+        if time.monotonic() < until:
+            verdicts += examine(file, options, until, argued)
+    _print_table(verdicts, argued)
+    stale = argued & {verdict.key for verdict in verdicts if verdict.result is not Result.SURVIVED}
+    for key in sorted(stale):
+        print(f"argued for and killed all the same: {' | '.join(key)}")
+    return int(any(verdict.result is Result.SURVIVED and verdict.key not in argued for verdict in verdicts))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
