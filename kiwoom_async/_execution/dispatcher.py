@@ -29,6 +29,7 @@ from kiwoom_async._wire.codes import CodeMeaning
 from kiwoom_async._wire.outcomes import Outcome, Refused, Unclear
 from kiwoom_async._wire.requests import order_api_id
 from kiwoom_async.errors import (
+    AuthenticationError,
     ClientOrderIdConflict,
     JournalError,
     KiwoomError,
@@ -120,11 +121,10 @@ class Dispatcher:
             flight.passengers -= 1
             if not flight.is_wanted and flight.stage in MAY_BE_CALLED_OFF:
                 flight.scope.cancel()
-        if flight.answer is None:
-            raise self._too_late(flight, seconds)
-        if isinstance(flight.answer, KiwoomError):
-            raise flight.answer
-        return flight.answer
+        answer = await self._too_late(flight, seconds) if flight.answer is None else flight.answer
+        if isinstance(answer, KiwoomError):
+            raise answer
+        return answer
 
     def _board(self, intent: Intent, *, is_fresh: bool, seconds: float) -> Flight:
         if self._is_closing:
@@ -140,11 +140,19 @@ class Dispatcher:
         self._take_off(flight)
         return flight
 
-    def _too_late(self, flight: Flight, seconds: float) -> KiwoomError:
+    async def _too_late(self, flight: Flight, seconds: float) -> Order | KiwoomError:
         client_order_id = flight.intent.client_order_id
         if flight.is_wanted or flight.may_have_left:
             return unknown_error(client_order_id, flight.last)
         # The guard runs in this event loop right before the first byte, and from now on it refuses.
+        try:
+            elsewhere = await self._find_sent(flight)
+        except JournalError as error:
+            unsure = unknown_error(client_order_id, flight.last)
+            unsure.__cause__ = error
+            return unsure
+        if elsewhere is not None:
+            return answer_of(elsewhere) or unknown_error(client_order_id, elsewhere.decisive)
         return NotSent(
             f"Order {client_order_id!r} was not sent within {seconds:g} s. No byte of it left; you may call again with "
             "the same client_order_id.",
@@ -308,10 +316,24 @@ class Dispatcher:
             if not isinstance(aimed, OrderRequest):
                 return aimed
             request = aimed
-        permission = await self._get_permission(flight, request)
+        try:
+            permission = await self._get_permission(flight, request)
+        except (NotSent, AuthenticationError, ValidationError):
+            if (elsewhere := await self._find_sent(flight)) is None:
+                raise
+            return await self._settle(flight, elsewhere)
         if isinstance(permission, Known):
             return await self._settle(flight, permission.record)
         return await self._fly(flight, permission) or await self._settle(flight, None)
+
+    async def _find_sent(self, flight: Flight) -> OrderRecord | None:
+        """Look for an order of this id that another process has sent since it was looked up: one id, one answer."""
+        record = None if flight.is_fresh else await self._journal.find(flight.intent.client_order_id)
+        if record is None or record.may_be_sent:
+            return None
+        if differences := record.intent.differences(flight.intent):
+            raise ClientOrderIdConflict(flight.intent.client_order_id, differences)
+        return record
 
     async def _get_permission(self, flight: Flight, request: OrderRequest) -> Ready | Known:
         while True:

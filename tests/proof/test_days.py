@@ -29,12 +29,12 @@ SECONDS: Final = 25.0
 """How many days the suite plays: as many as go into some seconds, within bounds."""
 
 FIRST_TRIES: Final = {
-    "failed_query_is_an_empty_ledger": 40,
+    "failed_query_is_an_empty_ledger": 36,
     "high_water_mark_is_ignored": 0,
-    "resend_needs_no_proof": 31,
-    "exception_releases_the_claim": 1,
-    "number_is_claimed_twice": 8,
-    "channel_is_not_looked_at": 3,
+    "resend_needs_no_proof": 10,
+    "exception_releases_the_claim": 0,
+    "number_is_claimed_twice": 4,
+    "channel_is_not_looked_at": 12,
 }
 """Days near which a planted bug shows, so that the suite need not play those before: found by playing from 0 on."""
 
@@ -68,7 +68,7 @@ _REPLAY: Final = """
 import json
 from kiwoom_async._proof.campaign import ground
 with ground() as place:
-    results = [place.run(7, number, keeps_timeline=True) for number in range(4)]
+    results = [place.run(7, number, keeps_timeline=True) for number in (2, 3)]
 print(json.dumps([[result.timeline.digest, result.orders, result.steps] for result in results]))
 """
 
