@@ -71,7 +71,7 @@ def test_transaction_that_sqlite_has_ended_is_not_rolled_back_again() -> None:
     connection = apsw.Connection(":memory:")
 
     def fail() -> None:
-        with store._transaction(connection, "BEGIN"):
+        with store.transaction(connection, "BEGIN"):
             connection.execute("ROLLBACK")
             raise ZeroDivisionError
 
