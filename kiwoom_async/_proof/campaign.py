@@ -6,7 +6,6 @@ matter which worker carries it out, and one day replays without the others.
 
 from __future__ import annotations
 
-import gc
 import os
 import shutil
 import tempfile
@@ -112,6 +111,4 @@ def run_days(seed: int, numbers: Iterable[int], place: Ground) -> Tally:
     tally = Tally()
     for number in numbers:
         tally.add_day(number, place.run(seed, number))
-        # A dead process leaves rings of tasks and frames behind; collected here, no day pays for another one's.
-        gc.collect()
     return tally

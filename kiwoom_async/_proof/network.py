@@ -113,8 +113,8 @@ class Network(httpx.AsyncBaseTransport):
         mark.hand_over()
         world.note(self.process.name, "sent", label)
         # Without the marks and the patience of the sender: from here on it is on its own.
-        travels = httpx.Request(request.method, request.url, headers=request.headers, content=await request.aread())
-        crossing = _Crossing(travels, world.loop.create_future(), fault, label)
+        request.extensions = {}
+        crossing = _Crossing(request, world.loop.create_future(), fault, label)
         world.start(self._carry(crossing), label)
         try:
             response = await crossing.answer

@@ -9,68 +9,42 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import anyio
 import apsw
-from attrs import define, evolve, field, frozen
+from attrs import define, field, frozen
 from filelock import BaseFileLock
 
 from kiwoom_async._audit import FINAL, Answer, Audit, Verdict, check_history
 from kiwoom_async._client import KiwoomClient
-from kiwoom_async._domain.settings import Credentials, Environment, Limits, Timing
+from kiwoom_async._domain.settings import Credentials, Environment, Limits
 from kiwoom_async._domain.states import Delivery
 from kiwoom_async._journal.store import Access, open_writer, prepare_file
-from kiwoom_async._proof.day import Day, Event, Happening, Life, Machine
+from kiwoom_async._proof.day import Day, Event, Life, Machine
+from kiwoom_async._proof.happenings import Scene, happen
 from kiwoom_async._proof.network import Network, NetworkFault, Weather
-from kiwoom_async._proof.processes import Pace, Process, World, WorldAmbient
+from kiwoom_async._proof.processes import Pace, Process, World
+from kiwoom_async._proof.setting import TIMING, broker_of, limits_of
 from kiwoom_async._proof.strategies import Record, Strategies
 from kiwoom_async._proof.testimony import book_entry, renamed
 from kiwoom_async._proof.timeline import Timeline
 from kiwoom_async._proof.virtual_loop import REALM, Standstill, VirtualLoop
 from kiwoom_async.errors import KiwoomError
 from kiwoom_async.simulator import (
-    BookOrder,
-    Channel,
-    Fault,
     FaultKind,
-    FaultPlan,
     FeedFaultKind,
-    FeedFaultPlan,
-    FeedHabits,
     Flavour,
-    LimitFill,
-    Liquidity,
     Simulator,
 )
 from kiwoom_async.simulator.chance import seeded
 
-TIMING: Final = Timing(
-    connect_timeout=1.0,
-    response_timeout=1.5,
-    acceptance_bound=1.0,
-    visibility_bound=1.2,
-    clock_skew=0.5,
-    reconcile_interval=0.5,
-    watch_interval=5.0,
-    poll_interval=2.0,
-    drain_timeout=1.0,
-    default_deadline=12.0,
-)
-"""Bounds that hold in the simulated world: a request arrives within 0.25 s and is accepted at most 0.4 s later (A4); an
-order is listed at most 0.5 s later and a stale view is at most 0.4 s older than that (A5)."""
-
-_LONGEST_DELAY: Final = 0.4
-_HANG: Final = 4.0
-_REFUSED: Final = 0.03
-_DYING_TOKENS: Final = 0.01
 _TICK: Final = 0.25
-_AWAY_AT_MOST: Final = 8.0
 _REOPEN: Final = 0.5
 _NIGHT: Final = timedelta(hours=22)
 _DAY_AT_MOST: Final = 900.0
@@ -187,13 +161,15 @@ class _Trading:
     processes: list[tuple[Process, KiwoomClient]] = field(factory=list)
     broker: Simulator = field(init=False)
     weather: Weather = field(init=False)
+    scene: Scene = field(init=False)
     audit: Audit | None = None
     freezes: int = 0
     happened: Counter[str] = field(factory=Counter)
 
     def __attrs_post_init__(self) -> None:
         self.weather = Weather(self.day.network_faults)
-        self.broker = _broker(self.day, self.world)
+        self.broker = broker_of(self.day, self.world)
+        self.scene = Scene(self.day, self.broker, self.world)
 
     @property
     def journal(self) -> Path:
@@ -296,7 +272,7 @@ class _Trading:
             ),
             journal=self.journal,
             timing=TIMING,
-            limits=_limits(self.day) or Limits.off(),
+            limits=limits_of(self.day) or Limits.off(),
             account_exclusive=self.day.is_exclusive,
             twins=self.day.twins,
             transport=Network(process, self.broker, self.weather),
@@ -309,73 +285,7 @@ class _Trading:
 
     def _happen(self, event: Event) -> None:
         self.happened[event.happening.value] += 1
-        self.world.note("world", "event", event.happening.value)
-        _HAPPENINGS[event.happening](self, event)
-
-    def _chosen(self, event: Event, among: Sequence[Any]) -> Any:
-        return among[int(event.draw * len(among))] if among else None
-
-    def _own_orders(self) -> list[BookOrder]:
-        return [order for order in self.broker.orders if order.is_working and order.day == self.broker.day]
-
-    def _place_twin(self, event: Event, channel: Channel) -> None:
-        step = self._chosen(event, self.day.chains)[0]
-        self.broker.place_foreign(
-            symbol=step.symbol,
-            side=step.side,
-            quantity=step.quantity,
-            price=step.price,
-            channel=channel,
-            order_type=step.order_type,
-            route=step.route or "KRX",
-            desk=step.desk,
-        )
-
-    def _twin_by_hand(self, event: Event) -> None:
-        self._place_twin(event, Channel.HOME_TRADING)
-
-    def _twin_by_program(self, event: Event) -> None:
-        self._place_twin(event, Channel.REST_API)
-
-    def _cancel_by_hand(self, event: Event) -> None:
-        order = self._chosen(event, self._own_orders())
-        if order is not None:
-            self.broker.cancel_foreign(order.broker_order_id)
-
-    def _strangers(self, event: Event) -> None:
-        self.broker.place_stranger(1 + int(event.draw * 50))
-
-    def _fill(self, event: Event) -> None:
-        order = self._chosen(event, self._own_orders())
-        if order is not None:
-            part = max(1, order.leaves_quantity // 2) if event.draw * 100 % 1 < 0.5 else None
-            self.broker.fill(order.broker_order_id, part, None if order.price else 70_000)
-
-    def _price_moves(self, event: Event) -> None:
-        step = self._chosen(event, self.day.chains)[0]
-        price, tick = (180_000, 10) if step.desk == "gold" else (70_000, 100)
-        self.broker.move_price(step.symbol, price + tick * (int(event.draw * 5) - 2), step.desk)
-
-    def _refused_later(self, event: Event) -> None:
-        order = self._chosen(event, self._own_orders())
-        if order is not None:
-            self.broker.refuse(order.broker_order_id)
-
-    def _tokens_die(self, _: Event) -> None:
-        self.broker.expire_token()
-
-    def _broker_away(self, event: Event) -> None:
-        async def be_away() -> None:
-            async with self.broker.refusing_connections(), self.broker.refusing_feed():
-                await asyncio.sleep(event.draw * _AWAY_AT_MOST)
-
-        self.world.start(be_away(), "the broker is away")
-
-    def _feed_cut(self, _: Event) -> None:
-        self.broker.cut_feed()
-
-    def _feed_taken(self, _: Event) -> None:
-        self.broker.take_over_session()
+        happen(self.scene, event)
 
     # The end
 
@@ -509,19 +419,6 @@ class _Trading:
         )
 
 
-_HAPPENINGS: Final[Mapping[Happening, Callable[[_Trading, Event], None]]] = {
-    Happening.TWIN_BY_HAND: _Trading._twin_by_hand,  # noqa: SLF001 - the table of this class
-    Happening.TWIN_BY_PROGRAM: _Trading._twin_by_program,  # noqa: SLF001
-    Happening.CANCEL_BY_HAND: _Trading._cancel_by_hand,  # noqa: SLF001
-    Happening.STRANGERS: _Trading._strangers,  # noqa: SLF001
-    Happening.FILL: _Trading._fill,  # noqa: SLF001
-    Happening.PRICE_MOVES: _Trading._price_moves,  # noqa: SLF001
-    Happening.REFUSED_LATER: _Trading._refused_later,  # noqa: SLF001
-    Happening.TOKENS_DIE: _Trading._tokens_die,  # noqa: SLF001
-    Happening.BROKER_AWAY: _Trading._broker_away,  # noqa: SLF001
-    Happening.FEED_CUT: _Trading._feed_cut,  # noqa: SLF001
-    Happening.FEED_TAKEN: _Trading._feed_taken,  # noqa: SLF001
-}
 _ORDER_TRS: Final = (
     "kt10000",
     "kt10001",
@@ -542,42 +439,6 @@ def _evidence(answer: Answer) -> str:
 
 def _names_of(tasks: set[asyncio.Task[None]]) -> str:
     return ", ".join(sorted(task.get_name() for task in tasks))
-
-
-def _limits(day: Day) -> Limits | None:
-    return Limits(10.0, 10.0, 10.0) if day.habits.has_limits else None
-
-
-def _broker(day: Day, world: World) -> Simulator:
-    habits = day.habits
-    plan = FaultPlan.hostile(day.seed, day.order_faults, query_intensity=day.query_faults, longest=_LONGEST_DELAY)
-    rates = dict(plan.rates)
-    rates[FaultKind.TOKEN_DIES] = min(rates[FaultKind.TOKEN_DIES], _DYING_TOKENS)
-    rates[FaultKind.ORDER_REFUSED] = _REFUSED
-    return Simulator(
-        seed=day.seed,
-        faults=evolve(plan, rates=rates, templates={FaultKind.HANG: Fault(FaultKind.HANG, seconds=_HANG)}),
-        ambient=WorldAmbient(world),
-        flavour=habits.flavour,
-        limits=_limits(day),
-        token_policy=habits.token_policy,
-        page_size=habits.page_size,
-        ledger_lag=lambda chance: chance.random() * habits.lag,
-        empty_list=habits.empty_list,
-        rate_limit_style=habits.rate_limit_style,
-        fr_ord_no_inclusive=habits.is_from_inclusive,
-        liquidity=Liquidity(
-            limit_orders=LimitFill.MARKETABLE, probability=habits.fills, after=0.3, in_parts=habits.in_parts
-        ),
-        listen=False,
-        observer=(lambda line: world.note("broker", "does", line)) if world.timeline.is_kept else None,
-        feed=FeedHabits(),
-        # A frame of more than a mebibyte takes longer to read than a day; the client's own tests read one.
-        feed_faults=FeedFaultPlan.hostile(
-            day.seed, day.feed_faults, longest=_LONGEST_DELAY, without=(FeedFaultKind.BIG,)
-        ),
-        feed_lag=lambda chance: chance.random() * 0.05,
-    )
 
 
 def _locks_of(client: KiwoomClient) -> tuple[BaseFileLock, ...]:

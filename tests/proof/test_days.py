@@ -30,7 +30,7 @@ SECONDS: Final = 25.0
 
 FIRST_TRIES: Final = {
     "failed_query_is_an_empty_ledger": 36,
-    "high_water_mark_is_ignored": 0,
+    "high_water_mark_is_ignored": 12,
     "resend_needs_no_proof": 10,
     "exception_releases_the_claim": 0,
     "number_is_claimed_twice": 4,

@@ -1,0 +1,80 @@
+"""The setting of a day: the bounds that hold in it, and its broker."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from attrs import evolve
+
+from kiwoom_async._domain.settings import Limits, Timing
+from kiwoom_async._proof.day import Day
+from kiwoom_async._proof.processes import World, WorldAmbient
+from kiwoom_async.simulator import (
+    Fault,
+    FaultKind,
+    FaultPlan,
+    FeedFaultKind,
+    FeedFaultPlan,
+    FeedHabits,
+    LimitFill,
+    Liquidity,
+    Simulator,
+)
+
+TIMING: Final = Timing(
+    connect_timeout=1.0,
+    response_timeout=1.5,
+    acceptance_bound=1.0,
+    visibility_bound=1.2,
+    clock_skew=0.5,
+    reconcile_interval=0.5,
+    watch_interval=5.0,
+    poll_interval=2.0,
+    drain_timeout=1.0,
+    default_deadline=12.0,
+)
+"""Bounds that hold in the simulated world: a request arrives within 0.25 s and is accepted at most 0.4 s later (A4); an
+order is listed at most 0.5 s later and a stale view is at most 0.4 s older than that (A5)."""
+
+_LONGEST_DELAY: Final = 0.4
+_HANG: Final = 4.0
+_REFUSED: Final = 0.03
+_DYING_TOKENS: Final = 0.01
+
+
+def limits_of(day: Day) -> Limits | None:
+    """Give the rate limits of the day; None: there are none."""
+    return Limits(10.0, 10.0, 10.0) if day.habits.has_limits else None
+
+
+def broker_of(day: Day, world: World) -> Simulator:
+    """Make the broker of a day."""
+    habits = day.habits
+    plan = FaultPlan.hostile(day.seed, day.order_faults, query_intensity=day.query_faults, longest=_LONGEST_DELAY)
+    rates = dict(plan.rates)
+    rates[FaultKind.TOKEN_DIES] = min(rates[FaultKind.TOKEN_DIES], _DYING_TOKENS)
+    rates[FaultKind.ORDER_REFUSED] = _REFUSED
+    return Simulator(
+        seed=day.seed,
+        faults=evolve(plan, rates=rates, templates={FaultKind.HANG: Fault(FaultKind.HANG, seconds=_HANG)}),
+        ambient=WorldAmbient(world),
+        flavour=habits.flavour,
+        limits=limits_of(day),
+        token_policy=habits.token_policy,
+        page_size=habits.page_size,
+        ledger_lag=lambda chance: chance.random() * habits.lag,
+        empty_list=habits.empty_list,
+        rate_limit_style=habits.rate_limit_style,
+        fr_ord_no_inclusive=habits.is_from_inclusive,
+        liquidity=Liquidity(
+            limit_orders=LimitFill.MARKETABLE, probability=habits.fills, after=0.3, in_parts=habits.in_parts
+        ),
+        listen=False,
+        observer=(lambda line: world.note("broker", "does", line)) if world.timeline.is_kept else None,
+        feed=FeedHabits(),
+        # A frame of more than a mebibyte takes longer to read than a day; the client's own tests read one.
+        feed_faults=FeedFaultPlan.hostile(
+            day.seed, day.feed_faults, longest=_LONGEST_DELAY, without=(FeedFaultKind.BIG,)
+        ),
+        feed_lag=lambda chance: chance.random() * 0.05,
+    )
