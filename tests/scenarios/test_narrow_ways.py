@@ -30,6 +30,7 @@ from kiwoom_async import (
     ValidationError,
 )
 from kiwoom_async._domain.ambient import Checkpoint
+from kiwoom_async._domain.intents import OrderRequest
 from kiwoom_async._domain.settings import KST
 from kiwoom_async._domain.states import Event
 from kiwoom_async._execution import dispatcher as dispatcher_module
