@@ -202,8 +202,8 @@ class OrderGuards:
             if limits.needs_value and request.price is None:
                 reference = await self._prices.get(request, deadline)
             burden = burden_of(request, reference)
-            if burden is not None:
-                await self._check_alone(client_order_id, request, burden, limits)
+            assert burden is not None, "a new order counts"  # noqa: S101
+            await self._check_alone(client_order_id, request, burden, limits)
         return Terms(limits, reference)
 
     async def _check_alone(

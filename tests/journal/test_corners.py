@@ -106,7 +106,7 @@ async def test_modify_of_an_order_that_is_not_ours_changes_none_of_ours(tmp_path
         await claimed(journal, "ours", "0000101")
         request = evolve(MODIFY, action=Action.MODIFY, quantity=3, original=original, original_day=None)
         await claimed(journal, "modify", "0000102", request=request)
-        shown = row("0000102", action=request.action, quantity=3, leaves=3, original=original)
+        shown = row("0000102", action=request.action, quantity=3, leaves=3, original=original, confirmed_quantity=3)
         await journal.note_ledger(news_of(shown))
         order = next(order for order in await journal.working_orders() if order.client_order_id == "ours")
         assert order.broker_order_id == "0000101"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from attrs import evolve
 
-from kiwoom_async import FeedState, KiwoomClient, OrderStatus
+from kiwoom_async import FeedState, JournalError, KiwoomClient, OrderStatus, ValidationError
 from kiwoom_async._domain.vocabulary import Desk
 from kiwoom_async._execution import feed_keeper, waiters
 from kiwoom_async._execution.feed_keeper import FeedKeeper
@@ -18,11 +19,12 @@ from kiwoom_async._execution.follower import Follower
 from kiwoom_async._execution.ledger_reader import LedgerReader
 from kiwoom_async._execution.reconciler import Reconciler
 from kiwoom_async._execution.waiters import Waiters
+from kiwoom_async._wire.frames import RealEntry
 from kiwoom_async.errors import JournalLocked
 from kiwoom_async.simulator import Fault, FaultKind, Simulator
 from tests.scenarios.listening import PATIENT, live
 from tests.scenarios.short_day import BACKGROUND, Access, Failure
-from tests.scenarios.trading import QUICK, SYMBOL, Hands, broker_of, client_of, eventually
+from tests.scenarios.trading import QUICK, SYMBOL, Hands, broker_of, client_of, eventually, left_open
 
 MANY = 1_000_000
 
@@ -292,3 +294,76 @@ async def test_alarms_of_the_final_ledger_are_told(
         assert order is not None
         assert order.filled_quantity == 0
     assert any(record.module == "day_closer" and record.levelname == "ERROR" for record in caplog.records)
+
+
+async def test_books_of_a_day_that_is_not_over_stay_open(tmp_path: Path) -> None:
+    """Whatever asks for it: a ledger that can still grow closes nothing."""
+    async with broker_of() as broker, client_of(broker, tmp_path) as client:
+        await client.stock.buy(SYMBOL, 2, price=69_000, client_order_id="one")
+        assert await client._reconciler._closer.close(Desk.STOCK, broker.day) is None
+        assert await client._journal.day_close(Desk.STOCK, broker.day) is None
+
+
+async def test_number_that_only_a_person_has_seen_is_listed_at_the_close(tmp_path: Path) -> None:
+    """The final ledger does not list it, so the person was wrong about it: the books are closed and say so."""
+    lost = Fault(FaultKind.DROP_BEFORE_ACCEPTANCE, api_ids="kt10000")
+    blind = Fault(FaultKind.QUERY_ERROR, times=100_000)
+    async with broker_of(lost, blind) as broker, client_of(broker, tmp_path, timing=QUICK) as client:
+        await left_open(lambda: client.stock.buy(SYMBOL, 2, price=69_000, client_order_id="one", deadline=0.5))
+        await client.orders.resolve("one", accepted_as="0009999", reason="misread on the screen")
+        broker.set_faults(None)
+        close = await close_of(client, broker)
+        assert (close.rows, close.unlisted) == (0, ("one",))
+
+
+# ---------------------------------------------------------------------- reports and verdicts
+
+
+async def test_report_whose_time_has_not_come_counts_for_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A report tells a time and no day: the same one, but for its time, is of another day, and the ledger is asked."""
+    async with broker_of() as broker, client_of(broker, tmp_path, feed=True, timing=PATIENT) as client:
+        await live(client)
+        await client.stock.buy(SYMBOL, 10, price=69_000)
+        await eventually(lambda: len(broker.feed_frames) > 0)
+        entries: Any = broker.feed_frames[-1]["data"]
+        assert isinstance(broker.ambient, Hands)
+        later = broker.ambient.now() + timedelta(minutes=6)
+        values = entries[-1]["values"] | {"908": later.strftime("%H%M%S")}
+        before = len(await client._journal.order_events(0, limit=100))
+        await client._keeper._follower.take([RealEntry("00", "", values)])
+        await eventually(lambda: not client._keeper._follower.owes_a_look)
+        assert len(await client._journal.order_events(0, limit=100)) == before
+    assert "a time that has not come yet" in caplog.text
+
+
+async def test_verdict_has_to_be_one_and_to_fit(tmp_path: Path) -> None:
+    """A person decides for a number or against the order, and not for a number that another order of ours has."""
+    lost = Fault(FaultKind.DROP_BEFORE_ACCEPTANCE, api_ids="kt10000")
+    blind = Fault(FaultKind.QUERY_ERROR, times=100_000)
+    async with broker_of(lost, blind) as broker, client_of(broker, tmp_path) as client:
+        await left_open(lambda: client.stock.buy(SYMBOL, 2, price=69_000, client_order_id="one", deadline=0.5))
+        other = await client.stock.buy(SYMBOL, 3, price=69_000, client_order_id="other")
+        with pytest.raises(ValidationError, match="exactly one"):
+            await client.orders.resolve("one", reason="no verdict at all")
+        with pytest.raises(ValidationError, match="exactly one"):
+            await client.orders.resolve("one", accepted_as="0000001", not_accepted=True, reason="both")
+        with pytest.raises(JournalError, match="already claimed by 'other'"):
+            await client.orders.resolve("one", accepted_as=other.broker_order_id, reason="misread")
+        assert [entry.client_order_id for entry in await client.orders.unresolved()] == ["one"]
+
+
+async def test_wait_that_meets_the_end_of_the_client_is_no_error_of_the_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The look that fails because the journal was closed meanwhile says nothing about the journal."""
+    async with broker_of() as broker, client_of(broker, tmp_path) as client:
+
+        async def closed() -> str | None:
+            raise JournalLocked("it is closed")
+
+        with pytest.raises(JournalLocked):
+            await client._waiters.unless_closed(closed)
+        monkeypatch.setattr(client._waiters, "_is_closed", True)
+        assert await client._waiters.unless_closed(closed) is None

@@ -13,8 +13,10 @@ import pytest
 from attrs import evolve
 
 from kiwoom_async import (
+    Action,
     CancelOutcome,
     Delivery,
+    Desk,
     KiwoomClient,
     NotSent,
     Order,
@@ -24,9 +26,11 @@ from kiwoom_async import (
     OutcomeUnknown,
     QueryFailed,
     ResolvedBy,
+    Side,
     ValidationError,
 )
 from kiwoom_async._domain.ambient import Checkpoint
+from kiwoom_async._domain.intents import OrderRequest
 from kiwoom_async._domain.settings import KST
 from kiwoom_async._domain.states import Event
 from kiwoom_async._execution import dispatcher as dispatcher_module
@@ -443,3 +447,35 @@ async def test_journal_that_fails_does_not_finish_an_order(tmp_path: Path, monke
         unsent = NotSent("as if", client_order_id="cancel")
         Failure(Access.READ, 1, times=1, only="find").set_up(client._journal, monkeypatch)
         assert not await sweeper_of(client)._is_over(aim.request, unsent)
+
+
+async def test_gold_without_a_price_cannot_be_valued(tmp_path: Path) -> None:
+    """Gold has no quote that names its upper limit; nothing is asked and nothing is sent."""
+    async with broker_of() as broker, client_of(broker, tmp_path, order_limits=VALUED) as client:
+        request = OrderRequest(Desk.GOLD, Action.NEW, "M04020000", Side.BUY, 1)
+        with pytest.raises(ValidationError, match="gold has no such quote"):
+            await client._dispatcher._sender._guards.examine("one", request, None)
+        assert broker.count("ka10001") == 0
+
+
+async def test_modify_that_cannot_be_canceled_leaves_the_original_to_be_tried(tmp_path: Path) -> None:
+    """The cancel of the modify is refused, so it is not shown to be in the original's place: that one is canceled."""
+    async with broker_of() as broker, client_of(broker, tmp_path) as client:
+        order = await buy(client)
+        await client.stock.modify(order, price=70_100, client_order_id="modify")
+        aims = {aim.key.partition("#")[0]: aim for aim in await sweeper_of(client)._find_own(Scope())}
+        first = aims.get(KEY) or evolve(
+            aims["modify"],
+            key="one#1",
+            request=evolve(aims["modify"].request, target=KEY, original=order.broker_order_id),
+            replaces=None,
+        )
+        assert first.place is not None
+        broker.set_faults([Fault(FaultKind.ORDER_REFUSED, api_ids=CANCEL)])
+        results: list[Any] = []
+        patience = sweeper_of(client)._patience(2, 5)
+        await sweeper_of(client)._cancel_chain(aims["modify"], {first.place: first}, patience, results)
+        assert [(result.client_order_id, result.outcome) for result in results] == [
+            ("modify", CancelOutcome.FAILED),
+            (KEY, CancelOutcome.FINISHED),
+        ]
