@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import partial
@@ -332,16 +332,19 @@ class _Trading:
         for left in await client.orders.unresolved():
             if left.state is not Delivery.UNRESOLVED_AT_CLOSE and not self.day.needs_people:
                 continue
-            rows = [order for order in self.broker.orders if order.idempotency_key == left.client_order_id]
             self.happened["settled by the operator"] += 1
             self.world.note("operator", "settles", f"{left.client_order_id}: {left.why}")
+            await self._decide(client, left.client_order_id, left.candidates)
+
+    async def _decide(self, client: KiwoomClient, client_order_id: str, candidates: Sequence[str]) -> None:
+        """Give an order the number that it has on the screen, or that of a twin where its own is taken; or none."""
+        numbers = [order.broker_order_id for order in self.broker.orders if order.idempotency_key == client_order_id]
+        if numbers:
+            numbers += [order.broker_order_id for order in self.broker.orders if order.broker_order_id in candidates]
+        for verdict in (*({"accepted_as": number} for number in numbers), {"not_accepted": True}):
             with suppress(KiwoomError):
-                await client.orders.resolve(
-                    left.client_order_id,
-                    accepted_as=rows[0].broker_order_id if rows else None,
-                    not_accepted=not rows,
-                    reason="seen on the screen",
-                )
+                await client.orders.resolve(client_order_id, reason="seen on the screen", **verdict)  # type: ignore[arg-type]
+                return
 
     def _judge(self) -> None:
         asks, answers = self.record.asks, self.record.answers
