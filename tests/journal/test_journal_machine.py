@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine
 from pathlib import Path
 from random import Random
 from typing import Any, Final, TypeVar
@@ -44,7 +44,7 @@ from tests.journal.builders import (
     report,
     row,
 )
-from tests.profiles import examples, machine
+from tests.profiles import examples, machine, pick
 
 _T = TypeVar("_T")
 _D, _E = Delivery, Event
@@ -171,13 +171,6 @@ sources = st.sampled_from([None, ResolvedBy.RESPONSE, ResolvedBy.LEDGER, Resolve
 numbers = st.sampled_from(NUMBERS)
 CONCLUDING: Final = [event for event in Event if event not in {_E.DISPATCHED, _E.WITHDRAWN}]
 USUAL: Final = (_E.ACKNOWLEDGED, _E.LOST, _E.PROVEN_ABSENT, _E.REFUSED, _E.CANDIDATES_SIGHTED, _E.PROVEN_UNSENT)
-
-
-def pick(data: st.DataObject | Random, choices: Sequence[_T]) -> _T:
-    """Choose one, by whoever drives."""
-    if isinstance(data, Random):
-        return data.choice(choices)
-    return data.draw(st.sampled_from(choices))
 
 
 class JournalMachine(RuleBasedStateMachine):
