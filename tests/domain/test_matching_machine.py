@@ -26,6 +26,9 @@ from tests.profiles import examples, machine, pick
 MOST: int = 6
 """Attempts and rows that the oracle can enumerate."""
 
+FIRST: int = 100
+"""The mark of the first attempt."""
+
 SOR_BUY = evolve(BUY, route=Route.SOR)
 REQUESTS = (*[BUY] * 8, *[SOR_BUY] * 3, evolve(BUY, quantity=11), MODIFY, CANCEL, evolve(CANCEL, quantity=3))
 STEP = timedelta(seconds=1)
@@ -67,12 +70,14 @@ class Account(RuleBasedStateMachine):
         """Begin a day."""
         self.is_exclusive = is_exclusive
         self.second = 0
-        self.number = 100
+        self.number = FIRST
         self.sent: list[Sent] = []
         self.book: list[Listed] = []
         self.claims: dict[str, int] = {}
         self.absent: set[str] = set()
-        self.foreign: set[int] = set()
+        # Of an earlier program, which has ended: the same orders, of the same minute, with our channel.
+        for number in (51, 52):
+            self.book.append(Listed(row(number, channel=OWN, ordered_at=NOON), None, is_visible=True))
 
     # ------------------------------------------------------------ what happens
 
@@ -80,16 +85,16 @@ class Account(RuleBasedStateMachine):
         return [one for one in self.sent if one.key not in self.claims and one.key not in self.absent]
 
     def _unclaimed(self) -> list[Listed]:
-        return [one for one in self.book if one.order.number not in self.claims.values()]
+        return [one for one in self.book if one.order.number > FIRST and one.order.number not in self.claims.values()]
 
     @precondition(lambda self: len(self._open()) < MOST)
     @rule(request=st.sampled_from(REQUESTS), obligation=st.sampled_from(["", "", "", "cancel it"]))
     def send(self, request: OrderRequest, obligation: str) -> None:
         """Send an order whose answer is lost; it knows every number that has been seen so far."""
         self.second += 1
-        known = [one.order.number for one in self.book if one.is_visible]
+        known = [one.order.number for one in self.book if one.is_visible]  # all older ones among them
         key = f"{len(self.sent):03d}#1"
-        self.sent.append(Sent(key, request, max([100, *known]), self.second, obligation))
+        self.sent.append(Sent(key, request, max([FIRST, *known]), self.second, obligation))
 
     def _list(self, request: OrderRequest, owner: Sent | None, channel: str, *, is_visible: bool) -> Listed:
         self.second += 1
@@ -184,7 +189,6 @@ class Account(RuleBasedStateMachine):
             assert order.number not in self.claims.values(), "a row is claimed twice"
             self.claims[key] = order.number
         self.absent |= matching.absent
-        self.foreign |= {order.number for order in matching.foreign}
 
     def _hold_against_the_truth(self, matching: Matching) -> None:
         if any(alarm.kind is AlarmKind.FOREIGN_ACTOR for alarm in matching.alarms):
