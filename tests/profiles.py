@@ -6,9 +6,14 @@
 from __future__ import annotations
 
 import os
-from typing import Final
+from collections.abc import Sequence
+from random import Random
+from typing import Final, TypeVar
 
 from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+
+_T = TypeVar("_T")
 
 DEEPER: Final = 100
 
@@ -27,6 +32,16 @@ def machine(count: int, steps: int) -> settings:
     """
     phases = list(Phase) if IS_DEEP else [Phase.explicit, Phase.generate]
     return settings(max_examples=examples(count), stateful_step_count=steps, deadline=None, phases=phases)
+
+
+def pick(data: st.DataObject | Random, choices: Sequence[_T]) -> _T:
+    """Choose one, by whoever drives: hypothesis, or a seed.
+
+    Hypothesis finds short ways to a fault and makes them shorter, and seldom goes far; a walk with a seed goes far.
+    """
+    if isinstance(data, Random):
+        return data.choice(choices)
+    return data.draw(st.sampled_from(choices))
 
 
 def register() -> None:

@@ -7,8 +7,10 @@ what was told, without looking at the order in which it came.
 from __future__ import annotations
 
 from decimal import Decimal
+from random import Random
 from typing import Final
 
+import pytest
 from attrs import evolve, frozen
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -18,7 +20,7 @@ from kiwoom_async._domain.life import Step, follow
 from kiwoom_async._domain.sights import Sight
 from kiwoom_async._domain.vocabulary import OrderStatus
 from tests.domain.test_life import ORDER, REFUSAL, canceled, executed, fill, row
-from tests.profiles import machine
+from tests.profiles import examples, machine, pick
 
 WHOLE: Final = 10
 FINAL: Final = (OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.EXPIRED)
@@ -56,10 +58,10 @@ class OrderLife(RuleBasedStateMachine):
         seconds=st.integers(0, 2),
         is_fill=st.sampled_from([True, True, False]),
     )
-    def move(self, data: st.DataObject, price: int, seconds: int, *, is_fill: bool) -> None:
+    def move(self, data: st.DataObject | Random, price: int, seconds: int, *, is_fill: bool) -> None:
         """Fill a part, or take it off the book."""
         now = self.truth[-1]
-        quantity = data.draw(st.integers(1, now.leaves))
+        quantity = pick(data, range(1, now.leaves + 1))
         filled = now.filled + quantity * is_fill
         amount = now.amount + price * quantity * is_fill
         self.truth.append(Moment(filled, amount, now.leaves - quantity, now.second + seconds))
@@ -77,13 +79,13 @@ class OrderLife(RuleBasedStateMachine):
         return step
 
     @rule(data=st.data(), source=st.sampled_from(["feed", "ledger", "executions"]))
-    def tell(self, data: st.DataObject, source: str) -> None:
+    def tell(self, data: st.DataObject | Random, source: str) -> None:
         """Let a source tell of any moment, the present one or an old one, as often as it likes."""
-        moment = data.draw(st.sampled_from(self.truth))
+        moment = pick(data, self.truth)
         average = Decimal(moment.amount // moment.filled) if moment.filled else None
         sight = executed(moment.filled, moment.leaves, average)
         if source == "ledger":
-            sight = Sight.of_row(row(moment.filled, data.draw(st.sampled_from([moment.leaves, None])), average))
+            sight = Sight.of_row(row(moment.filled, pick(data, [moment.leaves, None]), average))
         elif source == "feed":
             place = self.truth.index(moment)
             gained = moment.filled - self.truth[place - 1].filled if place else 0
@@ -169,5 +171,32 @@ class OrderLife(RuleBasedStateMachine):
             assert self.closed
 
 
+@pytest.mark.parametrize("seed", range(examples(60)))
+def test_long_walks_through_a_life(seed: int) -> None:
+    """The same machine, driven by a seed."""
+    chance = Random(seed)  # noqa: S311 - a replayable walk
+    walk = OrderLife()
+    walk.place()
+    for _ in range(25):
+        deed = chance.choice(
+            ["move"] * 3 + ["tell"] * 6 + ["overfill", "shrink", "refuse"] + ["close"] * (len(walk.truth) > 3)
+        )
+        if deed == "move" and walk.truth[-1].leaves and not walk.closed:
+            walk.move(chance, chance.randint(99, 103), chance.randrange(3), is_fill=chance.random() < 0.7)
+        elif deed == "overfill":
+            walk.overfill(chance.randint(1, 5))
+        elif deed == "shrink" and walk.life.filled_quantity and walk.life.filled_at is not None:
+            walk.shrink()
+        elif deed == "refuse" and walk.life.filled_quantity:
+            walk.refuse()
+        elif deed == "close":
+            walk.end_of_day()
+        else:
+            walk.tell(chance, chance.choice(["feed", "ledger", "executions"]))
+        walk.every_fill_is_counted_once()
+        walk.any_order_gives_the_same_life()
+        walk.the_end_is_the_truth()
+
+
 TestOrderLife = OrderLife.TestCase
-TestOrderLife.settings = machine(60, 25)
+TestOrderLife.settings = machine(30, 20)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import timedelta
+from random import Random
 
+import pytest
 from attrs import define, evolve
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -19,10 +21,13 @@ from kiwoom_async._domain.reports import LedgerOrder
 from kiwoom_async._domain.vocabulary import Action, Route
 from tests.domain.test_matching import BUY, CANCEL, HOME_TRADING, LEARNT, MODIFY, NOON, OTHER, OWN, claimant, row
 from tests.domain.worlds import Problem, check
-from tests.profiles import machine
+from tests.profiles import examples, machine, pick
 
 MOST: int = 6
 """Attempts and rows that the oracle can enumerate."""
+
+FIRST: int = 100
+"""The mark of the first attempt."""
 
 SOR_BUY = evolve(BUY, route=Route.SOR)
 REQUESTS = (*[BUY] * 8, *[SOR_BUY] * 3, evolve(BUY, quantity=11), MODIFY, CANCEL, evolve(CANCEL, quantity=3))
@@ -65,12 +70,14 @@ class Account(RuleBasedStateMachine):
         """Begin a day."""
         self.is_exclusive = is_exclusive
         self.second = 0
-        self.number = 100
+        self.number = FIRST
         self.sent: list[Sent] = []
         self.book: list[Listed] = []
         self.claims: dict[str, int] = {}
         self.absent: set[str] = set()
-        self.foreign: set[int] = set()
+        # Of an earlier program, which has ended: the same orders, of the same minute, with our channel.
+        for number in (51, 52):
+            self.book.append(Listed(row(number, channel=OWN, ordered_at=NOON), None, is_visible=True))
 
     # ------------------------------------------------------------ what happens
 
@@ -78,16 +85,16 @@ class Account(RuleBasedStateMachine):
         return [one for one in self.sent if one.key not in self.claims and one.key not in self.absent]
 
     def _unclaimed(self) -> list[Listed]:
-        return [one for one in self.book if one.order.number not in self.claims.values()]
+        return [one for one in self.book if one.order.number > FIRST and one.order.number not in self.claims.values()]
 
     @precondition(lambda self: len(self._open()) < MOST)
     @rule(request=st.sampled_from(REQUESTS), obligation=st.sampled_from(["", "", "", "cancel it"]))
     def send(self, request: OrderRequest, obligation: str) -> None:
         """Send an order whose answer is lost; it knows every number that has been seen so far."""
         self.second += 1
-        known = [one.order.number for one in self.book if one.is_visible]
+        known = [one.order.number for one in self.book if one.is_visible]  # all older ones among them
         key = f"{len(self.sent):03d}#1"
-        self.sent.append(Sent(key, request, max([100, *known]), self.second, obligation))
+        self.sent.append(Sent(key, request, max([FIRST, *known]), self.second, obligation))
 
     def _list(self, request: OrderRequest, owner: Sent | None, channel: str, *, is_visible: bool) -> Listed:
         self.second += 1
@@ -112,9 +119,9 @@ class Account(RuleBasedStateMachine):
 
     @precondition(lambda self: len(self._unclaimed()) < MOST and self._on_their_way())
     @rule(data=st.data(), is_visible=st.booleans(), is_split=st.booleans())
-    def accept(self, data: st.DataObject, *, is_visible: bool, is_split: bool) -> None:
+    def accept(self, data: st.DataObject | Random, *, is_visible: bool, is_split: bool) -> None:
         """Let the broker accept one that is on its way; it may be listed later, and SOR may split it."""
-        one = data.draw(st.sampled_from(self._on_their_way()))
+        one = pick(data, self._on_their_way())
         listed = self._list(one.request, one, OWN, is_visible=is_visible)
         one.number = listed.order.number
         if is_split and one.request.route is Route.SOR and len(self._unclaimed()) < MOST:
@@ -124,9 +131,9 @@ class Account(RuleBasedStateMachine):
 
     @precondition(lambda self: self._on_their_way())
     @rule(data=st.data())
-    def lose(self, data: st.DataObject) -> None:
+    def lose(self, data: st.DataObject | Random) -> None:
         """Let one die on its way: the bound on acceptance has passed for it."""
-        data.draw(st.sampled_from(self._on_their_way())).is_dead = True
+        pick(data, self._on_their_way()).is_dead = True
 
     @precondition(lambda self: len(self._unclaimed()) < MOST)
     @rule(request=st.sampled_from(REQUESTS), is_visible=st.booleans())
@@ -182,7 +189,6 @@ class Account(RuleBasedStateMachine):
             assert order.number not in self.claims.values(), "a row is claimed twice"
             self.claims[key] = order.number
         self.absent |= matching.absent
-        self.foreign |= {order.number for order in matching.foreign}
 
     def _hold_against_the_truth(self, matching: Matching) -> None:
         if any(alarm.kind is AlarmKind.FOREIGN_ACTOR for alarm in matching.alarms):
@@ -227,5 +233,34 @@ class Account(RuleBasedStateMachine):
             assert count <= true[kind], "an order that is on the book is said to be absent"
 
 
+@pytest.mark.parametrize("seed", range(examples(60)))
+def test_long_walks_through_a_day(seed: int) -> None:
+    """The same machine, driven by a seed."""
+    chance = Random(seed)  # noqa: S311 - a replayable walk
+    walk = Account()
+    walk.open(is_exclusive=seed % 3 > 0)
+    few = REQUESTS if seed % 2 else REQUESTS[:1]
+    for _ in range(30):
+        deed = chance.choice(["send"] * 4 + ["accept"] * 4 + ["look"] * 3 + ["lose", "person", "program", "catch up"])
+        request, is_visible = chance.choice(few), chance.random() < 0.6
+        has_room = len(walk._unclaimed()) < MOST
+        if deed == "send" and len(walk._open()) < MOST:
+            walk.send(request, chance.choice(["", "", "", "cancel it"]))
+        elif deed == "accept" and has_room and walk._on_their_way():
+            walk.accept(chance, is_visible=is_visible, is_split=chance.random() < 0.5)
+        elif deed == "lose" and walk._on_their_way():
+            walk.lose(chance)
+        elif deed == "person" and has_room:
+            walk.a_person(request, is_visible=is_visible)
+        elif deed == "program" and has_room and not walk.is_exclusive:
+            walk.another_program(request, chance.choice([OTHER, OWN]), is_visible=is_visible)
+        elif deed == "catch up":
+            walk.catch_up()
+        elif walk._open():
+            walk.look()
+        walk.every_claim_is_true()
+        walk.every_absence_is_true()
+
+
 TestAccount = Account.TestCase
-TestAccount.settings = machine(40, 30)
+TestAccount.settings = machine(15, 20)
