@@ -374,5 +374,5 @@ class Reconciler:
 
     async def _resume(self, attempt: Attempt) -> None:
         record = await self._journal.find(attempt.client_order_id)
-        if record is not None:
-            self._dispatcher.resume(record.intent)
+        assert record is not None, "an attempt is one of an order"  # noqa: S101
+        self._dispatcher.resume(record.intent)

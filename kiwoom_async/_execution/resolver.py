@@ -292,6 +292,8 @@ class Resolver:
             self._settlements.ring(attempt.client_order_id)
             if attempt.state in IN_FLIGHT:
                 await self._dispatcher.tell_early(attempt.client_order_id)
+        elif finding.event is Event.PROVEN_ABSENT:
+            found.why[attempt.key] = "it looks absent, but the feed has told of an order meanwhile that it may be"
 
     async def _note_candidates(self, matching: Matching, view: BookView) -> None:
         for attempt in view.attempts:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from kiwoom_async import FeedState, JournalError, KiwoomClient, OrderStatus, ValidationError
+from kiwoom_async import Delivery, FeedState, JournalError, KiwoomClient, OrderNotAccepted, OrderStatus, ValidationError
 from kiwoom_async._domain.vocabulary import Desk
 from kiwoom_async._execution import feed_keeper, waiters
 from kiwoom_async._execution.feed_keeper import FeedKeeper
@@ -27,6 +27,7 @@ from tests.scenarios.short_day import BACKGROUND, Access, Failure
 from tests.scenarios.trading import QUICK, SYMBOL, Hands, broker_of, client_of, eventually, left_open
 
 MANY = 1_000_000
+TOLD = "the feed has told of an order"
 
 
 def break_at_first(patch: pytest.MonkeyPatch, owner: type, name: str, error: Exception, times: int = 2) -> list[str]:
@@ -367,3 +368,33 @@ async def test_wait_that_meets_the_end_of_the_client_is_no_error_of_the_journal(
             await client._waiters.unless_closed(closed)
         monkeypatch.setattr(client._waiters, "_is_closed", True)
         assert await client._waiters.unless_closed(closed) is None
+
+
+async def test_proof_that_the_feed_holds_back_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An order that the feed tells of between the looks and the verdict may be ours: nothing is concluded, and why."""
+    lost = Fault(FaultKind.DROP_BEFORE_ACCEPTANCE, api_ids="kt10000")
+    async with broker_of(lost) as broker, client_of(broker, tmp_path, feed=True, timing=QUICK) as client:
+        await live(client)
+        find = client._journal.find
+        held, why = 0, ""
+
+        async def find_late(client_order_id: str) -> Any:
+            nonlocal held
+            record = await find(client_order_id)
+            if record is not None and record.last.state is Delivery.UNKNOWN and TOLD not in why:
+                held += 1
+                before = await client._journal.kept_reports(Desk.STOCK, broker.day)
+                broker.place_foreign(symbol=SYMBOL, side="sell", quantity=50 + held, price=75_000)
+                async with asyncio.timeout(60):
+                    while len(await client._journal.kept_reports(Desk.STOCK, broker.day)) == len(before):  # noqa: ASYNC110
+                        await asyncio.sleep(0.002)
+            return record
+
+        monkeypatch.setattr(client._journal, "find", find_late)
+        placing = asyncio.create_task(client.stock.buy(SYMBOL, 2, price=69_000, client_order_id="one", deadline=60))
+        async with asyncio.timeout(60):
+            while TOLD not in why:
+                why = " ".join(entry.why for entry in (await client.reconcile()).unresolved)
+        assert held
+        with pytest.raises(OrderNotAccepted):
+            await placing
