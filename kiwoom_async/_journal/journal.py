@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import date, datetime
+from functools import wraps
 from pathlib import Path
 from typing import Final, Self, TypeVar
 
@@ -218,6 +219,7 @@ class Journal:
         """Ask for a permission, if all that this client knows to be committed is still there (A1)."""
         before = self._witness
 
+        @wraps(operation)  # what SQLite is asked keeps its name: a trace shows who asked
         def ask(connection: apsw.Connection) -> tuple[Permission, breaches.Witness | None]:
             if breaches.has_lost_rows(connection, before):
                 raise JournalCorrupt(
