@@ -181,3 +181,15 @@ async def test_clock_that_was_off_when_it_sent(
         assert isinstance(answers[0], Order)
         assert violations(broker, program, "one", answers) == ()
         assert len(orders_received(broker)) == 1
+
+
+async def test_clock_that_was_far_behind_when_it_sent_doubles_nothing(tmp_path: Path) -> None:
+    """A sender whose clock was twelve minutes behind died, NTP set the clock: the order is found, not sent again."""
+    async with broker_of(*DROPPED) as broker:
+        program = program_of(broker, tmp_path, resend_within=3600.0, has_witnesses=True, deadline=60.0)
+        skewed = evolve(program, offset=program.offset - 720, signal_at=Checkpoint.BEFORE_LEDGER_QUERY.value)
+        assert (await run(skewed))[0] == KILLED
+        status, (told,) = await run(program)
+        assert status == 0
+        assert told["number"] == on_book(broker, "one")[0].broker_order_id
+        assert len(orders_received(broker, "one")) == len(on_book(broker, "one")) == 1
