@@ -79,6 +79,24 @@ def judge_clock(seconds: float, timing: Timing) -> Breach | None:
     return Breach(kind, text)
 
 
+def judge_step(client_order_id: str, step: float, timing: Timing, *, is_proven_off: bool) -> Breach | None:
+    """Judge by how much the wall clock has jumped since an order was sent (A11).
+
+    Args:
+        client_order_id: Of the order.
+        step: See `Attempt.clock_step`.
+        timing: The bounds.
+        is_proven_off: The broker's answers show that the clock is off. Without that, a jump forward may as well be a
+            machine that slept, with a clock that was right all the time.
+    """
+    if abs(step) <= timing.clock_skew:
+        return None
+    text = f"the clock was set by {step:+.0f} s after order {client_order_id} was sent, or its sender's was off"
+    if step < 0 or is_proven_off:
+        return Breach(BreachKind.CLOCK_OFF, text)
+    return Breach(BreachKind.CLOCK_NEAR, f"{text}, or the machine slept")
+
+
 def clock_gap(stamp: datetime, earliest: datetime, latest: datetime) -> float:
     """Give by how many seconds two clocks differ at least, if what one stamped lay between two moments of the other."""
     return max(earliest - (stamp + _RESOLUTION), stamp - latest, timedelta(0)).total_seconds()
