@@ -299,7 +299,7 @@ class KiwoomClient:
         )
         closer = DayCloser(journal, reader, events, ambient, self._environment, timing, monitor)
         watch = FeedWatch(feed_bell, lambda: self._keeper.status.state is FeedState.LIVE)
-        forgotten = ForgottenOrders(journal, reader, ambient, timing)
+        forgotten = ForgottenOrders(journal, reader, ambient, timing, self._environment)
         surplus = SurplusCanceler(
             journal, reader, self._dispatcher, self._tasks, ambient, is_wanted=self._cancels_duplicates
         )

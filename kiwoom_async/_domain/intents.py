@@ -132,9 +132,6 @@ USUAL_STEP: Final = 1.0
 """Seconds that two clocks may seem to differ because they are not read at the same moment. Source: our choice; the
 broker's times are whole seconds, for which a window has as much to spare."""
 
-LONGEST_STEP: Final = 600.0
-"""Seconds by which a clock is set forward at most; more is a machine that slept. Source: our choice."""
-
 
 @frozen
 class Attempt:
@@ -200,17 +197,18 @@ class Attempt:
         """Give by how many seconds the wall clock runs ahead of what it was when this was sent; 0 for a usual little.
 
         The clock that never jumps tells, within one run of the operating system. It stands still while a machine
-        sleeps, so that a long sleep looks like a clock that was set forward by as much; that counts as 0.
+        sleeps, so that a sleep looks like a clock that was set forward by as much: nobody can tell them apart here.
         """
         if boot_id != self.boot_id:
             return 0.0
         step = (now - self.dispatched_at).total_seconds() - (monotonic - self.dispatched)
-        return step if step < -USUAL_STEP or USUAL_STEP < step <= LONGEST_STEP else 0.0
+        return step if abs(step) > USUAL_STEP else 0.0
 
     def dated_by(self, now: datetime, monotonic: float, boot_id: str) -> Attempt:
         """Give it with wall times that hold for the sender's clock and for this one, where one was set in between.
 
-        The broker's times fit one of the two clocks, and nobody knows which: the window becomes as much wider.
+        The broker's times fit one of the two clocks, and nobody knows which: the window becomes as much wider, however
+        long the step is. A window that is too wide makes us wait; one that is too narrow doubles an order.
         """
         step = timedelta(seconds=self.clock_step(now, monotonic, boot_id))
         if not step:
@@ -225,6 +223,11 @@ class Attempt:
         """Give the Korean days whose ledger may list this request."""
         earliest, latest = self.acceptance_window(timing)
         days = {korean_day(earliest), self.day, korean_day(latest or self.dispatched_at)}
+        if self.ended is not None and self.ended_at is not None:
+            # Where a clock was set in between, each end has its own: the other end of both is as far away as it took.
+            took = timedelta(seconds=self.ended - self.dispatched)
+            known = evolve(self, dispatched_at=self.ended_at - took, ended_at=self.dispatched_at + took)
+            days |= {korean_day(moment) for moment in known.acceptance_window(timing) if moment is not None}
         if not _is_within(self.dispatched_at.time(), environment.opens_at, environment.closes_at):
             days.add(self.day + timedelta(days=1))
         return tuple(sorted(days))

@@ -14,7 +14,7 @@ from typing import Final
 from attrs import define, evolve, frozen
 
 from kiwoom_async._domain.health import Breach, BreachKind
-from kiwoom_async._domain.intents import Attempt
+from kiwoom_async._domain.intents import Attempt, OrderRequest
 from kiwoom_async._domain.relations import (
     HOME_TRADING_CHANNELS,
     ChannelKnowledge,
@@ -25,7 +25,7 @@ from kiwoom_async._domain.relations import (
 )
 from kiwoom_async._domain.reports import LedgerOrder, Snapshot
 from kiwoom_async._domain.settings import Environment, Timing
-from kiwoom_async._domain.vocabulary import Action, ResolvedBy
+from kiwoom_async._domain.vocabulary import ORDER_TYPE_RULES, Action, ResolvedBy
 
 TIGHT: Final = 0.5
 """Share of a bound from which on it is too tight. Source: our choice; what was measured on a quiet day can double on a
@@ -77,6 +77,24 @@ def judge_clock(seconds: float, timing: Timing) -> Breach | None:
     kind = BreachKind.CLOCK_OFF if seconds > timing.clock_skew else BreachKind.CLOCK_NEAR
     text = f"our clock and the broker's differ by {seconds:.0f} s or more; clock_skew is {timing.clock_skew:g} s"
     return Breach(kind, text)
+
+
+def judge_step(client_order_id: str, step: float, timing: Timing, *, is_proven_off: bool) -> Breach | None:
+    """Judge by how much the wall clock has jumped since an order was sent (A11).
+
+    Args:
+        client_order_id: Of the order.
+        step: See `Attempt.clock_step`.
+        timing: The bounds.
+        is_proven_off: The broker's answers show that the clock is off. Without that, a jump forward may as well be a
+            machine that slept, with a clock that was right all the time.
+    """
+    if abs(step) <= timing.clock_skew:
+        return None
+    text = f"the clock was set by {step:+.0f} s after order {client_order_id} was sent, or its sender's was off"
+    if step < 0 or is_proven_off:
+        return Breach(BreachKind.CLOCK_OFF, text)
+    return Breach(BreachKind.CLOCK_NEAR, f"{text}, or the machine slept")
 
 
 def clock_gap(stamp: datetime, earliest: datetime, latest: datetime) -> float:
@@ -146,6 +164,12 @@ class Suspect:
         return Breach(BreachKind.SECOND_ORDER, f"{text}: it was sent twice, or another program placed it")
 
 
+def _likeness(request: OrderRequest) -> tuple[object, ...]:
+    """Give what a row has to repeat to be the image of an order; None for a price of which the row may tell any."""
+    has_own_price = request.order_type is None or ORDER_TYPE_RULES[request.order_type].needs_price
+    return request.symbol, request.side, request.quantity, request.price if has_own_price else None
+
+
 @frozen
 class Looking:
     """What a look at a ledger is judged by."""
@@ -165,25 +189,48 @@ class Looking:
             looked=snapshot.began,
         )
 
-    def claimant_without_end(self, attempt: Attempt, snapshot: Snapshot) -> Claimant:
-        """See an attempt as if it could be accepted at any time."""
-        return evolve(self.claimant(attempt, snapshot), latest=None)
-
     def find_suspects(
         self, snapshot: Snapshot, rows: Iterable[LedgerOrder], owners: Iterable[Attempt]
     ) -> tuple[Suspect, ...]:
         """Find rows that are the image of an order of ours: the same request, in the time in which it was sent."""
-        by_symbol: Mapping[str, list[Attempt]] = defaultdict(list)
+        alike: Mapping[tuple[object, ...], list[Attempt]] = defaultdict(list)
         for owner in owners:
             if owner.request.action is Action.NEW:
-                by_symbol[owner.request.symbol].append(owner)
+                alike[_likeness(owner.request)].append(owner)
+        # An owner is seen once, however many rows it is held against, and not at all if none is like it.
+        seen: dict[tuple[object, ...], list[tuple[Attempt, Claimant]]] = {}
         found = []
         for row in rows:
-            for owner in by_symbol.get(row.symbol, ()):
-                if relation(self.claimant(owner, snapshot), row, self.channels) is Relation.LIKELY:
-                    found.append(Suspect(row, owner))
+            if self.channels.relation(row.channel) is not Relation.LIKELY:
+                continue
+            kind = row.symbol, row.side, row.quantity
+            for key in [(*kind, price) for price in (row.price, None) if (*kind, price) in alike]:
+                if key not in seen:
+                    seen[key] = [(owner, self.claimant(owner, snapshot)) for owner in alike[key]]
+                like = next((one for one, claimant in seen[key] if self._is_image(claimant, row)), None)
+                if like is not None:
+                    found.append(Suspect(row, like))
                     break
         return tuple(found)
+
+    def _is_image(self, claimant: Claimant, row: LedgerOrder) -> bool:
+        return relation(claimant, row, self.channels) is Relation.LIKELY
+
+    def find_related(
+        self, snapshot: Snapshot, rows: Iterable[LedgerOrder], attempts: Iterable[Attempt]
+    ) -> frozenset[str]:
+        """Find the numbers of rows that may be one of some attempts, whenever those were accepted."""
+        by_symbol: Mapping[str, list[Claimant]] = defaultdict(list)
+        for attempt in attempts:
+            by_symbol[attempt.request.symbol].append(evolve(self.claimant(attempt, snapshot), latest=None))
+        return frozenset(
+            row.broker_order_id
+            for row in rows
+            if any(
+                relation(claimant, row, ChannelKnowledge()) is not Relation.NONE
+                for claimant in by_symbol.get(row.symbol, ())
+            )
+        )
 
     def is_stamped_at_once(self, attempt: Attempt) -> bool:
         """Tell whether an order's stamp is the moment of its acceptance; outside of the hours it may not be."""

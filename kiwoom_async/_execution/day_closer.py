@@ -66,7 +66,7 @@ class DayCloser:
         days = await self._journal.days_to_close(today)
         open_days = {
             (attempt.request.desk.ledger, day)
-            for attempt in attempts
+            for attempt in self._dated(attempts)
             for day in attempt.days(self._timing, self._environment)
         }
         tick = self._ambient.monotonic()
@@ -123,7 +123,7 @@ class DayCloser:
         attempts = [
             attempt
             # Unresolved at the close, or proven absent: both may be among the rows that nobody has.
-            for attempt in await self._journal.watched_attempts(day - timedelta(days=1))
+            for attempt in self._dated(await self._journal.watched_attempts(day - timedelta(days=1)))
             if attempt.request.desk.ledger is desk and day in attempt.days(self._timing, self._environment)
         ]
         strangers = [row for row in snapshot.rows if row.broker_order_id not in claims]
@@ -164,6 +164,11 @@ class DayCloser:
             )
         self._events.tell(await self._journal.close_day(close))
         return close
+
+    def _dated(self, attempts: Iterable[Attempt]) -> tuple[Attempt, ...]:
+        """See attempts by this clock and by their sender's, where one of them was set."""
+        now, monotonic, boot_id = self._ambient.now(), self._ambient.monotonic(), self._ambient.boot_id
+        return tuple(attempt.dated_by(now, monotonic, boot_id) for attempt in attempts)
 
     def _may_be_one_of(self, row: LedgerOrder, attempts: Sequence[Attempt], snapshot: Snapshot) -> bool:
         return any(

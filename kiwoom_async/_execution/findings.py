@@ -140,8 +140,12 @@ class PassFindings:
 
     def raise_alarm(self, kind: BreachKind, text: str) -> None:
         """Note that an assumption does not hold."""
-        self.alarms.append(text)
-        self.breaches.append(Breach(kind, text))
+        self.note(Breach(kind, text))
+
+    def note(self, breach: Breach) -> None:
+        """Note what was found about an assumption; a warning is no alarm of the pass."""
+        self.alarms += [breach.text] if breach.state is HealthState.ALARM else []
+        self.breaches.append(breach)
 
     def take(self, told: Iterable[Breach]) -> None:
         """Report what the monitors have found, kept and logged."""

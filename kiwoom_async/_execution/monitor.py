@@ -7,9 +7,10 @@ kept later.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, TypeVar
 
 import anyio
 
@@ -38,7 +39,7 @@ from kiwoom_async._domain.monitors import (
     judge_delay,
     judge_row,
 )
-from kiwoom_async._domain.relations import ChannelKnowledge, Relation, relation
+from kiwoom_async._domain.relations import ChannelKnowledge
 from kiwoom_async._domain.reports import LedgerOrder, OrderReport, Snapshot
 from kiwoom_async._domain.settings import Environment, Timing
 from kiwoom_async._domain.states import Delivery, Event
@@ -47,6 +48,7 @@ from kiwoom_async._execution.settlements import Bell
 from kiwoom_async._execution.tasks import complete
 from kiwoom_async._journal.journal import Journal
 from kiwoom_async._journal.records import Claim, Finding
+from kiwoom_async._workplace import workplace_of
 from kiwoom_async.errors import JournalError
 
 _LOG: Final = logging.getLogger("kiwoom_async")
@@ -55,12 +57,17 @@ REPEAT_AFTER: Final = 60.0
 """Seconds in which the same finding counts once. Source: our choice; a ledger that stands still is found to do so at
 every look."""
 
+JUDGED_AT_ONCE: Final = 1_000
+"""Pairs of rows and attempts up to which they are judged on the event loop; more go to a thread. Source: as
+`MATCHED_AT_ONCE` of the matching."""
+
 MOST_REMEMBERED: Final = 20_000
 """Order numbers that are remembered. Source: our choice, far more than a bot places in a day."""
 
 LEFT_BY_CLOSED_DAYS: Final = timedelta(days=7)
 """How long an order that a closed day has left unresolved is counted: as long as `orders.unresolved()` lists it."""
 
+_T = TypeVar("_T")
 _Place = tuple[Desk, date, str]
 
 
@@ -316,30 +323,45 @@ class Monitor:
             and (*place, row.broker_order_id) not in self._cleared
         ]
         owners = [attempt for _, attempt in claims.values()]
-        suspects = looking.find_suspects(snapshot, strangers, owners)
-        found, unclear = [], set()
-        for suspect in suspects:
-            if await self._may_be_ours(suspect.row, snapshot, looking):
-                unclear.add(suspect.row.broker_order_id)
-            else:
-                found.append(suspect.to_breach(is_own_transport=self._is_own_transport))
+        suspects = await self._judge_pairs(
+            len(strangers) * len(owners), partial(looking.find_suspects, snapshot, strangers, owners)
+        )
+        unclear = await self._find_unclear([suspect.row for suspect in suspects], snapshot, looking)
         for number in {row.broker_order_id for row in strangers} - unclear:
             self._cleared[(*place, number)] = None
-        return found
+        return [
+            suspect.to_breach(is_own_transport=self._is_own_transport)
+            for suspect in suspects
+            if suspect.row.broker_order_id not in unclear
+        ]
 
-    async def _may_be_ours(self, row: LedgerOrder, snapshot: Snapshot, looking: Looking) -> bool:
-        """Tell whether an attempt that has no number may be the owner of a row, or one that has got it meanwhile."""
+    async def _find_unclear(self, rows: Sequence[LedgerOrder], snapshot: Snapshot, looking: Looking) -> frozenset[str]:
+        """Find the rows of which an attempt that has no number may be the owner, or one that has got it meanwhile."""
+        if not rows:
+            return frozenset()
         # In this order: whatever leaves the first list has entered the second one.
-        yesterday = row.day - timedelta(days=1)
+        yesterday = snapshot.day - timedelta(days=1)
         attempts = [*await self._journal.open_attempts(), *await self._journal.watched_attempts(yesterday)]
-        if await self._journal.claim_of(snapshot.desk, row.day, row.broker_order_id) is not None:
-            return True
-        return any(
-            attempt.state is not Delivery.PREPARED
-            and relation(looking.claimant_without_end(attempt, snapshot), row, ChannelKnowledge()) is not Relation.NONE
+        now, monotonic, boot_id = self._ambient.now(), self._ambient.monotonic(), self._ambient.boot_id
+        owners = [
+            attempt.dated_by(now, monotonic, boot_id)
             for attempt in attempts
-            if attempt.request.desk.ledger is snapshot.desk.ledger
+            if attempt.state is not Delivery.PREPARED and attempt.request.desk.ledger is snapshot.desk.ledger
+        ]
+        related = await self._judge_pairs(
+            len(rows) * len(owners), partial(looking.find_related, snapshot, rows, owners)
         )
+        claimed = {
+            row.broker_order_id
+            for row in rows
+            if row.broker_order_id not in related
+            and await self._journal.claim_of(snapshot.desk, row.day, row.broker_order_id) is not None
+        }
+        return related | claimed
+
+    async def _judge_pairs(self, pairs: int, judge: Callable[[], _T]) -> _T:
+        """Judge rows against attempts: a few at once, many where they do not hold up the event loop."""
+        return judge() if pairs < JUDGED_AT_ONCE else await workplace_of(self._ambient).run(judge)
 
     def missing(self, number: str, snapshot: Snapshot, *, is_open: bool = False) -> Breach:
         """Say what a look breaks that does not list an order of ours although every bound is over."""

@@ -19,6 +19,7 @@ from kiwoom_async._domain.feed_status import Continuity
 from kiwoom_async._domain.health import BreachKind
 from kiwoom_async._domain.intents import Attempt
 from kiwoom_async._domain.matching import AlarmKind, Matching
+from kiwoom_async._domain.monitors import judge_step
 from kiwoom_async._domain.reconciliation import ForeignOrder
 from kiwoom_async._domain.reports import Snapshot
 from kiwoom_async._domain.settings import Environment, Timing
@@ -259,13 +260,13 @@ class Resolver:
 
     def _note_clock_steps(self, attempts: Iterable[Attempt], found: PassFindings) -> None:
         now, monotonic, boot_id = self._ambient.now(), self._ambient.monotonic(), self._ambient.boot_id
+        timing = self._rules.timing
+        is_proven_off = self._reader.proven_clock_difference > timing.clock_skew
         for attempt in attempts:
             step = attempt.clock_step(now, monotonic, boot_id)
-            if abs(step) > self._rules.timing.clock_skew:
-                found.alarms.append(
-                    f"the clock was set by {step:+.0f} s after order {attempt.client_order_id} was sent, or its "
-                    "sender's was off: keep the clock right"
-                )
+            breach = judge_step(attempt.client_order_id, step, timing, is_proven_off=is_proven_off)
+            if breach is not None:
+                found.note(breach)
 
     # ------------------------------------------------------------------ conclusions
 

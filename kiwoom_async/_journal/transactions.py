@@ -516,6 +516,7 @@ def _inherit(attempt: Attempt, *, is_orphan: bool, heir: str, stamp: OwnerEnded)
         return evolve(attempt, runner=heir)
     if attempt.state is Delivery.DISPATCHED:
         is_same_boot = attempt.boot_id == stamp.boot_id
+        attempt = attempt if is_same_boot else _dispatched_before_boot(attempt, stamp)
         # The lock may have been freed by something else than death; the first byte could leave until `write_until`.
         ended = max(stamp.now, attempt.write_until) if is_same_boot else stamp.now
         return evolve(
@@ -528,8 +529,17 @@ def _inherit(attempt: Attempt, *, is_orphan: bool, heir: str, stamp: OwnerEnded)
             ended_at=stamp.at + timedelta(seconds=ended - stamp.now),
         )
     if attempt.boot_id != stamp.boot_id:
+        attempt = _dispatched_before_boot(attempt, stamp)
         return evolve(attempt, runner=heir, boot_id=stamp.boot_id, ended=stamp.now, ended_at=stamp.at)
     return None
+
+
+def _dispatched_before_boot(attempt: Attempt, stamp: OwnerEnded) -> Attempt:
+    """Give an attempt of an earlier boot with the second at which it was sent on this boot's clock, counted backwards.
+
+    Only the wall clock tells it. Left as it was, it would look as if the clock had been set.
+    """
+    return evolve(attempt, dispatched=stamp.now - (stamp.at - attempt.dispatched_at).total_seconds())
 
 
 def take_lease(

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import apsw
 import pytest
+from attrs import evolve
 
 from kiwoom_async import ConfigurationError, HealthState, JournalError
 from kiwoom_async._journal import store
+from kiwoom_async.simulator import Fault, FaultKind
 from tests.assumptions.breaking import KEY, WIDE, alarmed, assert_one_order, assert_only, buy
-from tests.scenarios.trading import broker_of, client_of
+from tests.scenarios.trading import broker_of, client_of, eventually, on_book
 
 FORGET = (
     "DROP TRIGGER history_is_never_deleted",
@@ -29,6 +32,12 @@ def forget(path: Path, kept: int) -> None:
         for statement in FORGET:
             connection.execute(statement.format(kept=kept))
     connection.close()
+
+
+def remove(path: Path) -> None:
+    """Remove a journal with its log and its place."""
+    for part in path.parent.glob(f"{path.name}*"):
+        part.unlink()
 
 
 @pytest.mark.parametrize("kept", [0, 2], ids=["all", "the_last_order"])
@@ -95,3 +104,30 @@ async def test_unreadable_journal_is_an_alarm_and_no_error(tmp_path: Path, monke
         health = await client.health()
         assert (health.state, health["A1"].state) == (HealthState.ALARM, HealthState.ALARM)
         assert "cannot be read" in health["A1"].text
+
+
+@pytest.mark.parametrize("ending", ["answered", "lost"])
+async def test_orders_that_the_journal_knows_are_not_forgotten(tmp_path: Path, ending: str) -> None:
+    """A journal is gone and a new one is used: what it has sent and has no number of yet is no forgotten order."""
+    changes = {
+        "journal_seals": tmp_path / "seals",
+        "timing": evolve(WIDE, watch_interval=0.02, response_timeout=30, drain_timeout=0.05),
+    }
+    kind = FaultKind.DELAY_ANSWER if ending == "answered" else FaultKind.DROP_AFTER_ACCEPTANCE
+    async with broker_of() as broker:
+        async with client_of(broker, tmp_path, **changes) as client:
+            theirs = await buy(client, client_order_id="before", price=60_000)
+        remove(tmp_path / "orders.db")
+        async with client_of(broker, tmp_path, **changes) as client:
+            await buy(client, client_order_id="first", price=61_000)  # teaches the channel
+            broker.set_faults([Fault(kind, api_ids="kt10000", seconds=1)])
+            asking = asyncio.create_task(buy(client))
+            await eventually(lambda: len(on_book(broker, KEY)) == 1)
+            alarms: list[str] = []
+            while not asking.done():
+                alarms += (await client.reconcile()).alarms
+            order = await asking
+            alarms += (await client.reconcile()).alarms
+            assert any(f"order {theirs.broker_order_id} " in alarm for alarm in alarms)
+            assert not any(f"order {order.broker_order_id} " in alarm for alarm in alarms)
+            assert str(order.broker_order_id) not in (await alarmed(client, "A1")).text

@@ -11,7 +11,7 @@ from kiwoom_async import HealthState, ResolvedBy
 from kiwoom_async.simulator import Fault, FaultKind
 from tests.assumptions.breaking import KEY, WIDE, LyingTransport, Rows, alarmed, assert_one_order, assert_only, buy
 from tests.scenarios.listening import listener_of
-from tests.scenarios.trading import Hands, broker_of, client_of, eventually, on_book
+from tests.scenarios.trading import Hands, broker_of, client_of, eventually, left_open, on_book
 
 
 @pytest.mark.parametrize("minutes", [-3, 3])
@@ -56,3 +56,20 @@ async def test_reports_of_the_future_are_an_alarm(tmp_path: Path) -> None:
         # The form of the report is well; it is the clock.
         assert (await client.health())["A10"].state is HealthState.OK
         assert_one_order(broker)
+
+
+@pytest.mark.parametrize(("minutes", "state"), [(5, HealthState.WARNING), (-5, HealthState.ALARM)])
+async def test_clock_that_jumps_beside_an_unresolved_order(tmp_path: Path, minutes: int, state: HealthState) -> None:
+    """A jump forward may be a machine that slept, and is a warning; one back is an alarm. Both stay in the journal."""
+    hands = Hands()
+    async with broker_of(Fault(FaultKind.DROP_BEFORE_ACCEPTANCE, api_ids="kt10000"), ambient=hands) as broker:
+        async with client_of(broker, tmp_path, timing=WIDE, ambient=hands) as client:
+            await left_open(lambda: buy(client, deadline=0.5))
+            hands.offset += timedelta(minutes=minutes)
+            report = await client.reconcile()
+            assert any("the clock was set" in alarm for alarm in report.alarms) is (state is HealthState.ALARM)
+            told = (await client.health())["A11"]
+            assert told.state is state
+            assert ("slept" in told.text) is (state is HealthState.WARNING)
+        async with client_of(broker, tmp_path, timing=WIDE, ambient=hands) as client:
+            assert (await client.health())["A11"].state is state

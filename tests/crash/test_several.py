@@ -14,7 +14,7 @@ import apsw
 import pytest
 from attrs import evolve
 
-from kiwoom_async import Order, ResolvedBy
+from kiwoom_async import HealthState, Order, ResolvedBy
 from kiwoom_async._domain.ambient import Checkpoint
 from kiwoom_async.simulator import Simulator
 from tests.crash.processes import KILLED, finished, go, heard, is_stopped
@@ -167,7 +167,10 @@ async def test_clocks_apart(tmp_path: Path, seconds: float) -> None:
 async def test_clock_that_was_off_when_it_sent(
     tmp_path: Path, seconds: float, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A sender whose clock was off beyond the bound died: the next one sees it, finds the order, and alarms."""
+    """A sender whose clock was off beyond the bound died: the next one sees it, finds the order, and tells.
+
+    A clock that was behind looks like a machine that slept, so that is a warning.
+    """
     async with broker_of(*DROPPED) as broker:
         program = program_of(broker, tmp_path)
         skewed = evolve(program, offset=program.offset + seconds)
@@ -178,6 +181,22 @@ async def test_clock_that_was_off_when_it_sent(
             async with client_of(broker, tmp_path, timing=TIMING) as client:
                 answers.append(await ask(client, program))
                 await eventually(lambda: f"set by {-seconds:+.0f} s after order one was sent" in caplog.text)
+        async with client_of(broker, tmp_path, timing=TIMING) as client:
+            told = (await client.health())["A11"]
+            assert told.state is (HealthState.ALARM if seconds > 0 else HealthState.WARNING)
+            assert f"set by {-seconds:+.0f} s after order one was sent" in told.text
         assert isinstance(answers[0], Order)
         assert violations(broker, program, "one", answers) == ()
         assert len(orders_received(broker)) == 1
+
+
+async def test_clock_that_was_far_behind_when_it_sent_doubles_nothing(tmp_path: Path) -> None:
+    """A sender whose clock was twelve minutes behind died, NTP set the clock: the order is found, not sent again."""
+    async with broker_of(*DROPPED) as broker:
+        program = program_of(broker, tmp_path, resend_within=3600.0, has_witnesses=True, deadline=60.0)
+        skewed = evolve(program, offset=program.offset - 720, signal_at=Checkpoint.BEFORE_LEDGER_QUERY.value)
+        assert (await run(skewed))[0] == KILLED
+        status, (told,) = await run(program)
+        assert status == 0
+        assert told["number"] == on_book(broker, "one")[0].broker_order_id
+        assert len(orders_received(broker, "one")) == len(on_book(broker, "one")) == 1

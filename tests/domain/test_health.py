@@ -30,6 +30,7 @@ from kiwoom_async._domain.monitors import (
     judge_answer,
     judge_clock,
     judge_delay,
+    judge_step,
 )
 from kiwoom_async._domain.reports import Snapshot
 from kiwoom_async._domain.settings import KST, Timing
@@ -142,6 +143,25 @@ def test_clocks_are_judged_by_their_bound(seconds: float, state: HealthState | N
 def test_gap_of_clocks_is_what_is_proven(stamp: float, gap: float) -> None:
     """A stamp of whole seconds between two moments of ours proves nothing; outside of them the rest is proven."""
     assert clock_gap(NOW + timedelta(seconds=stamp), NOW, NOW + timedelta(seconds=2)) == pytest.approx(gap)
+
+
+@pytest.mark.parametrize(
+    ("step", "is_proven_off", "kind"),
+    [
+        (-5.0, True, None),
+        (5.0, True, None),
+        (-5.1, False, BreachKind.CLOCK_OFF),
+        (5.1, False, BreachKind.CLOCK_NEAR),
+        (5.1, True, BreachKind.CLOCK_OFF),
+        (36_000.0, False, BreachKind.CLOCK_NEAR),
+    ],
+)
+def test_jump_of_the_clock_is_an_alarm_unless_it_may_be_a_sleep(
+    step: float, kind: BreachKind | None, *, is_proven_off: bool
+) -> None:
+    """A machine that sleeps sets no clock back, and answers do not show that its clock is off."""
+    found = judge_step("one", step, Timing(clock_skew=5), is_proven_off=is_proven_off)
+    assert (found and found.kind) == kind
 
 
 def test_answers_are_held_against_the_acceptance_bound() -> None:

@@ -196,7 +196,7 @@ def test_clock_that_was_set_widens_the_window_both_ways() -> None:
     timing = Timing()
     sent = evolve(ATTEMPT, ended=ATTEMPT.dispatched + 3, ended_at=ATTEMPT.dispatched_at + timedelta(seconds=3))
     later = sent.dispatched + 60
-    for step in (-45.0, 45.0):
+    for step in (-45.0, 45.0, 700.0, -700.0, 36_000.0):
         now = sent.dispatched_at + timedelta(seconds=60 + step)
         assert sent.clock_step(now, later, sent.boot_id) == step
         dated = sent.dated_by(now, later, sent.boot_id)
@@ -209,11 +209,26 @@ def test_clock_that_was_set_widens_the_window_both_ways() -> None:
 
 
 @pytest.mark.parametrize(
-    ("step", "boot_id"), [(0.0, "boot"), (0.9, "boot"), (-0.9, "boot"), (3600.0, "boot"), (-45.0, "another")]
+    ("step", "boot_id"), [(0.0, "boot"), (0.9, "boot"), (-0.9, "boot"), (3600.0, "another"), (-45.0, "another")]
 )
 def test_clock_that_was_not_set_changes_nothing(step: float, boot_id: str) -> None:
-    """Two readings that were not taken at once, a machine that slept, another run of the machine."""
+    """Two readings that were not taken at once, another run of the machine."""
     sent = evolve(ATTEMPT, boot_id="boot")
     now = sent.dispatched_at + timedelta(seconds=60 + step)
     assert sent.clock_step(now, sent.dispatched + 60, boot_id) == 0.0
     assert sent.dated_by(now, sent.dispatched + 60, boot_id) is sent
+
+
+@pytest.mark.parametrize("days", [-3, -1, 1, 3])
+def test_clock_that_was_set_by_days_asks_the_ledgers_of_both(days: int) -> None:
+    """By either clock the order may stand on either side of midnight; the days between cannot list it."""
+    sent = evolve(
+        ATTEMPT,
+        dispatched_at=datetime(2026, 11, 2, 23, 59, 55, tzinfo=KST),
+        ended=ATTEMPT.dispatched + 3,
+        ended_at=datetime(2026, 11, 2, 23, 59, 58, tzinfo=KST),
+    )
+    now = sent.dispatched_at + timedelta(seconds=60, days=days)
+    dated = sent.dated_by(now, sent.dispatched + 60, sent.boot_id)
+    both = {DAY, NEXT, DAY + timedelta(days=days), NEXT + timedelta(days=days)}
+    assert set(dated.days(TIMING, Environment(rest_url="http://127.0.0.1:9000"))) == both

@@ -549,16 +549,22 @@ async def test_half_a_surrogate_pair_is_kept_as_it_came(journal: Journal) -> Non
     assert from_json(to_json([message]).encode().decode(), list[str]) == [message]
 
 
-async def test_rows_of_another_boot_are_restamped(tmp_path: Path) -> None:
-    """Monotonic stamps of an earlier boot mean nothing: such attempts end now, and unknown ones again."""
+async def test_rows_of_another_boot_are_restamped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Monotonic stamps of an earlier boot mean nothing: such attempts end now, and unknown ones again.
+
+    None of it looks like a clock that was set, which would widen the window.
+    """
     path = tmp_path / "orders.db"
+    rebooted, now = FixedAmbient("boot-2", 7.0), NOON + timedelta(minutes=2)
+    monkeypatch.setattr(rebooted, "now", lambda: now)
     async with Journal(path, AMBIENT, ACCOUNT) as first:
         await dispatched(first, "order-1")
         await first.conclude(await dispatched(first, "order-2"), LOST)
-    async with Journal(path, FixedAmbient("boot-2", 7.0), ACCOUNT) as second:
+    async with Journal(path, rebooted, ACCOUNT) as second:
         assert await second.adopt_orphans() == 2
         for attempt in await second.open_attempts():
             assert (attempt.state, attempt.boot_id, attempt.ended) == (Delivery.UNKNOWN, "boot-2", 7.0)
+            assert attempt.clock_step(now + timedelta(seconds=5), 12.0, "boot-2") == 0
 
 
 async def test_living_processes_that_name_the_boot_differently_leave_each_others_attempts_alone(
