@@ -175,6 +175,19 @@ def _prune(folder: Path) -> None:
 
 
 @frozen
+class _Other:
+    """A journal that lay in the place of the one that is opened."""
+
+    identity: str
+    height: int
+    written_at: datetime | None
+
+    def has_more_than(self, height: int) -> bool:
+        """Tell whether a file without a name, of this height, is a backup of it from before journals had names."""
+        return 0 < height < self.height
+
+
+@frozen
 class _Place:
     """Remembers which journal lies at a path."""
 
@@ -184,18 +197,23 @@ class _Place:
     def of(cls, folder: Path, journal: Path) -> _Place:
         return cls(folder / f"{sha256(os.fsencode(journal)).hexdigest()[:32]}.place")
 
-    def read_lost(self, folder: Path) -> int:
-        """Give how many records the journal has that lay here last; 0 where none did, or none can be read."""
+    def read_other(self, connection: apsw.Connection, folder: Path) -> _Other | None:
+        """Give the journal with records that lay here last, unless it is this one or there is none.
+
+        A name that this file has had, or has written down, is no other one's: that was told when it got its new name.
+        """
         try:
             identity = self.path.read_text(encoding="ascii")
         except (OSError, ValueError):
-            return 0
+            return None
         if not _IDENTITY_TEXT.fullmatch(identity) or not (folder / f"{identity}.seal").exists():
-            return 0
+            return None
+        if connection.execute(_IS_NAMED, (identity,)).get:
+            return None
         seal = Seal.of(folder, identity)
-        height = seal.read() or 0
+        height, written_at = seal.read() or 0, seal.written_at()
         seal.close()
-        return height
+        return _Other(identity, height, written_at) if height else None
 
     def remember(self, identity: str) -> None:
         """Note which journal lies here now. Whoever cannot has been warned of the folder."""
@@ -211,28 +229,42 @@ _IDENTITY_TEXT: Final = re.compile(r"[0-9a-f-]{36}")
 
 
 def identify(connection: apsw.Connection, path: Path, folder: Path, ambient: Ambient) -> str:
-    """Give the name of a journal, and one to a journal without."""
+    """Give the name of a journal, and one to a journal without.
+
+    Raises:
+        JournalRestored: It has no name, and fewer records than the journal that lay there last: it is a backup that an
+            earlier release has written.
+    """
     place = _Place.of(folder, path)
     known = connection.execute(_IDENTITY).get
-    lost = 0
+    other = None
     if known is None:
         with transaction(connection, "BEGIN IMMEDIATE"):
             known = connection.execute(_IDENTITY).get  # another process may have been faster
             if known is None:
-                # A journal of an earlier release has no name yet, but it has its records.
-                lost = place.read_lost(folder) if read_height(connection) == 0 else 0
-                known = _name_anew(connection, ambient, "", GONE if lost else "", lost)
-    if lost:
+                height = read_height(connection)
+                other = place.read_other(connection, folder)
+                if other is not None and other.has_more_than(height):
+                    raise JournalRestored(str(path), missing=other.height - height, written_at=other.written_at)
+                if height:
+                    other = None
+                known = _name_anew(connection, ambient, "", *_reason_of(other))
+    if other is not None:
         _LOG.warning(
             "the journal %s is new, and the one that lay there before, with %s records, is gone: ids that were sent "
             "with it would be sent again. If you did not remove it on purpose, close the client and put it back",
             path,
-            lost,
+            other.height,
         )
     return str(known)
 
 
+def _reason_of(other: _Other | None) -> tuple[str, int]:
+    return ("", 0) if other is None else (f"{GONE} ({other.identity})", other.height)
+
+
 _IDENTITY: Final = "SELECT identity FROM identities ORDER BY sequence DESC LIMIT 1"
+_IS_NAMED: Final = "SELECT count(*) FROM identities WHERE identity = ?1 OR instr(reason, ?1)"
 
 
 def _name_anew(connection: apsw.Connection, ambient: Ambient, by: str, reason: str, missing: int) -> str:
@@ -279,16 +311,37 @@ def accept(
     connection = open_writer(path, busy_timeout=busy_timeout, access=Access())
     try:
         with mapped_errors(path):
-            seal = Seal.of(folder, identify(connection, path, folder, ambient))
-            sealed = seal.read()
-            seal.close()
-            missing = max(0, (sealed or 0) - read_height(connection))
-            if missing:
-                with transaction(connection, "BEGIN IMMEDIATE"):
-                    identity = _name_anew(connection, ambient, by or this_process(), reason, missing)
-                fresh = Seal.of(folder, identity)
-                fresh.raise_to(read_height(connection))
-                fresh.close()
+            missing = _accept_unnamed(connection, path, folder, ambient, by or this_process(), reason)
+            missing = missing or _accept_named(connection, path, folder, ambient, by or this_process(), reason)
     finally:
         connection.close()
+    return missing
+
+
+def _accept_unnamed(
+    connection: apsw.Connection, path: Path, folder: Path, ambient: Ambient, by: str, reason: str
+) -> int:
+    place = _Place.of(folder, path)
+    with transaction(connection, "BEGIN IMMEDIATE"):
+        height = read_height(connection)
+        other = place.read_other(connection, folder)
+        if connection.execute(_IDENTITY).get is not None or other is None or not other.has_more_than(height):
+            return 0
+        missing = other.height - height
+        identity = _name_anew(connection, ambient, by, reason, missing)
+    place.remember(identity)
+    return missing
+
+
+def _accept_named(connection: apsw.Connection, path: Path, folder: Path, ambient: Ambient, by: str, reason: str) -> int:
+    seal = Seal.of(folder, identify(connection, path, folder, ambient))
+    sealed = seal.read()
+    seal.close()
+    missing = max(0, (sealed or 0) - read_height(connection))
+    if missing:
+        with transaction(connection, "BEGIN IMMEDIATE"):
+            identity = _name_anew(connection, ambient, by, reason, missing)
+        fresh = Seal.of(folder, identity)
+        fresh.raise_to(read_height(connection))
+        fresh.close()
     return missing

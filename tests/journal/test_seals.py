@@ -8,7 +8,9 @@ import os
 import shutil
 import stat
 from datetime import datetime, timedelta
+from importlib import resources
 from pathlib import Path
+from uuid import uuid4
 
 import apsw
 import pytest
@@ -186,10 +188,52 @@ async def test_new_journal_in_the_place_of_another_one(
         (tmp_path / "orders.db").write_bytes(content)
     for _ in range(2):
         async with sealed(tmp_path) as journal:
-            assert await journal.acceptance() == Acceptance(NOON, "", GONE, 1)
+            acceptance = await journal.acceptance()
+            assert acceptance is not None
+            assert acceptance == Acceptance(NOON, "", acceptance.reason, 1)
+            assert acceptance.reason.startswith(GONE)
     assert caplog.text.count("is gone") == 1
     async with sealed(tmp_path, "elsewhere.db") as journal:
         assert await journal.acceptance() is None
+
+
+def forget_name(path: Path) -> None:
+    """Make a journal what an earlier release has left behind: without a name."""
+    connection = apsw.Connection(str(path))
+    connection.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 0)
+    script = resources.files("kiwoom_async._journal").joinpath("schema_0005.sql").read_text(encoding="utf-8")
+    connection.execute("DROP TABLE identities")
+    connection.execute(script[script.index("CREATE TABLE identities") : script.index("-- Orders that one id")])
+    connection.close()
+
+
+async def test_backup_of_before_journals_had_names_is_refused(tmp_path: Path) -> None:
+    """Made by an earlier release, put back after the upgrade: refused, until a person accepts it, and then used."""
+    backup = await backed_up(tmp_path)
+    forget_name(backup)
+    shutil.copy(backup, tmp_path / "orders.db")
+    for _ in range(2):
+        with pytest.raises(JournalRestored, match="accept-journal") as caught:
+            await sealed(tmp_path).__aenter__()
+        assert caught.value.missing == 3
+        assert caught.value.written_at is not None
+    assert accepted(tmp_path) == 3
+    assert accepted(tmp_path) == 0
+    for _ in range(2):
+        async with sealed(tmp_path) as journal:
+            assert await journal.acceptance() == Acceptance(NOON, "op", "the disk died", 3)
+            await dispatched(journal, f"order-{uuid4()}")
+
+
+async def test_journal_of_before_journals_had_names_is_used(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The upgrade itself: nothing lay there that has more records, so it gets its name and its seal in silence."""
+    async with Journal(tmp_path / "orders.db", AMBIENT, ACCOUNT) as journal:
+        await dispatched(journal)
+    for _ in range(2):
+        async with sealed(tmp_path) as journal:
+            assert await journal.acceptance() is None
+    assert heights(tmp_path) == [1]
+    assert caplog.text == ""
 
 
 async def test_place_without_orders_is_no_loss(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
