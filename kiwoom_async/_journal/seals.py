@@ -7,9 +7,9 @@ with every record of an order. A journal that is lower than its seal is refused.
 Heights are read from what is committed, and sealed after that: no crash and no power cut puts a seal above its journal.
 A seal that is lost or unreadable costs the protection until the next commit, never an order.
 
-Beside the seals the folder keeps which journal lay at which path. A new file in the place of one that has sent orders
-is used, because people do delete journals; but a warning says so, and it counts as accepted without the old one's
-records.
+Beside the seals the folder keeps which journal lay at which path. Another file in the place of one that has sent orders
+is used, because people do delete journals and put others back; but a warning says so, and it counts as accepted without
+the other one's records.
 """
 
 from __future__ import annotations
@@ -44,7 +44,10 @@ KEPT_FILES: Final = 2_000
 handful of journals with two files each, a test run has one for each test."""
 
 GONE: Final = "the journal that lay here before is gone"
-"""The reason in the first row of a journal that took the place of another one."""
+"""How the reason begins in the first row of a new journal that took the place of another one."""
+
+EXCHANGED: Final = "another journal lay here in between"
+"""How the reason begins in the row of a journal with records that took the place of another one."""
 
 _HEIGHT: Final = """
 SELECT (SELECT coalesce(max(sequence), 0) FROM history) + (SELECT coalesce(max(sequence), 0) FROM order_events)
@@ -198,22 +201,21 @@ class _Place:
         return cls(folder / f"{sha256(os.fsencode(journal)).hexdigest()[:32]}.place")
 
     def read_other(self, connection: apsw.Connection, folder: Path) -> _Other | None:
-        """Give the journal with records that lay here last, unless it is this one or there is none.
-
-        A name that this file has had, or has written down, is no other one's: that was told when it got its new name.
-        """
+        """Give the journal with records that lay here last, unless it is this one, or this one says so already."""
         try:
             identity = self.path.read_text(encoding="ascii")
         except (OSError, ValueError):
             return None
         if not _IDENTITY_TEXT.fullmatch(identity) or not (folder / f"{identity}.seal").exists():
             return None
-        if connection.execute(_IS_NAMED, (identity,)).get:
+        if connection.execute(_IDENTITY).get == identity:
             return None
         seal = Seal.of(folder, identity)
         height, written_at = seal.read() or 0, seal.written_at()
         seal.close()
-        return _Other(identity, height, written_at) if height else None
+        if not height or connection.execute(_IS_TOLD, (identity, height)).get:
+            return None
+        return _Other(identity, height, written_at)
 
     def remember(self, identity: str) -> None:
         """Note which journal lies here now. Whoever cannot has been warned of the folder."""
@@ -237,34 +239,36 @@ def identify(connection: apsw.Connection, path: Path, folder: Path, ambient: Amb
     """
     place = _Place.of(folder, path)
     known = connection.execute(_IDENTITY).get
-    other = None
-    if known is None:
+    other = place.read_other(connection, folder)
+    if known is None or other is not None:
         with transaction(connection, "BEGIN IMMEDIATE"):
-            known = connection.execute(_IDENTITY).get  # another process may have been faster
-            if known is None:
-                height = read_height(connection)
-                other = place.read_other(connection, folder)
-                if other is not None and other.has_more_than(height):
-                    raise JournalRestored(str(path), missing=other.height - height, written_at=other.written_at)
-                if height:
-                    other = None
-                known = _name_anew(connection, ambient, "", *_reason_of(other))
-    if other is not None:
-        _LOG.warning(
-            "the journal %s is new, and the one that lay there before, with %s records, is gone: ids that were sent "
-            "with it would be sent again. If you did not remove it on purpose, close the client and put it back",
-            path,
-            other.height,
-        )
+            # Another process may have been faster.
+            known, other = connection.execute(_IDENTITY).get, place.read_other(connection, folder)
+            height = read_height(connection)
+            if known is None and other is not None and other.has_more_than(height):
+                raise JournalRestored(str(path), missing=other.height - height, written_at=other.written_at)
+            if other is not None:
+                reason = EXCHANGED if height else GONE
+                row = _name_anew(connection, ambient, "", f"{reason} ({other.identity})", other.height)
+                known = known or row  # a journal that has a name keeps it, and so its seal
+                _LOG.warning(_WARNINGS[reason], path, other.height)
+            elif known is None:
+                known = _name_anew(connection, ambient, "", "", 0)
     return str(known)
 
 
-def _reason_of(other: _Other | None) -> tuple[str, int]:
-    return ("", 0) if other is None else (f"{GONE} ({other.identity})", other.height)
-
-
-_IDENTITY: Final = "SELECT identity FROM identities ORDER BY sequence DESC LIMIT 1"
-_IS_NAMED: Final = "SELECT count(*) FROM identities WHERE identity = ?1 OR instr(reason, ?1)"
+_WARNINGS: Final = {
+    GONE: "the journal %s is new, and the one that lay there before, with %s records, is gone: ids that were sent with "
+    "it would be sent again. If you did not remove it on purpose, close the client and put it back before an order is "
+    "sent with the new one; after that neither knows the orders of the other",
+    EXCHANGED: "the journal %s is not the one that lay there last, which has %s records: ids that were sent with that "
+    "one would be sent again with this one. Compare today's orders on Kiwoom's own screen with what your bot will ask "
+    "for, and keep both files",
+}
+_IDENTITY: Final = (
+    "SELECT identity FROM identities WHERE sequence = 1 OR accepted_by <> '' ORDER BY sequence DESC LIMIT 1"
+)
+_IS_TOLD: Final = "SELECT count(*) FROM identities WHERE instr(reason, ?) AND missing = ?"
 
 
 def _name_anew(connection: apsw.Connection, ambient: Ambient, by: str, reason: str, missing: int) -> str:
@@ -344,4 +348,5 @@ def _accept_named(connection: apsw.Connection, path: Path, folder: Path, ambient
         fresh = Seal.of(folder, identity)
         fresh.raise_to(read_height(connection))
         fresh.close()
+        _Place.of(folder, path).remember(identity)
     return missing

@@ -19,7 +19,7 @@ from kiwoom_async import NotSent
 from kiwoom_async._domain.guards import KillSwitchState
 from kiwoom_async._domain.settings import KST
 from kiwoom_async._journal.journal import Journal
-from kiwoom_async._journal.seals import GONE, KEPT_FILES, Acceptance, Seal, accept, default_folder
+from kiwoom_async._journal.seals import EXCHANGED, GONE, KEPT_FILES, Acceptance, Seal, accept, default_folder
 from kiwoom_async.errors import JournalError, JournalRestored
 from tests.journal.builders import ACCOUNT, NOON, FixedAmbient, acknowledged, dispatched, plan
 from tests.journal.faulty_vfs import FaultyVFS, disk_broken
@@ -195,6 +195,57 @@ async def test_new_journal_in_the_place_of_another_one(
     assert caplog.text.count("is gone") == 1
     async with sealed(tmp_path, "elsewhere.db") as journal:
         assert await journal.acceptance() is None
+
+
+async def exchange(folder: Path) -> None:
+    """Send with a journal, lose it, send with a new one, and put the first one back."""
+    async with sealed(folder) as journal:
+        await dispatched(journal, "a-1")
+    shutil.move(folder / "orders.db", folder / "first.db")
+    async with sealed(folder) as journal:
+        await journal.conclude(await dispatched(journal, "b-1"), acknowledged())
+    shutil.move(folder / "orders.db", folder / "second.db")
+    shutil.copy(folder / "first.db", folder / "orders.db")
+
+
+async def test_first_journal_that_is_put_back_has_not_the_orders_of_the_second(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its own seal fits, and yet it lacks what the other one has sent: told and marked, once each way."""
+    await exchange(tmp_path)
+    assert caplog.text.count("before an order is sent with the new one") == 1
+    for _ in range(2):
+        async with sealed(tmp_path) as journal:
+            acceptance = await journal.acceptance()
+            assert acceptance is not None
+            assert acceptance == Acceptance(NOON, "", acceptance.reason, 3)
+            assert acceptance.reason.startswith(EXCHANGED)
+            await dispatched(journal, f"a-{uuid4()}")
+    assert caplog.text.count("not the one that lay there last, which has 3 records") == 1
+    shutil.copy(tmp_path / "second.db", tmp_path / "orders.db")
+    for _ in range(2):
+        async with sealed(tmp_path):
+            pass
+    assert caplog.text.count("not the one that lay there last, which has 3 records") == 2
+    # An old copy of the first one is refused as before.
+    shutil.copy(tmp_path / "first.db", tmp_path / "orders.db")
+    with pytest.raises(JournalRestored):
+        async with sealed(tmp_path):
+            pass
+
+
+async def test_journal_that_replaced_another_one_is_told_once_without_a_note(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A process that dies before it notes what lies there now, or cannot: the file knows what it has told."""
+    await exchange(tmp_path)
+    (place,) = (tmp_path / "seals").glob("*.place")
+    before = place.read_text()
+    for _ in range(3):
+        async with sealed(tmp_path):
+            pass
+        place.write_text(before)
+    assert caplog.text.count("not the one that lay there last") == 1
 
 
 def forget_name(path: Path) -> None:
