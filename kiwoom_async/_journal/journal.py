@@ -92,7 +92,7 @@ class Journal:
         self._workplace = workplace_of(ambient)
         self._busy_timeout = busy_timeout
         self._access = access or Access()
-        self._seals = seals
+        self._seals = None if seals is None else real_path(seals)
         self._seal: Seal | None = None
         self._lock = FileLock(self._lock_path(self.runner), mode=0o600, thread_local=False)
         # A task that is canceled while a thread opens the file closes it in another thread.

@@ -30,7 +30,7 @@ from platformdirs import user_state_path
 from kiwoom_async._domain.ambient import Ambient, new_identifier
 from kiwoom_async._domain.settings import KST
 from kiwoom_async._journal.guards import storable, this_process
-from kiwoom_async._journal.store import Access, mapped_errors, open_writer, transaction
+from kiwoom_async._journal.store import Access, mapped_errors, open_writer, real_path, transaction
 from kiwoom_async.errors import JournalRestored
 
 _LOG: Final = logging.getLogger("kiwoom_async")
@@ -311,7 +311,9 @@ def accept(
 
     Raises:
         JournalError: The file cannot be used.
+        ConfigurationError: The folder is no path.
     """
+    folder = real_path(folder)
     connection = open_writer(path, busy_timeout=busy_timeout, access=Access())
     try:
         with mapped_errors(path):

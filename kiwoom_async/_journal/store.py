@@ -289,8 +289,14 @@ UNREADABLE: Final = (ValueError, LookupError, TypeError, InvalidOperation, cattr
 """What comes of texts in the file that are not what we wrote."""
 
 
-def unreadable(path: Path, error: BaseException) -> JournalCorrupt:
+def unreadable(path: Path, error: BaseException) -> JournalError:
     """Say that a value of a journal cannot be read; the error's own text is kept out, it quotes the value."""
+    if isinstance(error, UnicodeEncodeError):
+        # What is in a file has been decoded, so this came from a caller.
+        return JournalError(
+            f"The journal {path} was given a text that no file can hold, such as a part of a character. Nothing of it "
+            "is written."
+        )
     return damaged(path, f"a value in it cannot be read: {type(error).__name__}")
 
 

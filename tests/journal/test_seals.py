@@ -18,9 +18,11 @@ import pytest
 from kiwoom_async import NotSent
 from kiwoom_async._domain.guards import KillSwitchState
 from kiwoom_async._domain.settings import KST
+from kiwoom_async._domain.states import Event
 from kiwoom_async._journal.journal import Journal
+from kiwoom_async._journal.records import Finding
 from kiwoom_async._journal.seals import EXCHANGED, GONE, KEPT_FILES, Acceptance, Seal, accept, default_folder
-from kiwoom_async.errors import JournalError, JournalRestored
+from kiwoom_async.errors import ConfigurationError, JournalCorrupt, JournalError, JournalRestored
 from tests.journal.builders import ACCOUNT, NOON, FixedAmbient, acknowledged, dispatched, plan
 from tests.journal.faulty_vfs import FaultyVFS, disk_broken
 from tests.journal.test_faults import journal_on
@@ -419,3 +421,24 @@ async def test_switch_is_not_forgotten_by_a_backup(tmp_path: Path) -> None:
     with pytest.raises(JournalRestored):
         async with sealed(tmp_path):
             pass
+
+
+@pytest.mark.parametrize("folder", ["a\0b", "\ud800"])
+def test_folder_that_is_no_path_is_a_wrong_setting(tmp_path: Path, folder: str) -> None:
+    """Not a damaged journal, of which people would be told to start a new one."""
+    with pytest.raises(ConfigurationError, match="is no path"):
+        Journal(tmp_path / "orders.db", AMBIENT, ACCOUNT, seals=Path(folder))
+    with pytest.raises(ConfigurationError, match="is no path"):
+        accept(tmp_path / "orders.db", AMBIENT, reason="x", folder=Path(folder), busy_timeout=1.0)
+
+
+async def test_text_that_no_file_can_hold_is_not_called_damage(tmp_path: Path) -> None:
+    """It is the caller's text; the journal is as it was."""
+    async with sealed(tmp_path) as journal:
+        attempt = await dispatched(journal, "order-1")
+        with pytest.raises(JournalError, match="no file can hold") as caught:
+            await journal.conclude(attempt, Finding(Event.LOST, reason="\ud800"))
+        assert not isinstance(caught.value, JournalCorrupt)
+        record = await journal.find("order-1")
+        assert record is not None
+        assert record.last == attempt
