@@ -96,6 +96,7 @@ class Seal:
 
     path: Path
     _descriptor: int | None = None
+    _is_writable: bool = True
     _written: int = -1
     _has_warned: bool = field(default=False, init=False)
 
@@ -104,11 +105,15 @@ class Seal:
         """Open a journal's seal, made where there is none; a warning tells where that is not possible."""
         path = folder / f"{identity}.seal"
         seal = cls(path)
+        flags = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-            seal._descriptor = os.open(path, flags, 0o600)
+            seal._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | flags, 0o600)
         except OSError as error:
+            # One that can be read still tells of what was lost before.
+            seal._is_writable = False
+            with suppress(OSError):
+                seal._descriptor = os.open(path, os.O_RDONLY | flags)
             seal._warn(error)
         _prune(folder)
         return seal
@@ -134,7 +139,7 @@ class Seal:
 
     def raise_to(self, height: int) -> None:
         """Write a height, unless this or another process has written as high a one."""
-        if self._descriptor is None or height <= self._written or height <= (self.read() or 0):
+        if self._descriptor is None or not self._is_writable or height <= self._written or height <= (self.read() or 0):
             return
         try:
             os.lseek(self._descriptor, 0, os.SEEK_SET)

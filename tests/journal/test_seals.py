@@ -423,6 +423,29 @@ async def test_switch_is_not_forgotten_by_a_backup(tmp_path: Path) -> None:
             pass
 
 
+async def test_seal_that_cannot_be_written_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A folder that became read-only: an old backup is refused as before, and one warning says what is missing."""
+    backup = await backed_up(tmp_path)
+    real_open = os.open
+
+    def refuse_writers(path: str, flags: int, mode: int = 0o777) -> int:
+        if "seals" in str(path) and flags & os.O_RDWR:
+            raise PermissionError(13, "Permission denied")
+        return real_open(path, flags, mode)
+
+    monkeypatch.setattr(os, "open", refuse_writers)
+    async with sealed(tmp_path) as journal:
+        await dispatched(journal, "order-3")
+        await dispatched(journal, "order-4")
+    assert caplog.text.count("cannot be used (Permission denied)") == 1
+    assert heights(tmp_path) == [4]
+    shutil.copy(backup, tmp_path / "orders.db")
+    with pytest.raises(JournalRestored):
+        await sealed(tmp_path).__aenter__()
+
+
 @pytest.mark.parametrize("folder", ["a\0b", "\ud800"])
 def test_folder_that_is_no_path_is_a_wrong_setting(tmp_path: Path, folder: str) -> None:
     """Not a damaged journal, of which people would be told to start a new one."""
