@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import os
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
@@ -15,6 +17,8 @@ from kiwoom_async._domain.sharing import SharedStateUnusable
 from kiwoom_async._journal.seals import default_folder
 from kiwoom_async._journal.shared_state import SharedState, default_path
 from kiwoom_async.errors import ConfigurationError
+
+_LOG: Final = logging.getLogger("kiwoom_async")
 
 SharedPlace: TypeAlias = str | os.PathLike[str] | Literal[False] | None
 """A path; None: the usual place; False: nothing is shared."""
@@ -37,7 +41,7 @@ def choose_shared_path(place: SharedPlace, *, is_simulated: bool) -> Path | None
     if place is False or (place is None and is_simulated):
         return None
     if place is None:
-        return default_path()
+        return usual(default_path, "the token and the rate limits are shared with no other process", "shared_state")
     if not is_path(place):
         raise ConfigurationError(
             "KiwoomClient(shared_state=…) must be the path of a file, False to share nothing, or None for the usual "
@@ -59,12 +63,37 @@ def choose_seal_folder(place: SharedPlace, *, is_simulated: bool) -> Path | None
     if place is False or (place is None and is_simulated):
         return None
     if place is None:
-        return default_folder()
+        return usual_seal_folder()
     if not is_path(place):
         raise ConfigurationError(
             "KiwoomClient(journal_seals=…) must be the path of a folder, False for none, or None for the usual place."
         )
     return Path(place)
+
+
+def usual_seal_folder() -> Path | None:
+    """Give the usual place of the seals; None, after a warning in the log, where the user has none."""
+    return usual(
+        default_folder, "a journal that is restored from an old backup will not be recognized", "journal_seals"
+    )
+
+
+def usual(find: Callable[[], Path], loss: str, setting: str) -> Path | None:
+    """Find a place in the home of the user; None, after a warning in the log, where there is no home.
+
+    Args:
+        find: Gives the place.
+        loss: What is not there without it.
+        setting: The argument of the client that names another one.
+    """
+    try:
+        return find()
+    except RuntimeError as error:
+        # A container that runs as a number which no user has. Orders do not depend on it.
+        _LOG.warning(
+            "there is no place for private state (%s), so %s; KiwoomClient(%s=…) gives one", error, loss, setting
+        )
+        return None
 
 
 def is_path(value: object) -> bool:

@@ -10,8 +10,9 @@ from typing import Final
 from kiwoom_async._ambient import SystemAmbient
 from kiwoom_async._cli.journal import open_for_reading
 from kiwoom_async._journal.journal import BUSY_TIMEOUT
-from kiwoom_async._journal.seals import accept, default_folder
+from kiwoom_async._journal.seals import accept
 from kiwoom_async._journal.store import mapped_errors
+from kiwoom_async._sharing import usual_seal_folder
 from kiwoom_async.errors import KiwoomError
 
 _TOLD: Final = """\
@@ -49,12 +50,15 @@ def run(args: argparse.Namespace) -> int:
         if not args.reason.strip():
             raise _NoReason
         _require_journal(args.path)
+        folder = args.seals or usual_seal_folder()
+        if folder is None:
+            raise _NoSeals
         missing = accept(
             args.path.resolve(),
             SystemAmbient(),
             reason=args.reason.strip(),
             by=args.by,
-            folder=args.seals or default_folder(),
+            folder=folder,
             busy_timeout=BUSY_TIMEOUT,
         )
     except KiwoomError as error:
@@ -70,6 +74,11 @@ def run(args: argparse.Namespace) -> int:
 class _NoReason(KiwoomError):
     def __init__(self) -> None:
         super().__init__("give a few words as --reason; they are kept in the journal.")
+
+
+class _NoSeals(KiwoomError):
+    def __init__(self) -> None:
+        super().__init__("this user has no usual place for seals; give the folder as --seals.")
 
 
 def _require_journal(path: Path) -> None:

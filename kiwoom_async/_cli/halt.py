@@ -76,7 +76,8 @@ def _read_schema(path: Path) -> int:
 
 async def _move(path: Path, reason: str, by: str | None, *, is_engaged: bool) -> KillSwitchState:
     ambient = SystemAmbient()
-    async with Journal(path, ambient, account="") as journal:
+    # To stop must always work, also on a file of which a part is damaged.
+    async with Journal(path, ambient, account="", is_trusted=is_engaged) as journal:
         switch = KillSwitch(journal, ambient)
         return await (switch.engage(reason=reason, by=by) if is_engaged else switch.release(reason=reason, by=by))
 

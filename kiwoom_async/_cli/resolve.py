@@ -17,7 +17,7 @@ from kiwoom_async._cli.journal import account_of
 from kiwoom_async._domain.orders import Order
 from kiwoom_async._execution.verdicts import Verdict, settle, take_back
 from kiwoom_async._journal.journal import Journal
-from kiwoom_async._journal.seals import default_folder
+from kiwoom_async._sharing import usual_seal_folder
 from kiwoom_async.errors import KiwoomError
 
 _EPILOG: Final = """\
@@ -63,7 +63,7 @@ def _settle(args: argparse.Namespace) -> Order:
 
     async def work() -> Order:
         # An id that the journal does not know belongs to no account, and ends in the same error as a settled one.
-        async with Journal(args.path, SystemAmbient(), account or "", seals=default_folder()) as journal:
+        async with Journal(args.path, SystemAmbient(), account or "", seals=usual_seal_folder()) as journal:
             if args.take_back:
                 return await take_back(journal, args.key, args.reason)
             verdict = Verdict.of(args.accepted_as, not_accepted=args.not_accepted, reason=args.reason)

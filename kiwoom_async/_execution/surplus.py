@@ -105,8 +105,9 @@ class SurplusCanceler:
             _LOG.warning("the cancel of the surplus order %s is not answered yet: %s", number, error)
         except KiwoomError as error:
             _LOG.error("the surplus order %s is not canceled: %s", number, error)
-            if await self._journal.find(name) is None:
-                self._begun.discard(name)  # nothing left: the next pass tries again
+        finally:
+            # The journal knows whether it left. If it did not, the next pass tries again.
+            self._begun.discard(name)
 
     async def _find(self) -> list[_Surplus]:
         if not self._is_wanted:
@@ -119,7 +120,8 @@ class SurplusCanceler:
                 continue
             cancel = self._intent(attempt, claim)
             name = cancel.client_order_id
-            if name not in self._begun and await self._journal.find(name) is None:
+            sent = await self._journal.find(name)
+            if name not in self._begun and (sent is None or sent.may_be_sent):
                 found.append(_Surplus(attempt, claim, cancel))
         return found
 

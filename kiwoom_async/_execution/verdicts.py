@@ -12,6 +12,7 @@ from kiwoom_async._domain.states import UNRESOLVED, Event
 from kiwoom_async._domain.validation import check_order_number
 from kiwoom_async._domain.vocabulary import ResolvedBy
 from kiwoom_async._execution.answers import describe
+from kiwoom_async._journal.guards import storable
 from kiwoom_async._journal.journal import Journal
 from kiwoom_async._journal.records import Finding, OrderRecord, ReportNews
 from kiwoom_async._journal.transactions import Conclusion
@@ -57,14 +58,14 @@ class Verdict:
 
 
 def check_reason(reason: str) -> str:
-    """Require a few words.
+    """Require a few words; give them as a file can hold them: a terminal may hand in another encoding.
 
     Raises:
         ValidationError: There are none.
     """
     if not reason.strip():
         raise ValidationError("reason", reason, "a few words about how you know; they are kept")
-    return reason.strip()
+    return storable(reason.strip())
 
 
 def keep_to_oneself(_: ReportNews) -> None:

@@ -73,6 +73,7 @@ class Journal:
         ambient: Clock and identifiers.
         account: Key of the account in the file.
         seals: Folder that remembers how far each journal has come. None: an old backup is not recognized.
+        is_trusted: The file is not checked for damage: for a process that sends nothing.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class Journal:
         busy_timeout: float = BUSY_TIMEOUT,
         access: Access | None = None,
         seals: Path | None = None,
+        is_trusted: bool = False,
     ) -> None:
         # At once, because a bot may change folders.
         self.path = real_path(path)
@@ -93,8 +95,9 @@ class Journal:
         self._workplace = workplace_of(ambient)
         self._busy_timeout = busy_timeout
         self._access = access or Access()
-        self._seals = seals
+        self._seals = None if seals is None else real_path(seals)
         self._seal: Seal | None = None
+        self._is_trusted = is_trusted
         self._lock = FileLock(self._lock_path(self.runner), mode=0o600, thread_local=False)
         # A task that is canceled while a thread opens the file closes it in another thread.
         self._door = threading.Lock()
@@ -129,7 +132,9 @@ class Journal:
 
     def _open_file(self) -> None:
         prepare_file(self.path)
-        writer = open_writer(self.path, busy_timeout=self._busy_timeout, access=self._access)
+        writer = open_writer(
+            self.path, busy_timeout=self._busy_timeout, access=self._access, is_trusted=self._is_trusted
+        )
         try:
             if self._seals is not None:
                 with mapped_errors(self.path):

@@ -1,8 +1,9 @@
 -- Journal: which file this is, for the seal that lies outside of it; where duplicates are. Applied in one transaction by
 -- store.py; never edited once released.
 
--- The last row names the file. A file that was accepted although it had fallen behind its seal has a new name from then
--- on: the old one belongs to the file that went further. reason and accepted_by are empty in the first row.
+-- The first row names the file. A file that was accepted by a person although it had fallen behind its seal has a new name
+-- from then on, that of the row: the old one belongs to the file that went further. accepted_by is empty in the first row,
+-- and in the rows, which name nothing, that tell of another file that lay in the place of this one.
 CREATE TABLE identities (
     sequence    INTEGER PRIMARY KEY,
     identity    TEXT NOT NULL UNIQUE,

@@ -7,9 +7,9 @@ with every record of an order. A journal that is lower than its seal is refused.
 Heights are read from what is committed, and sealed after that: no crash and no power cut puts a seal above its journal.
 A seal that is lost or unreadable costs the protection until the next commit, never an order.
 
-Beside the seals the folder keeps which journal lay at which path. A new file in the place of one that has sent orders
-is used, because people do delete journals; but a warning says so, and it counts as accepted without the old one's
-records.
+Beside the seals the folder keeps which journal lay at which path. Another file in the place of one that has sent orders
+is used, because people do delete journals and put others back; but a warning says so, and it counts as accepted without
+the other one's records.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from platformdirs import user_state_path
 from kiwoom_async._domain.ambient import Ambient, new_identifier
 from kiwoom_async._domain.settings import KST
 from kiwoom_async._journal.guards import storable, this_process
-from kiwoom_async._journal.store import Access, mapped_errors, open_writer, transaction
+from kiwoom_async._journal.store import Access, mapped_errors, open_writer, real_path, transaction
 from kiwoom_async.errors import JournalRestored
 
 _LOG: Final = logging.getLogger("kiwoom_async")
@@ -44,7 +44,10 @@ KEPT_FILES: Final = 2_000
 handful of journals with two files each, a test run has one for each test."""
 
 GONE: Final = "the journal that lay here before is gone"
-"""The reason in the first row of a journal that took the place of another one."""
+"""How the reason begins in the first row of a new journal that took the place of another one."""
+
+EXCHANGED: Final = "another journal lay here in between"
+"""How the reason begins in the row of a journal with records that took the place of another one."""
 
 _HEIGHT: Final = """
 SELECT (SELECT coalesce(max(sequence), 0) FROM history) + (SELECT coalesce(max(sequence), 0) FROM order_events)
@@ -93,6 +96,7 @@ class Seal:
 
     path: Path
     _descriptor: int | None = None
+    _is_writable: bool = True
     _written: int = -1
     _has_warned: bool = field(default=False, init=False)
 
@@ -101,11 +105,15 @@ class Seal:
         """Open a journal's seal, made where there is none; a warning tells where that is not possible."""
         path = folder / f"{identity}.seal"
         seal = cls(path)
+        flags = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-            seal._descriptor = os.open(path, flags, 0o600)
+            seal._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | flags, 0o600)
         except OSError as error:
+            # One that can be read still tells of what was lost before.
+            seal._is_writable = False
+            with suppress(OSError):
+                seal._descriptor = os.open(path, os.O_RDONLY | flags)
             seal._warn(error)
         _prune(folder)
         return seal
@@ -131,7 +139,7 @@ class Seal:
 
     def raise_to(self, height: int) -> None:
         """Write a height, unless this or another process has written as high a one."""
-        if self._descriptor is None or height <= self._written or height <= (self.read() or 0):
+        if self._descriptor is None or not self._is_writable or height <= self._written or height <= (self.read() or 0):
             return
         try:
             os.lseek(self._descriptor, 0, os.SEEK_SET)
@@ -175,6 +183,19 @@ def _prune(folder: Path) -> None:
 
 
 @frozen
+class _Other:
+    """A journal that lay in the place of the one that is opened."""
+
+    identity: str
+    height: int
+    written_at: datetime | None
+
+    def has_more_than(self, height: int) -> bool:
+        """Tell whether a file without a name, of this height, is a backup of it from before journals had names."""
+        return 0 < height < self.height
+
+
+@frozen
 class _Place:
     """Remembers which journal lies at a path."""
 
@@ -184,18 +205,22 @@ class _Place:
     def of(cls, folder: Path, journal: Path) -> _Place:
         return cls(folder / f"{sha256(os.fsencode(journal)).hexdigest()[:32]}.place")
 
-    def read_lost(self, folder: Path) -> int:
-        """Give how many records the journal has that lay here last; 0 where none did, or none can be read."""
+    def read_other(self, connection: apsw.Connection, folder: Path) -> _Other | None:
+        """Give the journal with records that lay here last, unless it is this one, or this one says so already."""
         try:
             identity = self.path.read_text(encoding="ascii")
         except (OSError, ValueError):
-            return 0
+            return None
         if not _IDENTITY_TEXT.fullmatch(identity) or not (folder / f"{identity}.seal").exists():
-            return 0
+            return None
+        if connection.execute(_IDENTITY).get == identity:
+            return None
         seal = Seal.of(folder, identity)
-        height = seal.read() or 0
+        height, written_at = seal.read() or 0, seal.written_at()
         seal.close()
-        return height
+        if not height or connection.execute(_IS_TOLD, (identity, height)).get:
+            return None
+        return _Other(identity, height, written_at)
 
     def remember(self, identity: str) -> None:
         """Note which journal lies here now. Whoever cannot has been warned of the folder."""
@@ -211,28 +236,44 @@ _IDENTITY_TEXT: Final = re.compile(r"[0-9a-f-]{36}")
 
 
 def identify(connection: apsw.Connection, path: Path, folder: Path, ambient: Ambient) -> str:
-    """Give the name of a journal, and one to a journal without."""
+    """Give the name of a journal, and one to a journal without.
+
+    Raises:
+        JournalRestored: It has no name, and fewer records than the journal that lay there last: it is a backup that an
+            earlier release has written.
+    """
     place = _Place.of(folder, path)
     known = connection.execute(_IDENTITY).get
-    lost = 0
-    if known is None:
+    other = place.read_other(connection, folder)
+    if known is None or other is not None:
         with transaction(connection, "BEGIN IMMEDIATE"):
-            known = connection.execute(_IDENTITY).get  # another process may have been faster
-            if known is None:
-                # A journal of an earlier release has no name yet, but it has its records.
-                lost = place.read_lost(folder) if read_height(connection) == 0 else 0
-                known = _name_anew(connection, ambient, "", GONE if lost else "", lost)
-    if lost:
-        _LOG.warning(
-            "the journal %s is new, and the one that lay there before, with %s records, is gone: ids that were sent "
-            "with it would be sent again. If you did not remove it on purpose, close the client and put it back",
-            path,
-            lost,
-        )
+            # Another process may have been faster.
+            known, other = connection.execute(_IDENTITY).get, place.read_other(connection, folder)
+            height = read_height(connection)
+            if known is None and other is not None and other.has_more_than(height):
+                raise JournalRestored(str(path), missing=other.height - height, written_at=other.written_at)
+            if other is not None:
+                reason = EXCHANGED if height else GONE
+                row = _name_anew(connection, ambient, "", f"{reason} ({other.identity})", other.height)
+                known = known or row  # a journal that has a name keeps it, and so its seal
+                _LOG.warning(_WARNINGS[reason], path, other.height)
+            elif known is None:
+                known = _name_anew(connection, ambient, "", "", 0)
     return str(known)
 
 
-_IDENTITY: Final = "SELECT identity FROM identities ORDER BY sequence DESC LIMIT 1"
+_WARNINGS: Final = {
+    GONE: "the journal %s is new, and the one that lay there before, with %s records, is gone: ids that were sent with "
+    "it would be sent again. If you did not remove it on purpose, close the client and put it back before an order is "
+    "sent with the new one; after that neither knows the orders of the other",
+    EXCHANGED: "the journal %s is not the one that lay there last, which has %s records: ids that were sent with that "
+    "one would be sent again with this one. Compare today's orders on Kiwoom's own screen with what your bot will ask "
+    "for, and keep both files",
+}
+_IDENTITY: Final = (
+    "SELECT identity FROM identities WHERE sequence = 1 OR accepted_by <> '' ORDER BY sequence DESC LIMIT 1"
+)
+_IS_TOLD: Final = "SELECT count(*) FROM identities WHERE instr(reason, ?) AND missing = ?"
 
 
 def _name_anew(connection: apsw.Connection, ambient: Ambient, by: str, reason: str, missing: int) -> str:
@@ -275,20 +316,44 @@ def accept(
 
     Raises:
         JournalError: The file cannot be used.
+        ConfigurationError: The folder is no path.
     """
+    folder = real_path(folder)
     connection = open_writer(path, busy_timeout=busy_timeout, access=Access())
     try:
         with mapped_errors(path):
-            seal = Seal.of(folder, identify(connection, path, folder, ambient))
-            sealed = seal.read()
-            seal.close()
-            missing = max(0, (sealed or 0) - read_height(connection))
-            if missing:
-                with transaction(connection, "BEGIN IMMEDIATE"):
-                    identity = _name_anew(connection, ambient, by or this_process(), reason, missing)
-                fresh = Seal.of(folder, identity)
-                fresh.raise_to(read_height(connection))
-                fresh.close()
+            missing = _accept_unnamed(connection, path, folder, ambient, by or this_process(), reason)
+            missing = missing or _accept_named(connection, path, folder, ambient, by or this_process(), reason)
     finally:
         connection.close()
+    return missing
+
+
+def _accept_unnamed(
+    connection: apsw.Connection, path: Path, folder: Path, ambient: Ambient, by: str, reason: str
+) -> int:
+    place = _Place.of(folder, path)
+    with transaction(connection, "BEGIN IMMEDIATE"):
+        height = read_height(connection)
+        other = place.read_other(connection, folder)
+        if connection.execute(_IDENTITY).get is not None or other is None or not other.has_more_than(height):
+            return 0
+        missing = other.height - height
+        identity = _name_anew(connection, ambient, by, reason, missing)
+    place.remember(identity)
+    return missing
+
+
+def _accept_named(connection: apsw.Connection, path: Path, folder: Path, ambient: Ambient, by: str, reason: str) -> int:
+    seal = Seal.of(folder, identify(connection, path, folder, ambient))
+    sealed = seal.read()
+    seal.close()
+    missing = max(0, (sealed or 0) - read_height(connection))
+    if missing:
+        with transaction(connection, "BEGIN IMMEDIATE"):
+            identity = _name_anew(connection, ambient, by, reason, missing)
+        fresh = Seal.of(folder, identity)
+        fresh.raise_to(read_height(connection))
+        fresh.close()
+        _Place.of(folder, path).remember(identity)
     return missing

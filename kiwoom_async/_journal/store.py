@@ -199,8 +199,14 @@ def network_file_system(folder: Path, mounts: Path = Path("/proc/self/mounts")) 
     return kind if kind in _NETWORK_FILE_SYSTEMS else None
 
 
-def open_writer(path: Path, *, busy_timeout: float, access: Access) -> apsw.Connection:
+def open_writer(path: Path, *, busy_timeout: float, access: Access, is_trusted: bool = False) -> apsw.Connection:
     """Open the connection that writes, and bring the schema up to date.
+
+    Args:
+        path: Of the file.
+        busy_timeout: Seconds that another program may hold the file.
+        access: How it is opened.
+        is_trusted: The file is not read whole before: nothing is sent on what it says.
 
     Raises:
         JournalError: One of its kinds; the text says what to do.
@@ -214,7 +220,8 @@ def open_writer(path: Path, *, busy_timeout: float, access: Access) -> apsw.Conn
             _narrow(path)
             _configure(connection, path)
             _migrate(connection, path)
-            _require_whole(connection, path)
+            if not is_trusted:
+                _require_whole(connection, path)
         except BaseException:
             connection.close()
             raise
@@ -289,8 +296,14 @@ UNREADABLE: Final = (ValueError, LookupError, TypeError, InvalidOperation, cattr
 """What comes of texts in the file that are not what we wrote."""
 
 
-def unreadable(path: Path, error: BaseException) -> JournalCorrupt:
+def unreadable(path: Path, error: BaseException) -> JournalError:
     """Say that a value of a journal cannot be read; the error's own text is kept out, it quotes the value."""
+    if isinstance(error, UnicodeEncodeError):
+        # What is in a file has been decoded, so this came from a caller.
+        return JournalError(
+            f"The journal {path} was given a text that no file can hold, such as a part of a character. Nothing of it "
+            "is written."
+        )
     return damaged(path, f"a value in it cannot be read: {type(error).__name__}")
 
 

@@ -13,6 +13,8 @@ from kiwoom_async import NotSent
 from kiwoom_async._cli.main import main
 from kiwoom_async._journal import store
 from kiwoom_async._journal.journal import Journal
+from kiwoom_async.errors import JournalCorrupt
+from tests.journal.builders import ACCOUNT, FixedAmbient, acknowledged, dispatched
 from tests.scenarios.trading import SYMBOL, broker_of, client_of
 
 
@@ -113,6 +115,24 @@ def test_locked_journal_is_not_halted(
         holder.execute("ROLLBACK")
         holder.close()
     assert capsys.readouterr().err.startswith("NOT halted: ")
+
+
+async def test_damaged_journal_is_halted_all_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """To stop works where a client would not open, since it sends nothing; resume does not."""
+    path = tmp_path / "orders.db"
+    async with Journal(path, FixedAmbient(), ACCOUNT) as journal:
+        await journal.conclude(await dispatched(journal), acknowledged())
+    connection = apsw.Connection(str(path))
+    connection.execute("PRAGMA foreign_keys = OFF; CREATE TEMP TABLE ghosts AS SELECT * FROM attempts")
+    connection.execute("UPDATE ghosts SET client_order_id = 'ghost', broker_order_id = NULL")
+    connection.execute("INSERT INTO attempts SELECT * FROM ghosts")
+    connection.close()
+    with pytest.raises(JournalCorrupt, match="lacks its intent"):
+        store.open_writer(path, busy_timeout=1.0, access=store.Access())
+    assert await run("halt", str(path), "--reason", "stop") == 0
+    assert capsys.readouterr().out.startswith("HALTED")
+    assert await run("resume", str(path), "--reason", "go") == 1
+    assert "damaged" in capsys.readouterr().err
 
 
 def make_journal(folder: Path, schema: int) -> Path:

@@ -73,3 +73,20 @@ async def test_what_cannot_be_settled_says_why(tmp_path: Path, capsys: pytest.Ca
         assert not (tmp_path / "none.db").exists()
 
     await asyncio.to_thread(play)
+
+
+async def test_reason_of_another_encoding_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A terminal in EUC-KR hands in what is no UTF-8: kept as it can be, and the journal is not called damaged."""
+    path, _ = await leave_unknown(tmp_path)
+    told = b"\xc8\xad\xb8\xe9".decode("utf-8", "surrogateescape")
+
+    def play() -> None:
+        assert resolve(path, "--key", "open-1", "--not-accepted", "--reason", told) == 0
+        assert resolve(path, "--key", "open-1", "--take-back", "--reason", told) == 0
+        assert states(path, capsys)[-1] == ("withdrawn", "unknown")
+        assert main(["journal", path, "open-1"]) == 0
+        assert "udcb8" in capsys.readouterr().out
+        assert resolve(path, "--key", told, "--not-accepted", "--reason", "x") == 1
+        assert "unresolved order" in capsys.readouterr().err
+
+    await asyncio.to_thread(play)

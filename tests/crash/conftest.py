@@ -11,7 +11,9 @@ import pytest
 from kiwoom_async._cli.evidence import audit_journal
 from kiwoom_async.simulator import Simulator
 
-BROKEN_ON_PURPOSE: Final[dict[str, frozenset[str]]] = {}
+BROKEN_ON_PURPOSE: Final[dict[str, frozenset[str]]] = {
+    "test_forgotten_orders_of_an_accepted_journal_are_alarmed": frozenset({"I1", "I2"}),
+}
 """What the audit must find where a test breaks an assumption, by the name of the test, with or without its case.
 
 A test that is not here must leave a clean history.

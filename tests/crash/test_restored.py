@@ -15,6 +15,7 @@ from kiwoom_async import JournalError, KiwoomClient
 from kiwoom_async._cli.main import main
 from kiwoom_async._domain.ambient import Checkpoint
 from kiwoom_async._domain.vocabulary import Side
+from kiwoom_async._journal import seals, shared_state
 from kiwoom_async._journal.seals import accept
 from kiwoom_async.errors import JournalRestored
 from kiwoom_async.simulator import Channel, Simulator
@@ -155,3 +156,29 @@ async def test_accept_journal_by_command(
         assert capsys.readouterr().out.startswith("Accepted without the 1 records")
         async with client_of(broker, tmp_path, **usual):
             pass
+
+
+async def test_user_without_a_home(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A container that runs as a number which no user has: the client trades, a warning says what is missing."""
+
+    def refuse(*_: object, **__: object) -> Path:
+        raise RuntimeError("could not determine the home directory")
+
+    for module in (seals, shared_state):
+        monkeypatch.setattr(module, "user_state_path", refuse)
+    path = str(tmp_path / "orders.db")
+    async with broker_of() as broker, client_of(broker, tmp_path, ambient=None, shared_state=None) as client:
+        await client.stock.buy(SYMBOL, 1, price=PRICE)
+        assert caplog.text.count("KiwoomClient(journal_seals=") == 1
+        assert caplog.text.count("KiwoomClient(shared_state=") == 1
+    by_hand = ["resolve", path, "--key", "a", "--not-accepted", "--reason", "why"]
+    assert await asyncio.to_thread(main, by_hand) == 1
+    assert "unresolved order" in capsys.readouterr().err
+    assert main(["accept-journal", path, "--reason", "why"]) == 1
+    assert "--seals" in capsys.readouterr().err
+    assert main(["accept-journal", path, "--reason", "why", "--seals", str(tmp_path / "seals")]) == 0

@@ -8,7 +8,9 @@ import os
 import shutil
 import stat
 from datetime import datetime, timedelta
+from importlib import resources
 from pathlib import Path
+from uuid import uuid4
 
 import apsw
 import pytest
@@ -16,9 +18,11 @@ import pytest
 from kiwoom_async import NotSent
 from kiwoom_async._domain.guards import KillSwitchState
 from kiwoom_async._domain.settings import KST
+from kiwoom_async._domain.states import Event
 from kiwoom_async._journal.journal import Journal
-from kiwoom_async._journal.seals import GONE, KEPT_FILES, Acceptance, Seal, accept, default_folder
-from kiwoom_async.errors import JournalError, JournalRestored
+from kiwoom_async._journal.records import Finding
+from kiwoom_async._journal.seals import EXCHANGED, GONE, KEPT_FILES, Acceptance, Seal, accept, default_folder
+from kiwoom_async.errors import ConfigurationError, JournalCorrupt, JournalError, JournalRestored
 from tests.journal.builders import ACCOUNT, NOON, FixedAmbient, acknowledged, dispatched, plan
 from tests.journal.faulty_vfs import FaultyVFS, disk_broken
 from tests.journal.test_faults import journal_on
@@ -186,10 +190,103 @@ async def test_new_journal_in_the_place_of_another_one(
         (tmp_path / "orders.db").write_bytes(content)
     for _ in range(2):
         async with sealed(tmp_path) as journal:
-            assert await journal.acceptance() == Acceptance(NOON, "", GONE, 1)
+            acceptance = await journal.acceptance()
+            assert acceptance is not None
+            assert acceptance == Acceptance(NOON, "", acceptance.reason, 1)
+            assert acceptance.reason.startswith(GONE)
     assert caplog.text.count("is gone") == 1
     async with sealed(tmp_path, "elsewhere.db") as journal:
         assert await journal.acceptance() is None
+
+
+async def exchange(folder: Path) -> None:
+    """Send with a journal, lose it, send with a new one, and put the first one back."""
+    async with sealed(folder) as journal:
+        await dispatched(journal, "a-1")
+    shutil.move(folder / "orders.db", folder / "first.db")
+    async with sealed(folder) as journal:
+        await journal.conclude(await dispatched(journal, "b-1"), acknowledged())
+    shutil.move(folder / "orders.db", folder / "second.db")
+    shutil.copy(folder / "first.db", folder / "orders.db")
+
+
+async def test_first_journal_that_is_put_back_has_not_the_orders_of_the_second(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its own seal fits, and yet it lacks what the other one has sent: told and marked, once each way."""
+    await exchange(tmp_path)
+    assert caplog.text.count("before an order is sent with the new one") == 1
+    for _ in range(2):
+        async with sealed(tmp_path) as journal:
+            acceptance = await journal.acceptance()
+            assert acceptance is not None
+            assert acceptance == Acceptance(NOON, "", acceptance.reason, 3)
+            assert acceptance.reason.startswith(EXCHANGED)
+            await dispatched(journal, f"a-{uuid4()}")
+    assert caplog.text.count("not the one that lay there last, which has 3 records") == 1
+    shutil.copy(tmp_path / "second.db", tmp_path / "orders.db")
+    for _ in range(2):
+        async with sealed(tmp_path):
+            pass
+    assert caplog.text.count("not the one that lay there last, which has 3 records") == 2
+    # An old copy of the first one is refused as before.
+    shutil.copy(tmp_path / "first.db", tmp_path / "orders.db")
+    with pytest.raises(JournalRestored):
+        async with sealed(tmp_path):
+            pass
+
+
+async def test_journal_that_replaced_another_one_is_told_once_without_a_note(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A process that dies before it notes what lies there now, or cannot: the file knows what it has told."""
+    await exchange(tmp_path)
+    (place,) = (tmp_path / "seals").glob("*.place")
+    before = place.read_text()
+    for _ in range(3):
+        async with sealed(tmp_path):
+            pass
+        place.write_text(before)
+    assert caplog.text.count("not the one that lay there last") == 1
+
+
+def forget_name(path: Path) -> None:
+    """Make a journal what an earlier release has left behind: without a name."""
+    connection = apsw.Connection(str(path))
+    connection.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 0)
+    script = resources.files("kiwoom_async._journal").joinpath("schema_0005.sql").read_text(encoding="utf-8")
+    connection.execute("DROP TABLE identities")
+    connection.execute(script[script.index("CREATE TABLE identities") : script.index("-- Orders that one id")])
+    connection.close()
+
+
+async def test_backup_of_before_journals_had_names_is_refused(tmp_path: Path) -> None:
+    """Made by an earlier release, put back after the upgrade: refused, until a person accepts it, and then used."""
+    backup = await backed_up(tmp_path)
+    forget_name(backup)
+    shutil.copy(backup, tmp_path / "orders.db")
+    for _ in range(2):
+        with pytest.raises(JournalRestored, match="accept-journal") as caught:
+            await sealed(tmp_path).__aenter__()
+        assert caught.value.missing == 3
+        assert caught.value.written_at is not None
+    assert accepted(tmp_path) == 3
+    assert accepted(tmp_path) == 0
+    for _ in range(2):
+        async with sealed(tmp_path) as journal:
+            assert await journal.acceptance() == Acceptance(NOON, "op", "the disk died", 3)
+            await dispatched(journal, f"order-{uuid4()}")
+
+
+async def test_journal_of_before_journals_had_names_is_used(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The upgrade itself: nothing lay there that has more records, so it gets its name and its seal in silence."""
+    async with Journal(tmp_path / "orders.db", AMBIENT, ACCOUNT) as journal:
+        await dispatched(journal)
+    for _ in range(2):
+        async with sealed(tmp_path) as journal:
+            assert await journal.acceptance() is None
+    assert heights(tmp_path) == [1]
+    assert caplog.text == ""
 
 
 async def test_place_without_orders_is_no_loss(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -324,3 +421,47 @@ async def test_switch_is_not_forgotten_by_a_backup(tmp_path: Path) -> None:
     with pytest.raises(JournalRestored):
         async with sealed(tmp_path):
             pass
+
+
+async def test_seal_that_cannot_be_written_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A folder that became read-only: an old backup is refused as before, and one warning says what is missing."""
+    backup = await backed_up(tmp_path)
+    real_open = os.open
+
+    def refuse_writers(path: str, flags: int, mode: int = 0o777) -> int:
+        if "seals" in str(path) and flags & os.O_RDWR:
+            raise PermissionError(13, "Permission denied")
+        return real_open(path, flags, mode)
+
+    monkeypatch.setattr(os, "open", refuse_writers)
+    async with sealed(tmp_path) as journal:
+        await dispatched(journal, "order-3")
+        await dispatched(journal, "order-4")
+    assert caplog.text.count("cannot be used (Permission denied)") == 1
+    assert heights(tmp_path) == [4]
+    shutil.copy(backup, tmp_path / "orders.db")
+    with pytest.raises(JournalRestored):
+        await sealed(tmp_path).__aenter__()
+
+
+@pytest.mark.parametrize("folder", ["a\0b", "\ud800"])
+def test_folder_that_is_no_path_is_a_wrong_setting(tmp_path: Path, folder: str) -> None:
+    """Not a damaged journal, of which people would be told to start a new one."""
+    with pytest.raises(ConfigurationError, match="is no path"):
+        Journal(tmp_path / "orders.db", AMBIENT, ACCOUNT, seals=Path(folder))
+    with pytest.raises(ConfigurationError, match="is no path"):
+        accept(tmp_path / "orders.db", AMBIENT, reason="x", folder=Path(folder), busy_timeout=1.0)
+
+
+async def test_text_that_no_file_can_hold_is_not_called_damage(tmp_path: Path) -> None:
+    """It is the caller's text; the journal is as it was."""
+    async with sealed(tmp_path) as journal:
+        attempt = await dispatched(journal, "order-1")
+        with pytest.raises(JournalError, match="no file can hold") as caught:
+            await journal.conclude(attempt, Finding(Event.LOST, reason="\ud800"))
+        assert not isinstance(caught.value, JournalCorrupt)
+        record = await journal.find("order-1")
+        assert record is not None
+        assert record.last == attempt

@@ -26,8 +26,12 @@ from kiwoom_async import (
 from kiwoom_async._domain.absence import Strength, WitnessKind
 from kiwoom_async._domain.ambient import Checkpoint
 from kiwoom_async._domain.states import Event
+from kiwoom_async._execution.findings import finding_of
+from kiwoom_async._execution.flights import Flight
+from kiwoom_async._execution.sender import Ready, Sender
 from kiwoom_async._journal.records import Finding
 from kiwoom_async._journal.transactions import conclude
+from kiwoom_async._wire.outcomes import Outcome, Unsent
 from kiwoom_async.simulator import BookOrder, Channel, Fault, FaultKind, Simulator
 from tests.scenarios.trading import (
     QUICK,
@@ -220,6 +224,34 @@ async def test_duplicate_unfilled_cancelled_once_when_opted_in(
         assert sum(broker.count(api_id) for api_id in CANCELS) == 1
         assert order.broker_order_id is not None
         assert row_of(broker, order.broker_order_id).is_working
+
+
+async def test_cancel_of_a_duplicate_that_never_left_is_tried_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection that is refused proves that nothing was sent: the next pass cancels, and again only once."""
+    send, refused = Sender.send, 0
+
+    async def refuse_once(self: Sender, flight: Flight, ready: Ready) -> tuple[Outcome, Finding]:
+        nonlocal refused
+        if ready.attempt.client_order_id.startswith("surplus:") and not refused:
+            refused += 1
+            flight.is_ours = False
+            outcome = Unsent("connection refused")
+            return outcome, self.stamp(finding_of(outcome))
+        return await send(self, flight, ready)
+
+    async with broker_of() as broker:
+        async with client_of(broker, tmp_path) as client:
+            _, surplus = await double(broker, client, 2.0, caplog)
+        monkeypatch.setattr(Sender, "send", refuse_once)
+        async with client_of(broker, tmp_path, cancel_duplicates=True) as client:
+            await eventually(lambda: refused == 1)
+            async with asyncio.timeout(30):
+                while row_of(broker, surplus).is_working:
+                    await client.reconcile()
+            await client.reconcile()
+        assert sum(broker.count(api_id) for api_id in CANCELS) == 1
 
 
 async def test_duplicate_is_left_alone_without_opting_in(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
