@@ -47,7 +47,11 @@ def _audited(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     brokers: list[Simulator] = []
     journals: set[Path] = set()
     answers: list[Answer] = []
-    clock = SystemAmbient()
+
+    def tick() -> float:
+        """Read the clock that the broker reads."""
+        return ((brokers[0].ambient if brokers else None) or SystemAmbient()).monotonic()
+
     enter, open_journal, place = Simulator.__aenter__, Journal.__aenter__, Dispatcher.place
 
     async def note_broker(self: Simulator) -> Simulator:
@@ -60,14 +64,14 @@ def _audited(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
         return opened
 
     async def note_answer(self: Dispatcher, intent: Intent, *, deadline: float | None, is_fresh: bool) -> Order:
-        asked_at = clock.monotonic()
+        asked_at = tick()
         outcome: Order | Exception
         try:
             outcome = await place(self, intent, deadline=deadline, is_fresh=is_fresh)
         except Exception as error:
-            answers.append(evolve(told(intent.client_order_id, error), asked_at=asked_at, told_at=clock.monotonic()))
+            answers.append(evolve(told(intent.client_order_id, error), asked_at=asked_at, told_at=tick()))
             raise
-        answers.append(evolve(told(intent.client_order_id, outcome), asked_at=asked_at, told_at=clock.monotonic()))
+        answers.append(evolve(told(intent.client_order_id, outcome), asked_at=asked_at, told_at=tick()))
         return outcome
 
     monkeypatch.setattr(Simulator, "__aenter__", note_broker)
