@@ -14,7 +14,7 @@ GOLD = Terms("gold", "new", "M04020000", "buy", 1, 180_000)
 CREDIT = Terms("credit", "new", "005930", "buy", 10, 70_000, "KRX")
 ON_BOOK = BookEntry("0000001", BUY, "a", accepted_at=1.0)
 ACCEPTED = Answer("a", Verdict.ACCEPTED, "0000001", BUY)
-SENT = {"sends": ["a"], "attempts": [Attempt("a", 1)]}
+SENT: dict[str, Any] = {"sends": ["a"], "attempts": [Attempt("a", 1)]}
 
 
 def told(verdict: Verdict, asked_at: float, told_at: float, call: str | None = None) -> Answer:
