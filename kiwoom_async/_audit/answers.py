@@ -41,7 +41,7 @@ def _is_denied(history: History, answer: Answer, entry: BookEntry) -> bool:
     if answer.verdict is not Verdict.NOT_SENT:
         return answer.told_at is not None and entry.accepted_at is not None and entry.accepted_at <= answer.told_at
     # It speaks of what this one caller has asked for: an order that was not there before is another caller's, or a lie.
-    if answer.asked_at is None or answer.told_at is None or entry.accepted_at is None:
+    if answer.asked_at is None or entry.accepted_at is None:
         return False
     return entry.accepted_at <= answer.asked_at or not _has_another_maker(history, answer, entry.accepted_at)
 

@@ -45,6 +45,14 @@ def test_not_sent_while_its_only_send_is_accepted_is_a_lie(accepted_at: float) -
     assert check(answers, [evolve(ON_BOOK, accepted_at=None)], **SENT).is_clean  # nobody has recorded the moment
 
 
+def test_a_lie_that_is_told_twice_is_one_violation() -> None:
+    """I3, for each id; and what has no moment is not judged by it."""
+    answers = [told(Verdict.NOT_SENT, 0, 2), told(Verdict.NOT_SENT, 2, 3), told(Verdict.ACCEPTED, 3, 4)]
+    assert found(check(answers, [ON_BOOK])) == [("I3", Harm.LOST)]
+    timeless = [evolve(answers[0], asked_at=None), answers[2]]
+    assert check(timeless, [ON_BOOK]).is_clean
+
+
 def test_not_sent_of_an_order_that_was_there_before_is_a_lie() -> None:
     """I3: whoever made it."""
     answers = [told(Verdict.UNKNOWN, 0, 2), told(Verdict.NOT_SENT, 3, 4), told(Verdict.ACCEPTED, 5, 6)]
