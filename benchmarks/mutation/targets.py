@@ -22,6 +22,25 @@ _RECONCILER: Final = (
     "tests/scenarios/test_lifetimes.py",
 )
 
+_RESEND: Final = ("tests/scenarios/test_f_resend.py",)
+_BOOK: Final = (
+    "tests/scenarios/test_e_matching.py",
+    "tests/scenarios/test_d_absence.py",
+    "tests/scenarios/test_h_gaps.py",
+)
+_SENDING: Final = (
+    "tests/scenarios/test_b_outcomes.py",
+    "tests/scenarios/test_c_cancellation.py",
+    "tests/scenarios/test_same_id_elsewhere.py",
+    "tests/scenarios/test_narrow_ways.py",
+    "tests/scenarios/test_lifetimes.py",
+)
+_JUDGE: Final = (
+    "tests/audit/test_check_history.py",
+    "tests/audit/test_wire_and_fills.py",
+    "tests/audit/test_moments.py",
+)
+
 TARGETS: Final[dict[str, tuple[str, ...]]] = {
     "_domain/states.py": ("tests/domain/test_states.py",),
     "_domain/absence.py": ("tests/domain/test_absence.py",),
@@ -47,5 +66,46 @@ TARGETS: Final[dict[str, tuple[str, ...]]] = {
     "_journal/records.py": ("tests/journal/test_records.py", *_JOURNAL, "tests/journal/test_queries.py"),
     "_execution/resolver.py": _RECONCILER,
     "_execution/reconciler.py": _RECONCILER,
+    "_execution/dispatcher.py": _SENDING,
+    "_execution/sender.py": (*_SENDING, "tests/scenarios/test_unrecorded_answers.py"),
+    "_execution/book_view.py": _BOOK,
+    "_execution/ledger_reader.py": ("tests/execution/test_ledger_reader.py", *_BOOK),
+    "_execution/surplus.py": _RESEND,
+    "_execution/forgotten.py": ("tests/crash/test_restored.py",),
+    "_execution/day_closer.py": ("tests/scenarios/test_other_days.py", "tests/scenarios/test_h_gaps.py"),
+    "_execution/follower.py": ("tests/scenarios/test_h_events.py", "tests/scenarios/test_background.py"),
+    "_execution/originals.py": ("tests/scenarios/test_i_modify_cancel.py", "tests/scenarios/test_other_days.py"),
+    "_execution/monitor.py": (
+        "tests/assumptions/test_healthy.py",
+        "tests/assumptions/test_a04_dead_requests.py",
+        "tests/assumptions/test_a05_listed.py",
+        "tests/assumptions/test_a09_strangers.py",
+        "tests/assumptions/test_a11_clocks.py",
+    ),
+    "_execution/answers.py": (*_SENDING, "tests/cli/test_resolve.py"),
+    "_execution/flights.py": _SENDING,
+    "_execution/settlements.py": _RECONCILER,
+    "_execution/sweeper.py": ("tests/scenarios/test_cancel_all.py",),
+    "_execution/guards.py": ("tests/scenarios/test_guards.py",),
+    "_execution/rehearsal.py": ("tests/scenarios/test_guards.py",),
+    "_execution/steady_list.py": ("tests/execution/test_steady_list.py",),
+    "_execution/tasks.py": ("tests/execution/test_tasks.py",),
+    "_execution/waiters.py": ("tests/execution/test_waiters.py",),
+    "_execution/feed_keeper.py": ("tests/scenarios/test_j_feed.py", "tests/scenarios/test_h_gaps.py"),
+    "_execution/feed_view.py": ("tests/scenarios/test_j_feed.py", "tests/scenarios/test_h_gaps.py"),
+    "_execution/event_log.py": ("tests/scenarios/test_h_events.py", "tests/execution/test_waiters.py"),
+    "_domain/monitors.py": ("tests/domain/test_health.py", "tests/assumptions/test_a08_numbers.py"),
+    "_domain/health.py": ("tests/domain/test_health.py",),
+    "_journal/breaches.py": ("tests/journal/test_breaches.py",),
+    "_journal/seals.py": ("tests/journal/test_seals.py",),
+    "_journal/guards.py": ("tests/journal/test_guards.py", "tests/journal/test_corners.py"),
+    "_journal/shared_state.py": ("tests/journal/test_shared_state.py",),
+    "_audit/answers.py": _JUDGE,
+    "_audit/orders.py": _JUDGE,
+    "_audit/fills.py": _JUDGE,
+    "_audit/wire.py": _JUDGE,
+    "_audit/history.py": _JUDGE,
+    "_audit/records.py": _JUDGE,
+    "_audit/check.py": _JUDGE,
 }
-"""Those on which most money hangs come first."""
+"""Those on which most money hangs come first; what watches and what judges comes last."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from kiwoom_async._audit.history import History
-from kiwoom_async._audit.records import DENIALS, FINAL, NO_ANSWER, Answer, Harm, Verdict, Violation
+from kiwoom_async._audit.records import DENIALS, FINAL, NO_ANSWER, Answer, BookEntry, Harm, Verdict, Violation
 
 
 def find_false_denials(history: History) -> Iterator[Violation]:
@@ -16,6 +17,60 @@ def find_false_denials(history: History) -> Iterator[Violation]:
         if answer.verdict in DENIALS and entries and not is_reported:
             text = f"told {answer.verdict.value}, but the book has {entries[0].broker_order_id}"
             yield Violation("I3", Harm.LOST, client_order_id, text)
+
+
+def find_denials_of_what_was_there(history: History) -> Iterator[Violation]:
+    """I3, of every answer and not the last one alone: at that moment the order was there, or on its way."""
+    for client_order_id, answers in history.told.items():
+        entries = [entry for entry in history.entries(client_order_id) if entry.accepted_at is not None]
+        for answer in answers:
+            if answer.verdict not in DENIALS or answer is history.last.get(client_order_id):
+                continue  # the last one is judged by the book alone
+            if answer.verdict is Verdict.NOT_ACCEPTED and client_order_id in history.revived:
+                continue
+            false = next((entry for entry in entries if _is_denied(history, answer, entry)), None)
+            if false is not None:
+                number = false.broker_order_id
+                text = f"told {answer.verdict.value} at {answer.told_at}, {number} was accepted at {false.accepted_at}"
+                yield Violation("I3", Harm.LOST, client_order_id, text)
+                break
+
+
+def _is_denied(history: History, answer: Answer, entry: BookEntry) -> bool:
+    """Tell whether an answer denies an order that was accepted at a known moment."""
+    if answer.verdict is not Verdict.NOT_SENT:
+        return answer.told_at is not None and entry.accepted_at is not None and entry.accepted_at <= answer.told_at
+    # It speaks of what this one caller has asked for: an order that was not there before is another caller's, or a lie.
+    if answer.asked_at is None or entry.accepted_at is None:
+        return False
+    return entry.accepted_at <= answer.asked_at or not _has_another_maker(history, answer, entry.accepted_at)
+
+
+def _has_another_maker(history: History, denial: Answer, accepted_at: float) -> bool:
+    """Tell whether somebody else asked in time for an order, and was not told that nothing was sent for it."""
+    told = history.told[denial.client_order_id]
+    makers = [answer for answer in told if answer.verdict is not Verdict.NOT_SENT]
+    if any(answer.asked_at is None or answer.asked_at <= accepted_at for answer in makers):
+        return True
+    in_time = [
+        ask
+        for ask in history.asks.get(denial.client_order_id, ())
+        if ask.asked_at is None or ask.asked_at <= accepted_at
+    ]
+    return bool(Counter(ask.call for ask in in_time) - Counter(answer.call for answer in told))
+
+
+def find_silences(history: History) -> Iterator[Violation]:
+    """P3: everybody who asks is told something, unless the process has died."""
+    if history.died is None:
+        return
+    for client_order_id, asks in history.asks.items():
+        answered = Counter(answer.call for answer in history.told.get(client_order_id, ()))
+        asked = Counter(ask.call for ask in asks)
+        excused = Counter(ask.call for ask in asks if ask.process in history.died)
+        silent = sum(max(0, count - answered[call] - excused[call]) for call, count in asked.items())
+        if silent:
+            yield Violation("P3", Harm.LATE, client_order_id, f"{silent} of {len(asks)} who asked were told nothing")
 
 
 def find_false_revivals(history: History) -> Iterator[Violation]:
@@ -61,6 +116,12 @@ def find_unknown(history: History) -> Iterator[Violation]:
         if answer.verdict is Verdict.UNKNOWN:
             entries = history.entries(client_order_id)
             text = f"no answer; the book has {entries[0].broker_order_id if entries else 'nothing'}"
+            yield Violation("I7", Harm.UNKNOWN, client_order_id, text)
+            continue
+        latest = history.told[client_order_id][-1]
+        known = next((one for one in history.told[client_order_id] if one.verdict in FINAL), None)
+        if known is not None and latest.verdict in NO_ANSWER and latest.is_after(known):
+            text = f"told {_spelled(known)}, and {latest.verdict.value} to the end"
             yield Violation("I7", Harm.UNKNOWN, client_order_id, text)
 
 

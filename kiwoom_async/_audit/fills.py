@@ -16,7 +16,7 @@ def find_untrue_fills(history: History) -> Iterator[Violation]:
         for answer in answers:
             if answer.verdict is not Verdict.ACCEPTED or answer.broker_order_id is None:
                 continue
-            own = history.find(answer.broker_order_id, answer.day)
+            own = history.find(answer.broker_order_id, answer.day, history.ledger_of(client_order_id))
             if own is not None and answer.filled_quantity > own.filled_quantity:
                 text = f"told {answer.filled_quantity} filled, the book has {own.filled_quantity}"
                 yield Violation("I6", Harm.WRONG, client_order_id, text)
@@ -26,6 +26,22 @@ def find_untrue_fills(history: History) -> Iterator[Violation]:
                 yield Violation("I6", Harm.WRONG, client_order_id, text)
                 break
             most = answer if most is None or answer.filled_quantity > most.filled_quantity else most
+
+
+def find_untold_fills(history: History) -> Iterator[Violation]:
+    """I6, in the end: of every order the answers have told of all that the book has."""
+    for client_order_id, last in history.last.items():
+        if last.verdict is not Verdict.ACCEPTED or last.broker_order_id is None:
+            continue
+        own = history.find(last.broker_order_id, last.day, history.ledger_of(client_order_id))
+        told = max(
+            answer.filled_quantity
+            for answer in history.told[client_order_id]
+            if (answer.broker_order_id, answer.day) == (last.broker_order_id, last.day)
+        )
+        if own is not None and told < own.filled_quantity:
+            text = f"told {told} filled to the end, the book has {own.filled_quantity}"
+            yield Violation("I6", Harm.WRONG, client_order_id, text)
 
 
 def find_miscounts(history: History) -> Iterator[Violation]:

@@ -16,6 +16,7 @@ class History:
 
     Attributes:
         asked: The first ask of each id.
+        asks: All asks of each id, in order.
         told: All answers of each id, in order.
         last: Of each id that was asked for: the last answer that is one.
         listed: The orders on the book that requests have made, by the key that came with them; "" where none did.
@@ -24,9 +25,11 @@ class History:
         attempts: The client's own record of its sends, in order; None: not recorded.
         fills: What a listener heard, each event once; None: not recorded.
         revived: Ids of which the client has reported that they turned up after a proof of absence.
+        died: Processes whose callers need no answer; None: not recorded.
     """
 
     asked: Mapping[str, Ask]
+    asks: Mapping[str, Sequence[Ask]]
     told: Mapping[str, Sequence[Answer]]
     last: Mapping[str, Answer]
     listed: Mapping[str, Sequence[BookEntry]]
@@ -35,6 +38,7 @@ class History:
     attempts: Mapping[str, Sequence[Attempt]] | None
     fills: Sequence[FillHeard] | None
     revived: frozenset[str]
+    died: frozenset[str] | None
 
     @classmethod
     def of(
@@ -47,11 +51,12 @@ class History:
         attempts: Iterable[Attempt] | None,
         fills: Iterable[FillHeard] | None,
         revived: Iterable[str] | None,
+        died: Iterable[str] | None,
     ) -> History:
         """Arrange the lists of a run."""
-        asked: dict[str, Ask] = {}
+        asked: defaultdict[str, list[Ask]] = defaultdict(list)
         for ask in asks:
-            asked.setdefault(ask.client_order_id, ask)
+            asked[ask.client_order_id].append(ask)
         told: defaultdict[str, list[Answer]] = defaultdict(list)
         for answer in answers:
             told[answer.client_order_id].append(answer)
@@ -62,7 +67,8 @@ class History:
             if not entry.is_foreign:
                 listed[entry.client_order_id or ""].append(entry)
         return cls(
-            asked,
+            {client_order_id: first for client_order_id, (first, *_) in asked.items()},
+            dict(asked),
             dict(told),
             {client_order_id: _last(client_order_id, told.get(client_order_id, ())) for client_order_id in asked},
             dict(listed),
@@ -71,15 +77,21 @@ class History:
             None if attempts is None else _by_id(attempts),
             None if fills is None else tuple({fill.sequence: fill for fill in fills}.values()),
             frozenset(revived or ()),
+            None if died is None else frozenset(died),
         )
 
     def entries(self, client_order_id: str) -> Sequence[BookEntry]:
         """List what an id has on the book."""
         return self.listed.get(client_order_id, ())
 
-    def find(self, number: str | None, day: str | None) -> BookEntry | None:
-        """Find the order that has a number on a day."""
-        found = (entry for entry in self.by_number.get(number or "", ()) if entry.has_number(number or "", day))
+    def ledger_of(self, client_order_id: str) -> str | None:
+        """Name the ledger on which the number of an id is valid; None where nobody has asked for it."""
+        ask = self.asked.get(client_order_id)
+        return None if ask is None else ask.terms.ledger
+
+    def find(self, number: str | None, day: str | None, ledger: str | None) -> BookEntry | None:
+        """Find the order that has a number on a day and a ledger."""
+        found = (entry for entry in self.by_number.get(number or "", ()) if entry.has_number(number or "", day, ledger))
         return next(found, None)
 
 

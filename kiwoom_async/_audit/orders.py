@@ -34,7 +34,9 @@ def find_orphans(history: History) -> Iterator[Violation]:
 
 def _is_about(history: History, entry: BookEntry, target: str) -> bool:
     original = entry.terms.original
-    return original is not None and any(one.has_number(original, entry.day) for one in history.entries(target))
+    if original is None:
+        return False
+    return any(one.has_number(original, entry.day, entry.terms.ledger) for one in history.entries(target))
 
 
 def find_false_acceptances(history: History) -> Iterator[Violation]:
@@ -49,11 +51,11 @@ def find_false_acceptances(history: History) -> Iterator[Violation]:
 
 def _false_acceptance(history: History, answer: Answer) -> Iterator[Violation]:
     client_order_id, number = answer.client_order_id, answer.broker_order_id
-    entries = history.entries(client_order_id)
+    entries, ledger = history.entries(client_order_id), history.ledger_of(answer.client_order_id)
     if number is None:
         yield from _false_effect(history, answer)
         return
-    own = next((entry for entry in entries if entry.has_number(number, answer.day)), None)
+    own = next((entry for entry in entries if entry.has_number(number, answer.day, ledger)), None)
     if own is None:
         numbers = ", ".join(entry.broker_order_id for entry in entries)
         text = f"told it is {number}, the book has " + (numbers or "none")
@@ -66,7 +68,7 @@ def _false_acceptance(history: History, answer: Answer) -> Iterator[Violation]:
 def _false_effect(history: History, answer: Answer) -> Iterator[Violation]:
     """A cancel may be reported done by its effect: then nothing of its original may be left in the book."""
     ask = history.asked[answer.client_order_id]
-    named = history.find(ask.terms.original, None)
+    named = history.find(ask.terms.original, None, ask.terms.ledger)
     originals = history.entries(ask.target or "") or ([] if named is None else [named])
     if ask.terms.action != "cancel" or not originals:
         yield Violation("I2", Harm.WRONG, answer.client_order_id, "accepted without an order number")
@@ -77,11 +79,15 @@ def _false_effect(history: History, answer: Answer) -> Iterator[Violation]:
 
 
 def find_shared_numbers(history: History) -> Iterator[Violation]:
-    """I2: one to one."""
-    told = [(answer.day, answer.broker_order_id) for answer in history.last.values() if answer.broker_order_id]
-    numbers = Counter(told)
+    """I2: one to one, on each ledger and day."""
+    told = {
+        client_order_id: (history.ledger_of(client_order_id), answer.day, answer.broker_order_id)
+        for client_order_id, answer in history.last.items()
+        if answer.broker_order_id
+    }
+    numbers = Counter(told.values())
     for client_order_id, answer in history.last.items():
-        count = numbers[answer.day, answer.broker_order_id] if answer.broker_order_id else 0
+        count = numbers[told[client_order_id]] if client_order_id in told else 0
         if count > 1:
             text = f"order {answer.broker_order_id} is the answer to {count} ids"
             yield Violation("I2", Harm.WRONG, client_order_id, text)
@@ -92,12 +98,12 @@ def find_strangers(history: History) -> Iterator[Violation]:
     for client_order_id, answers in history.told.items():
         numbers = {(answer.broker_order_id, answer.day) for answer in answers if answer.broker_order_id}
         for number, day in sorted(numbers, key=str):
-            entry = history.find(number, day)
+            entry = history.find(number, day, history.ledger_of(client_order_id))
             if entry is not None and entry.is_foreign:
                 yield Violation("I4", Harm.WRONG, client_order_id, f"order {number} is somebody else's")
     for client_order_id, entries in history.listed.items():
         for entry in entries:
-            original = history.find(entry.terms.original, entry.day)
+            original = history.find(entry.terms.original, entry.day, entry.terms.ledger)
             ask = history.asked.get(client_order_id)
             is_named = ask is not None and ask.terms.original == entry.terms.original
             if original is not None and original.is_foreign and not is_named:

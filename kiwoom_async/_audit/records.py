@@ -63,6 +63,11 @@ class Terms:
     order_type: str | None = None
     stop_price: int | None = None
 
+    @property
+    def ledger(self) -> str:
+        """Name the ledger on which its number is valid: gold has one of its own, credit stands among the stocks."""
+        return "gold" if self.desk == "gold" else "stock"
+
     def differences(self, other: Terms) -> tuple[str, ...]:
         """Name the fields that both sides give and that differ."""
         return tuple(
@@ -79,12 +84,18 @@ class Ask:
     Attributes:
         target: For a modify or cancel: the client order id of the order it is about.
         most_sends: How often the caller has permitted it to be sent in all, each time after a proof of absence.
+        call: Names this one ask; the answer to it has the same name. None: asks and answers of the id are counted.
+        process: Who asks, as `died` names it; None: not recorded.
+        asked_at: Seconds on the clock of the answers; None: not recorded.
     """
 
     client_order_id: str
     terms: Terms
     target: str | None = None
     most_sends: int = 1
+    call: str | None = None
+    process: str | None = None
+    asked_at: float | None = None
 
     @property
     def is_repeatable(self) -> bool:
@@ -104,6 +115,7 @@ class Answer:
         day: With ACCEPTED: the day on which the number is valid; None: not recorded.
         asked_at, told_at: Seconds on one clock for all processes; None: not recorded, and the order of the list counts.
         deadline: Seconds the caller was willing to wait; None: not recorded.
+        call: Of the ask that it answers; None: not recorded.
     """
 
     client_order_id: str
@@ -117,6 +129,7 @@ class Answer:
     asked_at: float | None = None
     told_at: float | None = None
     deadline: float | None = None
+    call: str | None = None
 
     @property
     def seconds(self) -> float | None:
@@ -146,6 +159,7 @@ class BookEntry:
         client_order_id: What the broker recorded of the request's key; for audits, it does nothing with it.
         is_working: Something of it can still trade.
         day: The day on which the number is valid; None: the book has one day.
+        accepted_at: Seconds on the clock of the answers; None: not recorded.
     """
 
     broker_order_id: str
@@ -155,10 +169,12 @@ class BookEntry:
     is_working: bool = False
     is_foreign: bool = False
     day: str | None = None
+    accepted_at: float | None = None
 
-    def has_number(self, number: str, day: str | None) -> bool:
-        """Tell whether a number, valid on a day, is this order's."""
-        return self.broker_order_id == number and (None in {day, self.day} or self.day == day)
+    def has_number(self, number: str, day: str | None, ledger: str | None = None) -> bool:
+        """Tell whether a number, valid on a day and a ledger, is this order's; None stands for any of them."""
+        is_there = None in {day, self.day} or self.day == day
+        return self.broker_order_id == number and is_there and ledger in {None, self.terms.ledger}
 
 
 @frozen

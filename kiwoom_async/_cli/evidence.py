@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import apsw
+from attrs import evolve
 
+from kiwoom_async._ambient import SystemAmbient
 from kiwoom_async._audit import Answer, Ask, Attempt, Audit, BookEntry, FillHeard, Terms, Verdict, check_history
 from kiwoom_async._domain.events import OrderEventKind
 from kiwoom_async._domain.intents import Intent
@@ -54,6 +56,8 @@ def book_entry(order: BookOrder) -> BookEntry:
         is_working=order.is_working,
         is_foreign=order.is_foreign,
         day=order.day.isoformat(),
+        # Every judge lets broker and callers read the same monotonic clock.
+        accepted_at=order.accepted_tick,
     )
 
 
@@ -202,9 +206,10 @@ def audit_journal(broker: Simulator, journal: Path, *, answers: Iterable[Answer]
         is_over: Nothing may be unknown any more, and every fill must have been told.
     """
     asks, now = told_by(journal)
+    moment = (broker.ambient or SystemAmbient()).monotonic()
     return check_history(
         asks,
-        [*answers, *now],
+        [*answers, *(evolve(answer, asked_at=moment, told_at=moment) for answer in now)],
         [book_entry(order) for order in broker.all_orders],
         sends=sends_of(broker.requests),
         attempts=attempts_of(journal),

@@ -27,7 +27,7 @@ import cattrs
 from attrs import define, evolve, field, frozen
 
 from kiwoom_async._ambient import SystemAmbient
-from kiwoom_async._audit import Answer, Ask, FillHeard, Verdict
+from kiwoom_async._audit import FINAL, Answer, Ask, FillHeard
 from kiwoom_async._cli.demo_answers import AnswerReader, AnswerWriter
 from kiwoom_async._cli.demo_plan import Chain, Step, make_plan
 from kiwoom_async._cli.demo_traders import CarefulTrader
@@ -284,10 +284,14 @@ class Worker:
         """
         asked = self._asked(*range(self.post.processes))
         assert self._round is not None, "the day has begun"  # noqa: S101
+        answered: set[str] = set()
+        unsent: set[str] = set()
         for index in range(self.post.processes):
             for entry in AnswerReader(self._round.answers(Path(self.post.folder), index)).read():
-                if isinstance(entry, Answer) and entry.verdict is Verdict.NOT_SENT:
-                    asked.pop(entry.client_order_id, None)
+                if isinstance(entry, Answer):
+                    (answered if entry.verdict in FINAL else unsent).add(entry.client_order_id)
+        for client_order_id in unsent - answered:
+            asked.pop(client_order_id, None)
         await ask_again(Desk(CarefulTrader(self.client), self.desk.record, asked, clock=self.clock))
         return {}
 

@@ -6,6 +6,7 @@ the decisions rest on still holds.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
@@ -70,12 +71,18 @@ def judge_answer(client_order_id: str, seconds: float, timing: Timing) -> Breach
     return Breach(BreachKind.ANSWER_SLOW, text)
 
 
+def rounded_down(seconds: float) -> str:
+    """Spell seconds that are told as "or more"."""
+    return f"{math.floor(10 * seconds) / 10:.1f}"
+
+
 def judge_clock(seconds: float, timing: Timing) -> Breach | None:
     """Judge by how much the clocks are proven to differ (A11)."""
     if seconds <= TIGHT * timing.clock_skew:
         return None
     kind = BreachKind.CLOCK_OFF if seconds > timing.clock_skew else BreachKind.CLOCK_NEAR
-    text = f"our clock and the broker's differ by {seconds:.0f} s or more; clock_skew is {timing.clock_skew:g} s"
+    gap = rounded_down(seconds)
+    text = f"our clock and the broker's differ by {gap} s or more; clock_skew is {timing.clock_skew:g} s"
     return Breach(kind, text)
 
 

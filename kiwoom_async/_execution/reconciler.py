@@ -16,6 +16,7 @@ from attrs import frozen
 from kiwoom_async._domain.ambient import Ambient, korean_day
 from kiwoom_async._domain.health import BreachKind
 from kiwoom_async._domain.intents import Attempt
+from kiwoom_async._domain.monitors import rounded_down
 from kiwoom_async._domain.reconciliation import ReconciliationReport, UnresolvedOrder
 from kiwoom_async._domain.settings import Timing
 from kiwoom_async._domain.states import UNRESOLVED, Delivery, Event
@@ -348,9 +349,8 @@ class Reconciler:
     def _tell(self, found: PassFindings) -> None:
         difference = self._reader.proven_clock_difference
         if difference > self._timing.clock_skew:
-            found.raise_alarm(
-                BreachKind.CLOCK_OFF, f"our clock is off the broker's by {difference:.0f} s or more: set the clock"
-            )
+            text = f"our clock is off the broker's by {rounded_down(difference)} s or more: set the clock"
+            found.raise_alarm(BreachKind.CLOCK_OFF, text)
         for alarm in found.alarms:
             if alarm not in self._raised | found.told:
                 _LOG.error("%s", alarm)

@@ -370,6 +370,7 @@ class Exchange:
             root=parent.root if parent else number,
             channel=request.channel,
             accepted_at=now.at,
+            accepted_tick=now.tick,
             filled_quantity=0,
             leaves_quantity=quantity,
             confirmed_quantity=0,

@@ -107,6 +107,7 @@ class BookOrder:
     root: str
     channel: str
     accepted_at: datetime
+    accepted_tick: float
     filled_quantity: int
     leaves_quantity: int
     confirmed_quantity: int

@@ -227,7 +227,8 @@ def test_the_same_number_with_other_fields_is_another_answer() -> None:
 def test_fills_that_sum_up_are_clean() -> None:
     """I6: in parts, and each event as often as it was heard."""
     book = [evolve(ON_BOOK, filled_quantity=7)]
-    assert check(book=book, fills=[heard(3, 1), heard(4, 2), heard(3, 1)]).is_clean
+    answers = [TOLD, evolve(TOLD, filled_quantity=7)]
+    assert check(book=book, fills=[heard(3, 1), heard(4, 2), heard(3, 1)], answers=answers).is_clean
     assert check(fills=[]).is_clean
 
 
@@ -242,7 +243,8 @@ def test_fills_that_sum_up_are_clean() -> None:
 )
 def test_fills_that_do_not_sum_up_are_wrong(fills: list[FillHeard], text: str) -> None:
     """I6: exactly the book's, neither more nor less."""
-    audit = check(book=[evolve(ON_BOOK, filled_quantity=7)], fills=fills)
+    answers = [TOLD, evolve(TOLD, filled_quantity=7)]
+    audit = check(book=[evolve(ON_BOOK, filled_quantity=7)], fills=fills, answers=answers)
     assert only(audit) == ("I6", Harm.WRONG, text)
 
 

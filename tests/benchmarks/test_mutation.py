@@ -98,6 +98,26 @@ def test_targets_and_their_tests_exist() -> None:
             assert (ROOT / test).is_file(), test
 
 
+DECIDING = (
+    "_audit",
+    "_execution",
+    "_domain/monitors.py",
+    "_domain/health.py",
+    "_journal/breaches.py",
+    "_journal/seals.py",
+    "_journal/guards.py",
+    "_journal/shared_state.py",
+)
+
+
+def test_what_decides_watches_and_judges_is_a_target() -> None:
+    """Of what sends, settles, watches and judges, every module is a target."""
+    package = ROOT / "kiwoom_async"
+    paths = [path for name in DECIDING for path in (package / name, *(package / name).glob("*.py"))]
+    files = {str(path.relative_to(package).as_posix()) for path in paths if path.is_file()}
+    assert {file for file in files if not file.endswith("__init__.py")} - TARGETS.keys() == set()
+
+
 @pytest.mark.timeout(600)
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the runs are forks")
 def test_command_plants_and_counts(tmp_path: Path) -> None:

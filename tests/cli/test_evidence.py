@@ -7,12 +7,15 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
-from kiwoom_async import OrderRefused
+from kiwoom_async import KiwoomClient, KiwoomError, NotSent, Order, OrderRefused, OutcomeUnknown
 from kiwoom_async._audit import Answer, Attempt, Harm, Verdict
-from kiwoom_async._cli.evidence import attempts_of, audit_journal, count_resent, fills_of, revived_of
+from kiwoom_async._cli.evidence import attempts_of, audit_journal, count_resent, fills_of, revived_of, told
+from kiwoom_async._execution.dispatcher import Dispatcher
+from kiwoom_async._execution.flights import Flight
 from kiwoom_async.simulator import Fault, FaultKind, Simulator
-from tests.scenarios.trading import SYMBOL, broker_of, client_of, left_open, resolved
+from tests.scenarios.trading import SYMBOL, broker_of, client_of, left_open, on_book, resolved
 
 
 async def trade(broker: Simulator, folder: Path) -> None:
@@ -48,9 +51,21 @@ async def test_a_journal_and_a_book_that_agree_are_clean(tmp_path: Path, journal
     ("lie", "found"),
     [
         ("UPDATE claims SET filled_quantity = 9 WHERE client_order_id = 'market'", ("I6", Harm.WRONG)),
-        ("UPDATE attempts SET broker_order_id = '0099999' WHERE client_order_id = 'lost'", ("I2", Harm.WRONG)),
+        (
+            (
+                "UPDATE attempts SET broker_order_id = '0099999' WHERE client_order_id = 'lost';"
+                "UPDATE claims SET broker_order_id = '0099999' WHERE client_order_id = 'lost'"
+            ),
+            ("I2", Harm.WRONG),
+        ),
         ("UPDATE attempts SET state = 'not_sent' WHERE client_order_id = 'lost'", ("I1", Harm.RISKED)),
-        ("UPDATE intents SET request = replace(request, '69000', '69100')", ("I2", Harm.WRONG)),
+        (
+            (
+                "UPDATE intents SET request = replace(request, '69000', '69100'), "
+                "fingerprint = replace(fingerprint, '69000', '69100')"
+            ),
+            ("I2", Harm.WRONG),
+        ),
     ],
 )
 async def test_a_journal_that_lies_is_found(tmp_path: Path, journal: Path, lie: str, found: tuple[str, Harm]) -> None:
@@ -58,11 +73,45 @@ async def test_a_journal_that_lies_is_found(tmp_path: Path, journal: Path, lie: 
     async with broker_of() as broker:
         await trade(broker, tmp_path)
         connection = sqlite3.connect(journal)
-        connection.execute(lie)
+        connection.executescript(lie)
         connection.commit()
         connection.close()
         audit = audit_journal(broker, journal, is_over=True)
         assert found in {(violation.invariant, violation.harm) for violation in audit.violations}
+
+
+@pytest.mark.parametrize("is_planted", [False, True])
+async def test_a_timeout_that_is_told_as_not_sent_is_found(
+    tmp_path: Path, journal: Path, monkeypatch: pytest.MonkeyPatch, *, is_planted: bool
+) -> None:
+    """I3: the bytes had left when the caller was told that none had, and whoever asks later is told the truth."""
+
+    async def lie(_: Dispatcher, flight: Flight, __: float) -> KiwoomError:
+        return NotSent("No byte of it left.", client_order_id=flight.intent.client_order_id)
+
+    if is_planted:
+        monkeypatch.setattr(Dispatcher, "_too_late", lie)
+    async with broker_of(Fault(FaultKind.HANG, accepted=True)) as broker:
+        answers = []
+
+        async def ask(client: KiwoomClient, key: str, deadline: float) -> None:
+            assert broker.ambient is not None
+            began = broker.ambient.monotonic()
+            outcome: Order | KiwoomError
+            try:
+                outcome = await client.stock.buy(SYMBOL, 5, price=69_000, client_order_id=key, deadline=deadline)
+            except (NotSent, OutcomeUnknown) as error:
+                outcome = error
+            answers.append(evolve(told(key, outcome), asked_at=began, told_at=broker.ambient.monotonic()))
+
+        async with client_of(broker, tmp_path) as client:
+            for number in range(100):  # a slow machine sends nothing within the deadline
+                await ask(client, f"n{number}", 0.5)
+                if on_book(broker, f"n{number}"):
+                    break
+            await ask(client, f"n{number}", 60.0)
+        found = [(one.invariant, one.harm) for one in audit_journal(broker, journal, answers=answers).violations]
+        assert found == [("I3", Harm.LOST)] * is_planted
 
 
 async def test_what_is_open_is_unknown_in_the_end_only(tmp_path: Path, journal: Path) -> None:
@@ -128,7 +177,7 @@ async def test_a_resend_needs_a_strong_proof_and_a_permission_on_record(
         if lie is not None:
             connection = sqlite3.connect(journal)
             connection.execute("DROP TRIGGER history_is_never_changed")
-            connection.execute(lie)
+            connection.executescript(lie)
             connection.commit()
             connection.close()
         violations = audit_journal(broker, journal).violations

@@ -10,22 +10,29 @@ import pytest
 
 from kiwoom_async._domain.ambient import Checkpoint
 from kiwoom_async.simulator import Fault, FaultKind
-from tests.crash.processes import finished, is_stopped
+from tests.crash.processes import PATIENCE, finished, is_stopped
 from tests.crash.test_kill import ask, program_of, started
 from tests.crash.trader import TIMING
 from tests.scenarios.trading import broker_of, client_of, eventually, orders_received
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+@pytest.mark.timeout(400)
 async def test_frozen_sender_with_a_refused_token_does_not_send_after_another_told_the_answer(tmp_path: Path) -> None:
     """Stopped before it reads the refusal, woken after the absence was proven: it tells the same and sends no more."""
     dies = Fault(FaultKind.TOKEN_DIES, api_ids="kt10000")
     async with broker_of(dies) as broker, client_of(broker, tmp_path, timing=TIMING) as client:
         program = program_of(
-            broker, tmp_path, signal_at=Checkpoint.AFTER_WRITE_BEFORE_RESPONSE.value, signal_name="SIGSTOP"
+            broker,
+            tmp_path,
+            signal_at=Checkpoint.AFTER_WRITE_BEFORE_RESPONSE.value,
+            signal_name="SIGSTOP",
+            deadline=PATIENCE,
+            # The first byte may leave as long as that after the commit; a proof of absence has to wait for its end.
+            connect_timeout=5.0,
         )
         async with started(program) as frozen:
-            await eventually(lambda: is_stopped(frozen))
+            await eventually(lambda: is_stopped(frozen), within=PATIENCE)
             verdict = await ask(client, program)
             assert isinstance(verdict, str)
             assert verdict.startswith("OrderNotAccepted")

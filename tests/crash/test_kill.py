@@ -24,7 +24,7 @@ from kiwoom_async._cli.evidence import terms_of
 from kiwoom_async._domain.ambient import Checkpoint
 from kiwoom_async._domain.vocabulary import Action
 from kiwoom_async.simulator import Fault, FaultKind, Simulator
-from tests.crash.processes import KILLED, ROOT, child, finished, go, heard, is_stopped
+from tests.crash.processes import KILLED, PATIENCE, ROOT, child, finished, go, heard, is_stopped
 from tests.crash.trader import PRICE, SYMBOL, TIMING, Program
 from tests.scenarios.trading import Hands, broker_of, client_of, eventually, on_book, orders_received
 
@@ -376,7 +376,7 @@ async def test_zombie_sender_paused_then_writes_after_lease_lost(tmp_path: Path,
             broker, tmp_path, signal_at=Checkpoint.AFTER_COMMIT_BEFORE_WRITE.value, signal_name="SIGSTOP"
         )
         async with started(program) as zombie:
-            await eventually(lambda: is_stopped(zombie))
+            await eventually(lambda: is_stopped(zombie), within=PATIENCE)
             verdict = await ask(client, program) if is_given_up else ""
             limit = write_until(tmp_path)
             await eventually(lambda: time.monotonic() > limit)

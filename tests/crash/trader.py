@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import apsw
 import httpx
-from attrs import asdict, frozen
+from attrs import asdict, evolve, frozen
 
 from kiwoom_async import Credentials, Environment, KiwoomClient, KiwoomError, Limits, Order, OutcomeUnknown, Timing
 from kiwoom_async._domain.ambient import Checkpoint
@@ -60,6 +60,7 @@ class Program:
         closes_day: Reconcile until nothing is open, instead of placing orders.
         seals: Folder of the journal's seal.
         cancels_duplicates: What the client is told.
+        connect_timeout, response_timeout: Of its client, where a slow machine must turn nothing into a fault.
         lingers: Stay until killed once everything is answered, and tell the answers before.
     """
 
@@ -79,6 +80,13 @@ class Program:
     seals: str | None = None
     cancels_duplicates: bool = False
     lingers: bool = False
+    connect_timeout: float = TIMING.connect_timeout
+    response_timeout: float = TIMING.response_timeout
+
+    @property
+    def timing(self) -> Timing:
+        """The bounds of its client."""
+        return evolve(TIMING, connect_timeout=self.connect_timeout, response_timeout=self.response_timeout)
 
     def to_json(self) -> str:
         """Give it as an argument of the program."""
@@ -135,7 +143,7 @@ def open_client(program: Program) -> KiwoomClient:
         Credentials(app_key="key", secret_key="secret"),
         environment=Environment(rest_url=program.url, limits=Limits.off()),
         journal=program.journal,
-        timing=TIMING,
+        timing=program.timing,
         ambient=hands,
         account_exclusive=program.is_exclusive,
         transport=HalfWritten(program) if is_half else None,

@@ -6,6 +6,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from kiwoom_async._domain.feed_status import FeedState, FeedStatus
 from kiwoom_async._domain.health import (
@@ -135,6 +136,14 @@ def test_clocks_are_judged_by_their_bound(seconds: float, state: HealthState | N
     """Half of it is a warning, more than it an alarm."""
     found = judge_clock(seconds, TIMING)
     assert (None if found is None else found.state) is state
+
+
+@pytest.mark.parametrize(("seconds", "spelled"), [(0.3, "0.3"), (2.6, "2.6"), (2.69, "2.6"), (31.0, "31.0")])
+def test_difference_of_clocks_is_told_as_it_is_proven(seconds: float, spelled: str) -> None:
+    """A11: "or more" is true only of what was rounded down, and half a second is no 0 s."""
+    found = judge_clock(seconds, evolve(TIMING, clock_skew=0.5))
+    assert found is not None
+    assert f"differ by {spelled} s or more" in found.text
 
 
 @pytest.mark.parametrize(
