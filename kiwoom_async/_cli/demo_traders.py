@@ -18,13 +18,13 @@ from attrs import define, field
 
 from kiwoom_async._audit import Answer, Verdict
 from kiwoom_async._cli.demo_plan import Manner, Step
-from kiwoom_async._cli.evidence import told
 from kiwoom_async._client import KiwoomClient
 from kiwoom_async._desks import OrderDesk
 from kiwoom_async._domain.intents import OrderRequest
 from kiwoom_async._domain.orders import Order
 from kiwoom_async._domain.vocabulary import Action, Desk
 from kiwoom_async._order_call import OrderCall
+from kiwoom_async._proof.evidence import told
 from kiwoom_async._wire.requests import encode_order
 from kiwoom_async.errors import KiwoomError
 

@@ -27,7 +27,7 @@ import cattrs
 from attrs import define, evolve, field, frozen
 
 from kiwoom_async._ambient import SystemAmbient
-from kiwoom_async._audit import Answer, Ask, FillHeard, Verdict
+from kiwoom_async._audit import Answer, Ask, Verdict
 from kiwoom_async._cli.demo_answers import AnswerReader, AnswerWriter
 from kiwoom_async._cli.demo_plan import Chain, Step, make_plan
 from kiwoom_async._cli.demo_traders import CarefulTrader
@@ -38,6 +38,7 @@ from kiwoom_async._domain import vocabulary
 from kiwoom_async._domain.ambient import Checkpoint
 from kiwoom_async._domain.events import OrderEventKind
 from kiwoom_async._domain.settings import Environment, Limits
+from kiwoom_async._proof.evidence import fill_heard
 
 PROBES: Final = 25
 """Orders a day whose time is measured, one after the other. Source: our choice."""
@@ -307,11 +308,8 @@ class Worker:
         """Write down every fill of every process, from the first on."""
         async with AnswerWriter(self.post.fills) as record:
             async for event in self.client.orders.events(since=0):
-                if event.kind is OrderEventKind.FILLED and event.quantity is not None:
-                    day = event.day.isoformat()
-                    await record.write(
-                        FillHeard(event.client_order_id, event.broker_order_id, event.quantity, event.sequence, day)
-                    )
+                if (fill := fill_heard(event)) is not None:
+                    await record.write(fill)
                 elif event.kind is OrderEventKind.ALARM:
                     self.alarms.append(f"{event.client_order_id}: {event.text}")
                 self.heard = event.sequence

@@ -312,8 +312,8 @@ def intent_row(intent: Intent) -> tuple[Any, ...]:
 
 
 KEPT_REQUESTS: Final = 1024
-"""Requests that are kept as they were read. Source: our choice; about a mebibyte. An order is read dozens of times while
-it is open, and to read its request again took a third of each reading."""
+"""Requests that are kept as they were read. Source: our choice; about a mebibyte. An order is read dozens of times
+while it is open, and to read its request again took a third of each reading."""
 
 
 @lru_cache(maxsize=KEPT_REQUESTS)

@@ -102,7 +102,7 @@ async def _process() -> AsyncIterator[asyncio.subprocess.Process]:
 
 def main() -> None:
     """Carry out ranges of days until standard input ends."""
-    # What was imported stays, and a day makes few rings; to look for them again and again would cost a tenth of the time.
+    # What was imported stays, and a day makes few rings; to look for them again and again would cost a tenth.
     gc.freeze()
     gc.set_threshold(_LOOK_FOR_RINGS_AFTER)
     with ground() as place:

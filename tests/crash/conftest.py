@@ -8,7 +8,7 @@ from typing import Final
 
 import pytest
 
-from kiwoom_async._cli.evidence import audit_journal
+from kiwoom_async._proof.evidence import audit_journal
 from kiwoom_async.simulator import Simulator
 
 BROKEN_ON_PURPOSE: Final[dict[str, frozenset[str]]] = {}

@@ -12,10 +12,10 @@ from attrs import evolve
 from kiwoom_async import Order
 from kiwoom_async._ambient import SystemAmbient
 from kiwoom_async._audit import Answer
-from kiwoom_async._cli.evidence import audit_journal, told
 from kiwoom_async._domain.intents import Intent
 from kiwoom_async._execution.dispatcher import Dispatcher
 from kiwoom_async._journal.journal import Journal
+from kiwoom_async._proof.evidence import audit_journal, told
 from kiwoom_async.simulator import Simulator
 
 _DUPLICATE: Final = frozenset({"I1"})

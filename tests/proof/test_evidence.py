@@ -10,7 +10,7 @@ import pytest
 
 from kiwoom_async import OrderRefused
 from kiwoom_async._audit import Answer, Attempt, Harm, Verdict
-from kiwoom_async._cli.evidence import attempts_of, audit_journal, count_resent, fills_of, revived_of
+from kiwoom_async._proof.evidence import attempts_of, audit_journal, count_resent, fills_of, revived_of
 from kiwoom_async.simulator import Fault, FaultKind, Simulator
 from tests.scenarios.trading import SYMBOL, broker_of, client_of, left_open, resolved
 
