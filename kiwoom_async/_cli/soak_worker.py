@@ -29,7 +29,7 @@ from attrs import define, evolve, field, frozen
 from kiwoom_async._ambient import SystemAmbient
 from kiwoom_async._audit import Answer, Ask, Verdict
 from kiwoom_async._cli.demo_answers import AnswerReader, AnswerWriter
-from kiwoom_async._cli.demo_plan import Chain, Step, make_plan
+from kiwoom_async._cli.demo_plan import make_plan
 from kiwoom_async._cli.demo_traders import CarefulTrader
 from kiwoom_async._cli.demo_worker import Desk, ask_again, open_client, settle, trade
 from kiwoom_async._cli.soak_vitals import take_vitals, take_yardstick
@@ -39,6 +39,7 @@ from kiwoom_async._domain.ambient import Checkpoint
 from kiwoom_async._domain.events import OrderEventKind
 from kiwoom_async._domain.settings import Environment, Limits
 from kiwoom_async._proof.evidence import fill_heard
+from kiwoom_async._proof.steps import Chain, Step
 
 PROBES: Final = 25
 """Orders a day whose time is measured, one after the other. Source: our choice."""
@@ -226,7 +227,9 @@ class Worker:
         await self._files.aclose()
         folder = Path(self.post.folder)
         record = await self._files.enter_async_context(AnswerWriter(today.answers(folder, self.post.index)))
-        self._desk = Desk(CarefulTrader(self.client), record, self._asked(self.post.index), clock=self.clock)
+        self._desk = Desk(
+            CarefulTrader(self.client, self.clock), record, self._asked(self.post.index), clock=self.clock
+        )
         return {}
 
     def _asked(self, *indices: int) -> dict[str, tuple[Step, Step | None]]:
@@ -289,7 +292,7 @@ class Worker:
             for entry in AnswerReader(self._round.answers(Path(self.post.folder), index)).read():
                 if isinstance(entry, Answer) and entry.verdict is Verdict.NOT_SENT:
                     asked.pop(entry.client_order_id, None)
-        await ask_again(Desk(CarefulTrader(self.client), self.desk.record, asked, clock=self.clock))
+        await ask_again(Desk(CarefulTrader(self.client, self.clock), self.desk.record, asked, clock=self.clock))
         return {}
 
     async def catch_up(self, command: Mapping[str, Any]) -> dict[str, Any]:

@@ -392,7 +392,7 @@ class _Trading:
 
     def _misheard(self, hearing: Hearing) -> Iterator[str]:
         """Hold what a listener heard, over all its lives, against what one hears who listens to all at the end."""
-        told = [fill for fill in self.record.heard["Z"].fills if fill.sequence <= hearing.last]
+        told = [fill for fill in dict.fromkeys(self.record.heard["Z"].fills) if fill.sequence <= hearing.last]
         if hearing.fills != told:
             yield f"a listener was told {len(hearing.fills)} fills and not the {len(told)} up to event {hearing.last}"
 

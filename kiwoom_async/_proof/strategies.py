@@ -5,22 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 
 import anyio
 from attrs import define, evolve, field
 
-from kiwoom_async._audit import FINAL, Answer, Ask, FillHeard, Terms, Verdict
+from kiwoom_async._audit import FINAL, Answer, Ask, FillHeard, Verdict
 from kiwoom_async._client import KiwoomClient
-from kiwoom_async._desks import MAX_ATTEMPTS, OrderDesk
-from kiwoom_async._domain.orders import Order
-from kiwoom_async._domain.vocabulary import Action, Desk, Route
+from kiwoom_async._domain.vocabulary import Route
 from kiwoom_async._journal.claims import place_of, read_high_water
-from kiwoom_async._order_call import OrderCall
-from kiwoom_async._proof.day import Chain, Manner, Step
-from kiwoom_async._proof.evidence import fill_heard, told
+from kiwoom_async._proof.asking import Caller
+from kiwoom_async._proof.evidence import fill_heard
 from kiwoom_async._proof.processes import Process
-from kiwoom_async.errors import JournalError, KiwoomError, NotSent
+from kiwoom_async._proof.steps import Chain, Step
+from kiwoom_async.errors import JournalError, KiwoomError
 from kiwoom_async.simulator import BookOrder, Channel, Simulator
 
 PATIENCE: Final = 12.0
@@ -30,7 +28,6 @@ PUNCTUALITY: Final = 0.1
 """Seconds by which an answer may miss its deadline, in a world in which computing takes no time. Source: a modify or a
 cancel that something speaks against is looked up in the journal before its deadline begins, which is one turn."""
 
-_SHORTEST: Final = 0.001
 _LOOKS: Final = 20
 _LOOK: Final = 0.05
 _LONG_AGO: Final = 3.0
@@ -70,33 +67,11 @@ class Record:
         """Write down that somebody asks."""
         if step.client_order_id not in self.wanted:
             self.wanted[step.client_order_id] = step, target
-        most_sends = 1 if step.resend_within is None else MAX_ATTEMPTS
-        self.asks.append(Ask(step.client_order_id, _terms_asked(step), target, most_sends))
+        self.asks.append(step.question(target))
 
     def settled(self) -> Mapping[str, Answer]:
         """Give the answers after which no other one may follow."""
         return {answer.client_order_id: answer for answer in self.answers if answer.verdict in FINAL}
-
-
-def _terms_asked(step: Step) -> Terms:
-    return Terms(
-        desk=step.desk.value,
-        action=step.action.value,
-        symbol=step.symbol,
-        side=None if step.side is None else step.side.value,
-        quantity=step.quantity,
-        price=step.price,
-        route=None if step.route is None else step.route.value,
-        order_type=None if step.order_type is None else step.order_type.value,
-    )
-
-
-@define
-class _Waiting:
-    """How long a caller means to wait, and from when on."""
-
-    began: float
-    patience: float = 0.0
 
 
 @define(eq=False)
@@ -182,85 +157,17 @@ class Strategies:
         """Ask once, and write down both the question and the answer."""
         world = self.process.world
         self.record.ask(step, target)
-        manner, frozen = step.manner if hurried else Manner.PATIENT, self.process.frozen
-        world.note(self.process.name, "asks", f"{_spelled(step)}, {manner.value} {step.hurry if hurried else ''}")
-        asked_at = world.now
-        waiting = _Waiting(began=asked_at)
-        outcome = await self._outcome(step, target, manner, waiting)
-        answer = evolve(
-            told(step.client_order_id, outcome),
-            asked_at=asked_at,
-            told_at=world.now,
-            # Who looks something up first, or stands still, waits longer without being kept waiting.
-            deadline=waiting.began - asked_at + waiting.patience + self.process.frozen - frozen,
-        )
+        frozen, manner = self.process.frozen, f", {step.manner.value} {step.hurry}" if hurried else ""
+        world.note(self.process.name, "asks", f"{_spelled(step)}{manner}")
+        caller = Caller(self.client, PATIENCE, self.process.world.loop.time, lambda: self.is_over)
+        answer = await caller.ask(step, target, hurried=hurried)
+        assert answer.deadline is not None, "every caller has one"  # noqa: S101
+        # Who stands still is not kept waiting.
+        answer = evolve(answer, deadline=answer.deadline + self.process.frozen - frozen)
         self.record.answers.append(answer)
         number = answer.broker_order_id or answer.detail
         world.note(self.process.name, "told", f"{step.client_order_id} {answer.verdict.value} {number}")
         return answer
-
-    async def _outcome(self, step: Step, target: str | None, manner: Manner, waiting: _Waiting) -> Order | Exception:
-        try:
-            return await self._in_its_manner(step, target, manner, waiting)
-        except (KiwoomError, TimeoutError) as error:
-            return error
-
-    async def _in_its_manner(self, step: Step, target: str | None, manner: Manner, waiting: _Waiting) -> Order:
-        if manner is Manner.TIMEOUT:
-            waiting.patience = step.hurry
-            async with asyncio.timeout(step.hurry):
-                return await (await self._call(step, target, PATIENCE))
-        if manner is Manner.CANCELED:
-            waiting.patience = step.hurry
-            return await self._until_canceled(step, target)
-        waiting.patience = max(step.hurry, _SHORTEST) if manner is Manner.DEADLINE else PATIENCE
-        call = await self._call(step, target, waiting.patience)
-        waiting.began = self.process.world.now
-        return await call
-
-    async def _until_canceled(self, step: Step, target: str | None) -> Order:
-        async def call() -> Order:
-            return await (await self._call(step, target, PATIENCE))
-
-        task = asyncio.create_task(call(), name=f"{step.client_order_id} canceled")
-        await asyncio.wait([task], timeout=step.hurry)
-        task.cancel()
-        task.cancel()
-        await asyncio.wait([task])
-        if task.cancelled():
-            raise TimeoutError("the caller was canceled")
-        return task.result()
-
-    async def _call(self, step: Step, target: str | None, deadline: float) -> OrderCall:
-        desk: OrderDesk = self.client.gold if step.desk is Desk.GOLD else self.client.stock
-        asking: dict[str, Any] = {
-            "client_order_id": step.client_order_id,
-            "deadline": deadline,
-            "resend_within": step.resend_within,
-        }
-        if target is None:
-            assert step.quantity is not None, "the plan names it"  # noqa: S101
-            verb = desk.buy if step.side == "buy" else desk.sell
-            return verb(
-                step.symbol,
-                step.quantity,
-                price=step.price,
-                order_type=step.order_type,
-                route=step.route,
-                **asking,
-            )
-        try:
-            order = await self.client.orders.get(target)
-        except JournalError as error:
-            if not self.is_over:
-                raise
-            raise NotSent("the client was closed before it was asked") from error
-        if order is None:
-            raise NotSent(f"nobody has heard of {target}")
-        if step.action is Action.CANCEL:
-            return desk.cancel(order, quantity=step.quantity, **asking)
-        assert step.price is not None, "the plan names it"  # noqa: S101
-        return desk.modify(order, price=step.price, **asking)
 
     async def listen(self, hearing: Hearing) -> None:
         """Read the events of the account, as a strategy does that follows its orders and goes on where it stopped."""

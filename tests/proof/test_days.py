@@ -17,8 +17,9 @@ from kiwoom_async._ambient import SystemAmbient
 from kiwoom_async._domain.ambient import Checkpoint
 from kiwoom_async._domain.settings import KST
 from kiwoom_async._proof.campaign import Ground, Tally, ground, run_days
-from kiwoom_async._proof.day import Happening, Manner, plan_day, seed_of
+from kiwoom_async._proof.day import Happening, plan_day, seed_of
 from kiwoom_async._proof.processes import MORNING, Moment
+from kiwoom_async._proof.steps import Manner
 from tests.proof.plants import PLANTS
 
 SEED: Final = 1
