@@ -167,7 +167,7 @@ def fill_is_counted_twice(patch: pytest.MonkeyPatch) -> None:
     """What is told of a fill is all that is filled, not what is new."""
     tell = life._tell_fill
 
-    def careless(before: life.Life, filled: life.Life, sight: life.Sight) -> life.News:
+    def careless(before: life.Life, filled: life.Life, sight: Any) -> life.News:
         return evolve(tell(before, filled, sight), quantity=filled.filled_quantity)
 
     patch.setattr(life, "_tell_fill", careless)
