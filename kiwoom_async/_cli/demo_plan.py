@@ -2,72 +2,29 @@
 
 from __future__ import annotations
 
-from enum import StrEnum, unique
+from functools import partial
 from typing import Final
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from kiwoom_async._domain.vocabulary import Action, Desk, OrderType, Route, Side
+from kiwoom_async._proof.steps import LAST, TICK, Chain, Manner, Step, draw_chain
 from kiwoom_async.simulator.chance import Generator, seeded
-
-
-@unique
-class Manner(StrEnum):
-    """How a strategy asks for an order the first time. Every one of them asks again when it has got no answer."""
-
-    PATIENT = "patient"
-    RESEND = "resend"
-    """With `resend_within`: a strongly proven absence is followed by another send."""
-    SHORT_DEADLINE = "short_deadline"
-    TIMEOUT = "timeout"
-    """In `asyncio.timeout`."""
-    CANCELED = "canceled"
-    """In a task that is canceled."""
-
-
-@frozen
-class Step:
-    """One order of a strategy.
-
-    Attributes:
-        side: None for a modify or a cancel.
-        quantity: None for a modify or a cancel: all that is left.
-        hurry: Seconds after which an impatient caller goes away.
-        pause: Seconds of thought before it.
-        is_blind: A cancel that does not wait for the answer to the order it cancels.
-    """
-
-    client_order_id: str
-    desk: Desk
-    action: Action
-    symbol: str
-    side: Side | None = None
-    quantity: int | None = None
-    price: int | None = None
-    order_type: OrderType | None = None
-    route: Route | None = None
-    manner: Manner = Manner.PATIENT
-    hurry: float = 0.0
-    pause: float = 0.0
-    is_blind: bool = False
-
-
-Chain = tuple[Step, ...]
-"""An order and what is done with it: each step needs the number that the one before it got."""
 
 _SYMBOLS: Final = ("005930", "000660", "035420", "005380", "051910", "068270", "105560", "207940")
 _GOLD: Final = ("M04020000", "M04020100")
-_LAST: Final = {Desk.STOCK: 70_000, Desk.GOLD: 180_000}
-_TICK: Final = {Desk.STOCK: 100, Desk.GOLD: 10}
 _SHARE_OF_GOLD: Final = 0.2
 _SHARE_OF_MARKET_ORDERS: Final = 0.1
 _SHARE_OF_TWINS: Final = 0.08
+RESEND_WITHIN: Final = 8.0
+"""Seconds: long enough for a strong proof where somebody trades on, and no longer, as a quiet account waits for it."""
+
 _MANNERS: Final = {
-    Manner.PATIENT: 0.5,
-    Manner.RESEND: 0.2,
-    Manner.SHORT_DEADLINE: 0.1,
-    Manner.TIMEOUT: 0.1,
-    Manner.CANCELED: 0.1,
+    (Manner.PATIENT, None): 0.5,
+    (Manner.PATIENT, RESEND_WITHIN): 0.2,
+    (Manner.DEADLINE, None): 0.1,
+    (Manner.TIMEOUT, None): 0.1,
+    (Manner.CANCELED, None): 0.1,
 }
 _FOLLOWERS: Final = (
     (0.12, (Action.MODIFY,)),
@@ -98,15 +55,9 @@ def make_plan(seed: int, orders: int, strategies: int) -> tuple[tuple[Chain, ...
         new = _new(chance, f"s{strategy:02d}-{count:05d}")
         if twin is not None and chance.random() < _SHARE_OF_TWINS:
             # The broker's book cannot tell it from its twin, which another strategy may have in the air now.
-            new = evolve(
-                twin,
-                client_order_id=new.client_order_id,
-                manner=new.manner,
-                hurry=new.hurry,
-                pause=new.pause,
-            )
+            new = new.as_twin_of(twin)
         twin = new
-        chain = (new, *_followers(chance, new))[: orders - count]
+        chain = draw_chain(chance, new, _FOLLOWERS, partial(_follower, chance, new))[: orders - count]
         plan[strategy].append(chain)
         count += len(chain)
     return tuple(map(tuple, plan))
@@ -133,28 +84,21 @@ def _new(chance: Generator, client_order_id: str) -> Step:
 def _price(chance: Generator, desk: Desk, side: Side) -> int:
     """Draw a price on its side of the market, now and then right at it, where it trades at once."""
     away = chance.randrange(100)
-    return _LAST[desk] + (away if side is Side.SELL else -away) * _TICK[desk]
+    return LAST[desk] + (away if side is Side.SELL else -away) * TICK[desk]
 
 
 def _with_manner(chance: Generator, step: Step) -> Step:
+    manner, resend_within = chance.choices(list(_MANNERS), list(_MANNERS.values()))[0]
     return evolve(
         step,
-        manner=chance.choices(list(_MANNERS), list(_MANNERS.values()))[0],
+        manner=manner,
+        resend_within=resend_within,
         hurry=round(chance.random() * _LONGEST_HURRY, 4),
         pause=round(chance.random() * _LONGEST_PAUSE, 4),
     )
 
 
-def _followers(chance: Generator, new: Step) -> Chain:
-    share = chance.random()
-    for chosen, actions in _FOLLOWERS:
-        share -= chosen
-        if share < 0:
-            return tuple(_follower(chance, new, action) for action in actions)
-    return ()
-
-
-def _follower(chance: Generator, new: Step, action: Action) -> Step:
+def _follower(chance: Generator, new: Step, action: Action, _: int) -> Step:
     side = new.side or Side.BUY
     step = Step(
         client_order_id=f"{new.client_order_id}-{action.value}",

@@ -6,7 +6,6 @@ believed.
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Mapping
 from types import TracebackType
@@ -17,24 +16,16 @@ import anyio
 from attrs import define, field
 
 from kiwoom_async._audit import Answer, Verdict
-from kiwoom_async._cli.demo_plan import Manner, Step
-from kiwoom_async._cli.evidence import told
 from kiwoom_async._client import KiwoomClient
-from kiwoom_async._desks import OrderDesk
+from kiwoom_async._domain.ambient import Ambient
 from kiwoom_async._domain.intents import OrderRequest
-from kiwoom_async._domain.orders import Order
-from kiwoom_async._domain.vocabulary import Action, Desk
-from kiwoom_async._order_call import OrderCall
+from kiwoom_async._proof.asking import Caller
+from kiwoom_async._proof.steps import Step
 from kiwoom_async._wire.requests import encode_order
-from kiwoom_async.errors import KiwoomError
-
-RESEND_WITHIN: Final = 8.0
-"""Seconds: long enough for a strong proof where somebody trades on, and no longer, as a quiet account waits for it."""
 
 PATIENCE: Final = 20.0
 """Seconds one patient question waits; then it is asked again."""
 
-_IMPATIENT: Final = frozenset({Manner.SHORT_DEADLINE, Manner.TIMEOUT, Manner.CANCELED})
 _NAIVE_SENDS: Final = 3
 _NAIVE_PAUSE: Final = 0.2
 _WORTH_ANOTHER_TRY: Final = frozenset({429, 500, 502, 503, 504})
@@ -54,16 +45,12 @@ class Trader(Protocol):
         """Count what the client itself does not know yet."""
 
 
-def patience_of(step: Step, *, hurried: bool) -> float:
-    """Give the seconds after which a caller has gone away or wants to have been told something."""
-    return step.hurry or PATIENCE if hurried and step.manner in _IMPATIENT else PATIENCE
-
-
 class CarefulTrader:
     """Our client. It is told nothing of the demonstration."""
 
-    def __init__(self, client: KiwoomClient) -> None:
+    def __init__(self, client: KiwoomClient, clock: Ambient) -> None:
         self._client = client
+        self._caller = Caller(client, PATIENCE, clock.monotonic)
 
     async def is_recorded(self, step: Step) -> bool:
         """Tell whether the client knows of the order, although not what became of it."""
@@ -75,54 +62,7 @@ class CarefulTrader:
 
     async def place(self, step: Step, target: Step | None, *, hurried: bool) -> Answer:
         """Ask for an order, in the step's own manner or patiently, and say what came of it."""
-        try:
-            order = await self._ask(step, target, hurried=hurried)
-        except (KiwoomError, TimeoutError) as error:
-            return told(step.client_order_id, error)
-        if order is None:
-            return Answer(step.client_order_id, Verdict.UNKNOWN, detail="the caller was canceled")
-        return told(step.client_order_id, order)
-
-    async def _ask(self, step: Step, target: Step | None, *, hurried: bool) -> Order | None:
-        """Ask; None where the caller was canceled before there was an answer."""
-        manner = step.manner if hurried else Manner.PATIENT
-        deadline = step.hurry or None if manner is Manner.SHORT_DEADLINE else PATIENCE
-        call = await self._call(step, target, deadline)
-        if manner is Manner.TIMEOUT:
-            async with asyncio.timeout(step.hurry):
-                return await call
-        if manner is not Manner.CANCELED:
-            return await call
-        task = asyncio.create_task(call)
-        await asyncio.wait({task}, timeout=step.hurry)
-        task.cancel()
-        await asyncio.wait({task})
-        return None if task.cancelled() else task.result()
-
-    async def _call(self, step: Step, target: Step | None, deadline: float | None) -> OrderCall:
-        desk: OrderDesk = self._client.gold if step.desk is Desk.GOLD else self._client.stock
-        asking: dict[str, Any] = {
-            "client_order_id": step.client_order_id,
-            "deadline": deadline,
-            "resend_within": RESEND_WITHIN if step.manner is Manner.RESEND else None,
-        }
-        if target is None:
-            assert step.quantity is not None, "the plan names it"  # noqa: S101
-            verb = desk.buy if step.side == "buy" else desk.sell
-            return verb(
-                step.symbol,
-                step.quantity,
-                price=step.price,
-                order_type=step.order_type,
-                route=step.route,
-                **asking,
-            )
-        order = await self._client.orders.get(target.client_order_id)
-        assert order is not None, "it was asked for before"  # noqa: S101
-        if step.action is Action.CANCEL:
-            return desk.cancel(order, **asking)
-        assert step.price is not None, "the plan names it"  # noqa: S101
-        return desk.modify(order, price=step.price, **asking)
+        return await self._caller.ask(step, None if target is None else target.client_order_id, hurried=hurried)
 
 
 @define(eq=False)

@@ -17,8 +17,8 @@ from kiwoom_async._ambient import SystemAmbient
 from kiwoom_async._audit import FINAL, Answer, Ask, Audit, Verdict, check_history
 from kiwoom_async._cli.demo_answers import AnswerReader, Phase
 from kiwoom_async._cli.demo_worker import Assignment
-from kiwoom_async._cli.evidence import attempts_of, book_entry, count_resent, revived_of, sends_of
 from kiwoom_async._domain.settings import KST
+from kiwoom_async._proof.evidence import attempts_of, book_entry, count_resent, revived_of, sends_of
 from kiwoom_async.simulator import (
     QUERY_FAULTS,
     Fault,
@@ -342,4 +342,4 @@ async def _last_words(process: asyncio.subprocess.Process) -> bytes:
     return await process.stderr.read()
 
 
-__all__ = ["QUERY_FAULTS", "Progress", "Result", "Settings", "Trial", "TrialFailed", "book_entry"]
+__all__ = ["QUERY_FAULTS", "Progress", "Result", "Settings", "Trial", "TrialFailed"]

@@ -24,14 +24,14 @@ import cattrs
 from attrs import define, evolve, field, frozen
 
 from kiwoom_async._ambient import SystemAmbient
-from kiwoom_async._audit import FINAL, Answer, Ask, Terms, Verdict
+from kiwoom_async._audit import FINAL, Answer, Ask, Verdict
 from kiwoom_async._cli.demo_answers import AnswerReader, AnswerWriter, Phase
-from kiwoom_async._cli.demo_plan import Chain, Manner, Step, make_plan
-from kiwoom_async._cli.demo_traders import CarefulTrader, NaiveTrader, Trader, patience_of
+from kiwoom_async._cli.demo_plan import make_plan
+from kiwoom_async._cli.demo_traders import CarefulTrader, NaiveTrader, Trader
 from kiwoom_async._client import KiwoomClient
-from kiwoom_async._desks import MAX_ATTEMPTS
 from kiwoom_async._domain.ambient import Ambient
 from kiwoom_async._domain.settings import Credentials, Environment, Limits, Timing
+from kiwoom_async._proof.steps import Chain, Step
 from kiwoom_async.errors import KiwoomError
 
 TIMING: Final = Timing(
@@ -116,13 +116,12 @@ class Desk:
         """Ask once and record both the question and the answer."""
         if step.client_order_id not in self.asked:
             self.asked[step.client_order_id] = step, target
-            await self.record.write(self._question(step, target))
+            await self.record.write(step.question(None if target is None else target.client_order_id))
         asked_at = self.clock.monotonic()
         answer = evolve(
             await self.trader.place(step, target, hurried=hurried),
             asked_at=asked_at,
             told_at=self.clock.monotonic(),
-            deadline=patience_of(step, hurried=hurried),
         )
         await self.record.write(answer)
         if answer.verdict not in {Verdict.UNKNOWN, Verdict.ERROR}:
@@ -138,23 +137,6 @@ class Desk:
             answer = await self.ask(step, target, hurried=False)
             unsent += answer.verdict in {Verdict.NOT_SENT, Verdict.ERROR}
         return answer
-
-    def _question(self, step: Step, target: Step | None) -> Ask:
-        return Ask(
-            step.client_order_id,
-            Terms(
-                desk=step.desk.value,
-                action=step.action.value,
-                symbol=step.symbol,
-                side=None if step.side is None else step.side.value,
-                quantity=step.quantity,
-                price=step.price,
-                route=None if step.route is None else step.route.value,
-                order_type=None if step.order_type is None else step.order_type.value,
-            ),
-            None if target is None else target.client_order_id,
-            most_sends=MAX_ATTEMPTS if step.manner is Manner.RESEND else 1,
-        )
 
 
 async def trade(desk: Desk, chains: tuple[Chain, ...]) -> None:
@@ -232,7 +214,8 @@ async def open_trader(assignment: Assignment) -> AsyncIterator[Trader]:
         environment = Environment(
             rest_url=assignment.rest_url, websocket_url=assignment.websocket_url, limits=Limits.off()
         )
-        yield CarefulTrader(await open_client(stack, environment, assignment.journal, assignment.ambient))
+        ambient = assignment.ambient
+        yield CarefulTrader(await open_client(stack, environment, assignment.journal, ambient), ambient)
 
 
 async def open_client(

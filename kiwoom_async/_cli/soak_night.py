@@ -30,10 +30,10 @@ from kiwoom_async._cli.demo_trial import (
     fault_plan,
     trading_hours,
 )
-from kiwoom_async._cli.evidence import attempts_of, book_entry, count_resent, fills_of, revived_of, sends_of
 from kiwoom_async._cli.soak_hand import LONGEST_STEP, Died, Hand, NightFailed
 from kiwoom_async._cli.soak_vitals import Sample, Vitals
 from kiwoom_async._cli.soak_worker import PROBED, PROBED_AT, DayClock, Post, Round
+from kiwoom_async._proof.evidence import attempts_of, book_entry, count_resent, fills_of, revived_of, sends_of
 from kiwoom_async.simulator import FeedFaultPlan, LimitFill, Liquidity, Simulator
 from kiwoom_async.simulator.catalog import ORDER_API_IDS
 from kiwoom_async.simulator.chance import drawn

@@ -27,9 +27,9 @@ import cattrs
 from attrs import define, evolve, field, frozen
 
 from kiwoom_async._ambient import SystemAmbient
-from kiwoom_async._audit import FINAL, Answer, Ask, FillHeard
+from kiwoom_async._audit import FINAL, Answer, Ask
 from kiwoom_async._cli.demo_answers import AnswerReader, AnswerWriter
-from kiwoom_async._cli.demo_plan import Chain, Step, make_plan
+from kiwoom_async._cli.demo_plan import make_plan
 from kiwoom_async._cli.demo_traders import CarefulTrader
 from kiwoom_async._cli.demo_worker import Desk, ask_again, open_client, settle, trade
 from kiwoom_async._cli.soak_vitals import take_vitals, take_yardstick
@@ -38,6 +38,8 @@ from kiwoom_async._domain import vocabulary
 from kiwoom_async._domain.ambient import Checkpoint
 from kiwoom_async._domain.events import OrderEventKind
 from kiwoom_async._domain.settings import Environment, Limits
+from kiwoom_async._proof.evidence import fill_heard
+from kiwoom_async._proof.steps import Chain, Step
 
 PROBES: Final = 25
 """Orders a day whose time is measured, one after the other. Source: our choice."""
@@ -225,7 +227,9 @@ class Worker:
         await self._files.aclose()
         folder = Path(self.post.folder)
         record = await self._files.enter_async_context(AnswerWriter(today.answers(folder, self.post.index)))
-        self._desk = Desk(CarefulTrader(self.client), record, self._asked(self.post.index), clock=self.clock)
+        self._desk = Desk(
+            CarefulTrader(self.client, self.clock), record, self._asked(self.post.index), clock=self.clock
+        )
         return {}
 
     def _asked(self, *indices: int) -> dict[str, tuple[Step, Step | None]]:
@@ -292,7 +296,7 @@ class Worker:
                     (answered if entry.verdict in FINAL else unsent).add(entry.client_order_id)
         for client_order_id in unsent - answered:
             asked.pop(client_order_id, None)
-        await ask_again(Desk(CarefulTrader(self.client), self.desk.record, asked, clock=self.clock))
+        await ask_again(Desk(CarefulTrader(self.client, self.clock), self.desk.record, asked, clock=self.clock))
         return {}
 
     async def catch_up(self, command: Mapping[str, Any]) -> dict[str, Any]:
@@ -311,11 +315,8 @@ class Worker:
         """Write down every fill of every process, from the first on."""
         async with AnswerWriter(self.post.fills) as record:
             async for event in self.client.orders.events(since=0):
-                if event.kind is OrderEventKind.FILLED and event.quantity is not None:
-                    day = event.day.isoformat()
-                    await record.write(
-                        FillHeard(event.client_order_id, event.broker_order_id, event.quantity, event.sequence, day)
-                    )
+                if (fill := fill_heard(event)) is not None:
+                    await record.write(fill)
                 elif event.kind is OrderEventKind.ALARM:
                     self.alarms.append(f"{event.client_order_id}: {event.text}")
                 self.heard = event.sequence

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import date, datetime
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Final, Self, TypeVar
 
@@ -270,7 +270,9 @@ class Journal:
 
     async def adopt_orphans(self) -> int:
         """Take over what senders left behind that are gone; give the count."""
-        dead = await self._workplace.run(self._find_dead)
+        signed_on = await self._read(queries.read_runners)
+        others = [runner for runner in signed_on if runner != self.runner]
+        dead = await self._workplace.run(partial(self._find_dead, others)) if others else ()
         stamp = OwnerEnded(self._ambient.boot_id, self._ambient.monotonic(), self._ambient.now())
         adopted = await self._write(
             lambda connection: transactions.adopt_orphans(connection, self.account, self.runner, dead, stamp)
@@ -279,14 +281,8 @@ class Journal:
             self._remove_lock(runner)
         return adopted
 
-    def _find_dead(self) -> tuple[str, ...]:
-        with mapped_errors(self.path):
-            connection = open_reader(self.path, busy_timeout=self._busy_timeout, access=self._access)
-            try:
-                signed_on = [runner for (runner,) in connection.execute("SELECT runner FROM runners")]
-            finally:
-                connection.close()
-        return tuple(runner for runner in signed_on if runner != self.runner and not self._is_alive(runner))
+    def _find_dead(self, runners: Iterable[str]) -> tuple[str, ...]:
+        return tuple(runner for runner in runners if not self._is_alive(runner))
 
     def _is_alive(self, runner: str) -> bool:
         # The kernel frees the lock the moment its holder dies, however it dies.

@@ -145,6 +145,11 @@ def read_claims(
     return {row[2]: (read_claim(row[:width]), read_attempt(row[width:])) for row in rows}
 
 
+def read_runners(connection: apsw.Connection) -> tuple[str, ...]:
+    """Read who has signed on as a sender and not off, dead ones included."""
+    return tuple(runner for (runner,) in connection.execute("SELECT runner FROM runners"))
+
+
 def read_foreign(connection: apsw.Connection, account: str, desk: Desk, day: date, since: int) -> frozenset[str]:
     """Read the order numbers of a day that are proven to be others'."""
     rows = connection.execute(

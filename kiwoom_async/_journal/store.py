@@ -190,11 +190,11 @@ def network_file_system(folder: Path, mounts: Path = Path("/proc/self/mounts")) 
         place = folder.resolve()
     except OSError:
         return None
-    best, kind = Path(), ""
+    best, kind = "", ""
     for line in table:
         _, mounted, file_system, *_ = line.split(" ")
-        point = Path(_OCTAL.sub(lambda escaped: chr(int(escaped[1], 8)), mounted))
-        if place.is_relative_to(point) and len(point.parts) >= len(best.parts):
+        point = _OCTAL.sub(lambda escaped: chr(int(escaped[1], 8)), mounted).rstrip("/") + "/"
+        if f"{place}/".startswith(point) and len(point) >= len(best):
             best, kind = point, file_system
     return kind if kind in _NETWORK_FILE_SYSTEMS else None
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum, unique
+from functools import partial
 from typing import Final, TypeVar
 
 from attrs import evolve, frozen
@@ -16,59 +17,11 @@ from attrs import evolve, frozen
 from kiwoom_async._domain.ambient import Checkpoint
 from kiwoom_async._domain.vocabulary import Action, Desk, OrderType, Route, Side
 from kiwoom_async._proof.processes import Death, Moment
+from kiwoom_async._proof.steps import LAST, TICK, Chain, Manner, Step, draw_chain
 from kiwoom_async.simulator import EmptyList, Flavour, RateLimitStyle, TokenPolicy
 from kiwoom_async.simulator.chance import Generator, drawn, seeded
 
 _T = TypeVar("_T")
-
-
-@unique
-class Manner(StrEnum):
-    """How a strategy waits for an answer."""
-
-    PATIENT = "patient"
-    DEADLINE = "deadline"
-    TIMEOUT = "timeout"
-    """In `asyncio.timeout`."""
-    CANCELED = "canceled"
-    """In a task that is canceled, sometimes twice."""
-
-
-@frozen
-class Step:
-    """One order of a strategy.
-
-    Attributes:
-        side: None for a modify or a cancel.
-        quantity: None for a modify or a cancel: all that is left.
-        hurry: Seconds after which an impatient caller goes away.
-        pause: Seconds of thought before it.
-        callers: How many tasks ask for it at once.
-        is_blind: A cancel that does not wait for the answer to the order it cancels.
-        is_preceded: Another program has placed an identical order just before, as bots do that run one after the other.
-            It is older than this one, and the journal knows numbers that are newer than it.
-    """
-
-    client_order_id: str
-    desk: Desk
-    action: Action
-    symbol: str
-    side: Side | None = None
-    quantity: int | None = None
-    price: int | None = None
-    order_type: OrderType | None = None
-    route: Route | None = None
-    resend_within: float | None = None
-    manner: Manner = Manner.PATIENT
-    hurry: float = 0.0
-    pause: float = 0.0
-    callers: int = 1
-    is_blind: bool = False
-    is_preceded: bool = False
-
-
-Chain = tuple[Step, ...]
-"""An order and what is done with it: each step is about the one before it."""
 
 
 @frozen
@@ -208,8 +161,6 @@ CHAINS: Final = (4, 9)
 
 _SYMBOLS: Final = ("005930", "000660")
 _GOLD: Final = "M04020000"
-_LAST: Final = {Desk.STOCK: 70_000, Desk.GOLD: 180_000}
-_TICK: Final = {Desk.STOCK: 100, Desk.GOLD: 10}
 _FOLLOWERS: Final = (
     (0.10, (Action.MODIFY,)),
     (0.16, (Action.CANCEL,)),
@@ -273,15 +224,8 @@ def _chains(chance: Generator, flavour: Flavour) -> tuple[Chain, ...]:
         new = _new(chance, f"o{number}", flavour)
         if chains and chance.random() < 0.35:
             # The broker's book cannot tell it from its twin, which may be in the air now.
-            twin = chance.choice(chains)[0]
-            new = evolve(
-                new,
-                **{
-                    name: getattr(twin, name)
-                    for name in ("desk", "symbol", "side", "quantity", "price", "order_type", "route")
-                },
-            )
-        chains.append((new, *_followers(chance, new)))
+            new = new.as_twin_of(chance.choice(chains)[0])
+        chains.append(draw_chain(chance, new, _FOLLOWERS, partial(_follower, chance, new)))
     if chance.random() < _SHARE_OF_PRECEDED:
         # Of a quantity that no other order has: nobody but the older one is its twin.
         number = chance.randrange(len(chains))
@@ -311,7 +255,7 @@ def _new(chance: Generator, client_order_id: str, flavour: Flavour) -> Step:
 
 
 def _price(chance: Generator, desk: Desk) -> int:
-    return _LAST[desk] + chance.randint(-2, 2) * _TICK[desk]
+    return LAST[desk] + chance.randint(-2, 2) * TICK[desk]
 
 
 def _with_manner(chance: Generator, step: Step) -> Step:
@@ -325,15 +269,6 @@ def _with_manner(chance: Generator, step: Step) -> Step:
         pause=0.0 if chance.random() < 0.3 else round(chance.random() * 0.5, 3),
         callers=_often(chance, (1, 0.8), (2, 0.15), (3, 0.05)),
     )
-
-
-def _followers(chance: Generator, new: Step) -> Chain:
-    share = chance.random()
-    for chosen, actions in _FOLLOWERS:
-        share -= chosen
-        if share < 0:
-            return tuple(_follower(chance, new, action, number) for number, action in enumerate(actions))
-    return ()
 
 
 def _follower(chance: Generator, new: Step, action: Action, number: int) -> Step:

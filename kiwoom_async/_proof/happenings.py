@@ -8,8 +8,10 @@ from typing import Any, Final
 
 from attrs import frozen
 
+from kiwoom_async._domain.vocabulary import Desk
 from kiwoom_async._proof.day import Day, Event, Happening
 from kiwoom_async._proof.processes import World
+from kiwoom_async._proof.steps import LAST, TICK
 from kiwoom_async.simulator import BookOrder, Channel, Simulator
 
 _AWAY_AT_MOST: Final = 8.0
@@ -75,13 +77,13 @@ def _fill(scene: Scene, event: Event) -> None:
     order = _chosen(event, _own_orders(scene))
     if order is not None:
         part = max(1, order.leaves_quantity // 2) if event.draw * 100 % 1 < 0.5 else None
-        scene.broker.fill(order.broker_order_id, part, None if order.price else 70_000)
+        scene.broker.fill(order.broker_order_id, part, None if order.price else LAST[Desk.STOCK])
 
 
 def _price_moves(scene: Scene, event: Event) -> None:
     step = _chosen(event, scene.day.chains)[0]
-    price, tick = (180_000, 10) if step.desk == "gold" else (70_000, 100)
-    scene.broker.move_price(step.symbol, price + tick * (int(event.draw * 5) - 2), step.desk)
+    ticks = int(event.draw * 5) - 2
+    scene.broker.move_price(step.symbol, LAST[step.desk] + ticks * TICK[step.desk], step.desk)
 
 
 def _refused_later(scene: Scene, event: Event) -> None:

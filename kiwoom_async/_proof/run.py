@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Final
 
 import anyio
-import apsw
 from attrs import define, field, frozen
 from filelock import BaseFileLock
 
@@ -27,12 +26,13 @@ from kiwoom_async._domain.settings import Credentials, Environment, Limits
 from kiwoom_async._domain.states import Delivery
 from kiwoom_async._journal.store import Access, open_writer, prepare_file
 from kiwoom_async._proof.day import Day, Event, Life, Machine
+from kiwoom_async._proof.evidence import attempts_of, book_entry, revived_of, sends_of
 from kiwoom_async._proof.happenings import Scene, happen
 from kiwoom_async._proof.network import Network, NetworkFault, Weather
 from kiwoom_async._proof.processes import Pace, Process, World
 from kiwoom_async._proof.setting import TIMING, broker_of, limits_of
-from kiwoom_async._proof.strategies import Record, Strategies
-from kiwoom_async._proof.testimony import book_entry, renamed
+from kiwoom_async._proof.strategies import PUNCTUALITY, Hearing, Record, Strategies
+from kiwoom_async._proof.testimony import renamed
 from kiwoom_async._proof.timeline import Timeline
 from kiwoom_async._proof.virtual_loop import REALM, Standstill, VirtualLoop
 from kiwoom_async.errors import KiwoomError
@@ -52,6 +52,7 @@ _SETTLED_WITHIN: Final = 400.0
 _LOOK: Final = 1.0
 _SENDS_OF_THE_UNSENT: Final = 4
 _OPERATOR_AFTER: Final = 60.0
+_LISTENS: Final = 60
 _URL: Final = "http://simulator.invalid"
 _LOGGERS: Final = ("kiwoom_async", "asyncio")
 
@@ -229,7 +230,8 @@ class _Trading:
     async def _live(self, process: Process, machine: Machine, life: Life) -> None:
         client = await self._open(process, has_feed=machine.has_feed)
         strategies = Strategies(client, process, self.record, self.broker)
-        listening = asyncio.create_task(strategies.listen(), name="listener") if life.listens else None
+        hearing = self.record.heard.setdefault(machine.name, Hearing())
+        listening = asyncio.create_task(strategies.listen(hearing), name="listener") if life.listens else None
         work = asyncio.gather(
             *(strategies.follow(self.day.chains[chain]) for chain in life.chains),
             *(self._reconcile(client, after) for after in life.reconciles),
@@ -313,7 +315,19 @@ class _Trading:
         operator.cancel()
         for step, target in list(self.record.wanted.values()):
             await strategies.ask(step, target, hurried=False)
+        hearing = self.record.heard["Z"] = Hearing()
+        listening = asyncio.create_task(strategies.listen(hearing), name="listener")
+        await self._hear_out(hearing)
         await client.__aexit__(None, None, None)
+        await listening
+
+    async def _hear_out(self, hearing: Hearing) -> None:
+        """Wait until every fill that the broker has on its book is told, or for so long that it is not."""
+        filled = sum(order.filled_quantity for order in self.broker.all_orders if not order.is_foreign)
+        for _ in range(_LISTENS):
+            if sum(fill.quantity for fill in hearing.fills) >= filled:
+                return
+            await anyio.sleep(_LOOK)
 
     async def _insist(self, strategies: Strategies, client_order_id: str) -> None:
         """Ask until there is an answer; "not sent" is one only when it is said again and again."""
@@ -347,35 +361,40 @@ class _Trading:
                 return
 
     def _judge(self) -> None:
-        asks, answers = self.record.asks, self.record.answers
-        book = renamed(asks, answers, [book_entry(order) for order in self.broker.all_orders])
-        self.audit = check_history(asks, answers, book)
+        asks, answers, heard = self.record.asks, self.record.answers, self.record.heard
+        revived = revived_of(self.journal)
+        self.audit = check_history(
+            asks,
+            answers,
+            renamed(asks, answers, map(book_entry, self.broker.all_orders)),
+            sends=sends_of(self.broker.requests),
+            attempts=attempts_of(self.journal),
+            fills=heard["Z"].fills,
+            revived=revived,
+            tolerance=PUNCTUALITY,
+        )
         self.findings += [
             f"{violation.invariant} {violation.client_order_id}: {violation.text}"
             for violation in self.audit.violations
         ]
-        self.findings += [f"late: {text}" for text in self.record.late]
+        self.findings += [f"I6 {name}: {text}" for name, hearing in heard.items() for text in self._misheard(hearing)]
+        # In a world in which every bound holds there is none.
+        self.findings += [f"{name} turned up after a proof of absence, and no bound was broken" for name in revived]
         self.findings += [
             f"no answer: {answer.client_order_id}: {answer.detail}"
-            for answer in self.record.answers
+            for answer in answers
             if answer.verdict is Verdict.ERROR
         ]
         for process, _ in self.processes:
             if process.is_running:
                 names = sorted(task.get_name() for task in process.realm.tasks)
                 self.findings.append(f"{process.name} has ended and its tasks have not: {', '.join(names)}")
-        self.findings += self._late_surprises()
 
-    def _late_surprises(self) -> list[str]:
-        """List orders that were proven absent and came after all: in a world where every bound holds there is none."""
-        connection = apsw.Connection(str(self.journal), flags=apsw.SQLITE_OPEN_READONLY)
-        try:
-            rows = connection.execute(
-                "SELECT client_order_id, state FROM attempts WHERE state IN ('revived', 'duplicate')"
-            )
-            return [f"{client_order_id} is {state}, and no bound was broken" for client_order_id, state in rows]
-        finally:
-            connection.close()
+    def _misheard(self, hearing: Hearing) -> Iterator[str]:
+        """Hold what a listener heard, over all its lives, against what one hears who listens to all at the end."""
+        told = [fill for fill in dict.fromkeys(self.record.heard["Z"].fills) if fill.sequence <= hearing.last]
+        if hearing.fills != told:
+            yield f"a listener was told {len(hearing.fills)} fills and not the {len(told)} up to event {hearing.last}"
 
     async def bury(self) -> None:
         """Unwind what was killed, so that nothing of it is left to the garbage collector."""
@@ -410,7 +429,7 @@ class _Trading:
         return DayResult(
             seed=self.day.seed,
             orders=len(self.record.wanted),
-            sends=sum(self.broker.count(api_id) for api_id in _ORDER_TRS),
+            sends=len(sends_of(self.broker.requests)),
             violations=tuple(self.findings),
             faults={kind: times for kind, times in faults.items() if times},
             witnesses=dict(witnesses),
@@ -420,18 +439,6 @@ class _Trading:
             steps=self.world.loop.steps,
             timeline=self.world.timeline,
         )
-
-
-_ORDER_TRS: Final = (
-    "kt10000",
-    "kt10001",
-    "kt10002",
-    "kt10003",
-    "kt50000",
-    "kt50001",
-    "kt50002",
-    "kt50003",
-)
 
 
 def _evidence(answer: Answer) -> str:

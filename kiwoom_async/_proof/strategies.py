@@ -5,37 +5,46 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 
 import anyio
-from attrs import define, field
+from attrs import define, evolve, field
 
-from kiwoom_async._audit import FINAL, Answer, Ask, Terms, Verdict
+from kiwoom_async._audit import FINAL, Answer, Ask, FillHeard, Verdict
 from kiwoom_async._client import KiwoomClient
-from kiwoom_async._desks import OrderDesk
-from kiwoom_async._domain.orders import Order
-from kiwoom_async._domain.vocabulary import Action, Desk, Route
+from kiwoom_async._domain.vocabulary import Route
 from kiwoom_async._journal.claims import place_of, read_high_water
-from kiwoom_async._order_call import OrderCall
-from kiwoom_async._proof.day import Chain, Manner, Step
+from kiwoom_async._proof.asking import Caller
+from kiwoom_async._proof.evidence import fill_heard
 from kiwoom_async._proof.processes import Process
-from kiwoom_async._proof.testimony import number_of, terms_of, verdict_on
-from kiwoom_async.errors import JournalError, KiwoomError, NotSent, Refused
+from kiwoom_async._proof.steps import Chain, Step
+from kiwoom_async.errors import JournalError, KiwoomError
 from kiwoom_async.simulator import BookOrder, Channel, Simulator
 
 PATIENCE: Final = 12.0
 """Seconds a patient caller waits. Source: our choice, several times what a proof of absence takes here."""
 
-_PUNCTUALITY: Final = 0.1
+PUNCTUALITY: Final = 0.1
 """Seconds by which an answer may miss its deadline, in a world in which computing takes no time. Source: a modify or a
 cancel that something speaks against is looked up in the journal before its deadline begins, which is one turn."""
 
-_SHORTEST: Final = 0.001
 _LOOKS: Final = 20
 _LOOK: Final = 0.05
 _LONG_AGO: Final = 3.0
 _TRIES: Final = 3
 _PAUSE: Final = 0.5
+
+
+@define(eq=False)
+class Hearing:
+    """What one listener was told, which goes on where it stopped, in the next life too.
+
+    Attributes:
+        last: The sequence of the last event.
+    """
+
+    last: int = 0
+    fills: list[FillHeard] = field(factory=list)
 
 
 @define(eq=False)
@@ -45,36 +54,24 @@ class Record:
     Attributes:
         wanted: Client order id to its step, and the id of the order it is about.
         older: The order of another program that precedes ours.
-        late: Answers that missed their deadline.
+        heard: What the listeners of each machine were told, over all its lives.
     """
 
     asks: list[Ask] = field(factory=list)
     answers: list[Answer] = field(factory=list)
     wanted: dict[str, tuple[Step, str | None]] = field(factory=dict)
     older: BookOrder | None = None
-    late: list[str] = field(factory=list)
+    heard: dict[str, Hearing] = field(factory=dict)
 
     def ask(self, step: Step, target: str | None) -> None:
         """Write down that somebody asks."""
         if step.client_order_id not in self.wanted:
             self.wanted[step.client_order_id] = step, target
-        self.asks.append(Ask(step.client_order_id, _terms_asked(step), target))
+        self.asks.append(step.question(target))
 
     def settled(self) -> Mapping[str, Answer]:
         """Give the answers after which no other one may follow."""
         return {answer.client_order_id: answer for answer in self.answers if answer.verdict in FINAL}
-
-
-def _terms_asked(step: Step) -> Terms:
-    return Terms(
-        desk=step.desk.value,
-        action=step.action.value,
-        symbol=step.symbol,
-        side=None if step.side is None else step.side.value,
-        quantity=step.quantity if step.action is Action.NEW else None,
-        price=step.price,
-        route=None if step.route is None else step.route.value,
-    )
 
 
 @define(eq=False)
@@ -160,92 +157,26 @@ class Strategies:
         """Ask once, and write down both the question and the answer."""
         world = self.process.world
         self.record.ask(step, target)
-        manner = step.manner if hurried else Manner.PATIENT
-        world.note(self.process.name, "asks", f"{_spelled(step)}, {manner.value} {step.hurry if hurried else ''}")
-        answer = await self._ask(step, target, manner)
+        frozen, manner = self.process.frozen, f", {step.manner.value} {step.hurry}" if hurried else ""
+        world.note(self.process.name, "asks", f"{_spelled(step)}{manner}")
+        caller = Caller(self.client, PATIENCE, self.process.world.loop.time, lambda: self.is_over)
+        answer = await caller.ask(step, target, hurried=hurried)
+        assert answer.deadline is not None, "every caller has one"  # noqa: S101
+        # Who stands still is not kept waiting.
+        answer = evolve(answer, deadline=answer.deadline + self.process.frozen - frozen)
         self.record.answers.append(answer)
-        told = answer.broker_order_id or answer.detail
-        world.note(self.process.name, "told", f"{step.client_order_id} {answer.verdict.value} {told}")
+        number = answer.broker_order_id or answer.detail
+        world.note(self.process.name, "told", f"{step.client_order_id} {answer.verdict.value} {number}")
         return answer
 
-    async def _ask(self, step: Step, target: str | None, manner: Manner) -> Answer:
-        name = step.client_order_id
-        try:
-            order = await self._in_its_manner(step, target, manner)
-        except TimeoutError:
-            return Answer(name, Verdict.UNKNOWN, detail="the caller timed out")
-        except KiwoomError as error:
-            detail = error.code if isinstance(error, Refused) else f"{type(error).__name__}: {error}"
-            return Answer(name, verdict_on(error), detail=detail)
-        if order is None:
-            return Answer(name, Verdict.UNKNOWN, detail="the caller was canceled")
-        by = None if order.resolved_by is None else order.resolved_by.value
-        number = number_of(order.day, order.broker_order_id)
-        return Answer(name, Verdict.ACCEPTED, number, terms_of(order), order.filled_quantity, by)
-
-    async def _in_its_manner(self, step: Step, target: str | None, manner: Manner) -> Order | None:
-        if manner is Manner.TIMEOUT:
-            async with asyncio.timeout(step.hurry):
-                return await (await self._call(step, target, PATIENCE))
-        if manner is Manner.CANCELED:
-            return await self._until_canceled(step, target)
-        deadline = max(step.hurry, _SHORTEST) if manner is Manner.DEADLINE else PATIENCE
-        call = await self._call(step, target, deadline)
-        began, frozen = self.process.world.now, self.process.frozen
-        try:
-            return await call
-        finally:
-            took = self.process.world.now - began - (self.process.frozen - frozen)
-            if took > deadline + _PUNCTUALITY:
-                self.record.late.append(f"{step.client_order_id}: told after {took:.3f} s, its deadline was {deadline}")
-
-    async def _until_canceled(self, step: Step, target: str | None) -> Order | None:
-        async def call() -> Order:
-            return await (await self._call(step, target, PATIENCE))
-
-        task = asyncio.create_task(call(), name=f"{step.client_order_id} canceled")
-        await asyncio.wait([task], timeout=step.hurry)
-        task.cancel()
-        task.cancel()
-        await asyncio.wait([task])
-        return None if task.cancelled() else task.result()
-
-    async def _call(self, step: Step, target: str | None, deadline: float) -> OrderCall:
-        desk: OrderDesk = self.client.gold if step.desk is Desk.GOLD else self.client.stock
-        asking: dict[str, Any] = {
-            "client_order_id": step.client_order_id,
-            "deadline": deadline,
-            "resend_within": step.resend_within,
-        }
-        if target is None:
-            assert step.quantity is not None, "the plan names it"  # noqa: S101
-            verb = desk.buy if step.side == "buy" else desk.sell
-            return verb(
-                step.symbol,
-                step.quantity,
-                price=step.price,
-                order_type=step.order_type,
-                route=step.route,
-                **asking,
-            )
-        try:
-            order = await self.client.orders.get(target)
-        except JournalError as error:
-            if not self.is_over:
-                raise
-            raise NotSent("the client was closed before it was asked") from error
-        if order is None:
-            raise NotSent(f"nobody has heard of {target}")
-        if step.action is Action.CANCEL:
-            return desk.cancel(order, quantity=step.quantity, **asking)
-        assert step.price is not None, "the plan names it"  # noqa: S101
-        return desk.modify(order, price=step.price, **asking)
-
-    async def listen(self) -> None:
-        """Read the events of the account, as a strategy does that follows its orders."""
+    async def listen(self, hearing: Hearing) -> None:
+        """Read the events of the account, as a strategy does that follows its orders and goes on where it stopped."""
         with suppress(KiwoomError):
-            async for event in self.client.orders.events():
-                self.process.world.note(self.process.name, "event", f"{event.kind.value} {event.client_order_id or ''}")
+            async for event in self.client.orders.events(since=hearing.last):
+                self.process.world.note(self.process.name, "event", f"{event.kind.value} {event.client_order_id}")
+                hearing.last = event.sequence
+                if (fill := fill_heard(event)) is not None:
+                    hearing.fills.append(fill)
 
 
 def _spelled(step: Step) -> str:

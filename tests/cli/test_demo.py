@@ -15,10 +15,11 @@ import pytest
 
 from kiwoom_async._audit import Answer, Ask, Terms, Verdict
 from kiwoom_async._cli.demo_answers import AnswerReader, AnswerWriter, Phase
-from kiwoom_async._cli.demo_plan import Manner, make_plan
+from kiwoom_async._cli.demo_plan import make_plan
 from kiwoom_async._cli.demo_trial import Settings, fault_plan, trading_hours
 from kiwoom_async._domain.settings import KST
 from kiwoom_async._domain.vocabulary import Action, Desk
+from kiwoom_async._proof.steps import Manner
 from kiwoom_async.simulator import ORDER_FAULTS, QUERY_FAULTS
 
 ROOT = Path(__file__).parents[2]
@@ -119,6 +120,7 @@ def test_the_plan_has_everything_in_it() -> None:
     assert {step.desk for step in steps} == {Desk.STOCK, Desk.GOLD}
     assert {step.action for step in steps} == set(Action)
     assert {step.manner for step in steps} == set(Manner)
+    assert any(step.resend_within for step in steps)
     assert any(step.is_blind for step in steps)
     new = [(step.symbol, step.side, step.quantity, step.price, step.route) for step in steps if step.side]
     assert len(set(new)) < len(new)

@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 
 from kiwoom_async._audit import Harm
-from kiwoom_async._cli.evidence import audit_journal
+from kiwoom_async._proof.evidence import audit_journal
 from kiwoom_async.simulator import Simulator
 from tests.audits import Breach, assert_broken, listed
 

@@ -33,8 +33,7 @@ from kiwoom_async import (
     OutcomeUnknown,
 )
 from kiwoom_async._audit import Answer, Ask, Audit, Terms, Verdict, check_history
-from kiwoom_async._cli.demo_trial import book_entry
-from kiwoom_async._cli.evidence import terms_of
+from kiwoom_async._proof.evidence import book_entry, terms_of
 from kiwoom_async.simulator import Fault, FaultKind, Simulator
 from tests.crash.trader import PRICE, SYMBOL, TIMING
 from tests.scenarios.trading import Hands

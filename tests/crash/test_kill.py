@@ -19,10 +19,9 @@ from attrs import evolve, frozen
 
 from kiwoom_async import KiwoomClient, NotSent, Order, OrderNotAccepted, OutcomeUnknown
 from kiwoom_async._audit import Answer, Ask, Terms, Verdict, Violation, check_history
-from kiwoom_async._cli.demo_trial import book_entry
-from kiwoom_async._cli.evidence import terms_of
 from kiwoom_async._domain.ambient import Checkpoint
 from kiwoom_async._domain.vocabulary import Action
+from kiwoom_async._proof.evidence import book_entry, terms_of
 from kiwoom_async.simulator import Fault, FaultKind, Simulator
 from tests.crash.processes import KILLED, PATIENCE, ROOT, child, finished, go, heard, is_stopped
 from tests.crash.trader import PRICE, SYMBOL, TIMING, Program

@@ -183,7 +183,7 @@ async def test_steps_write_every_table(tmp_path: Path) -> None:
     found = await contents(tmp_path)
     assert all(before != after for before, after in pairwise(found))
     written = {name for content in found for name, rows in content.items() if rows}
-    assert set(found[0]) - written == {"channels", "foreign_orders"}
+    assert set(found[0]) - written == {"breaches", "channels", "foreign_orders"}
 
 
 async def test_power_loss_replays_sync_full_vs_normal(tmp_path: Path) -> None:

@@ -10,18 +10,23 @@ import apsw
 import pytest
 from attrs import evolve
 
-from kiwoom_async._domain import relations
+from kiwoom_async._domain import life, relations
 from kiwoom_async._domain.absence import AbsenceProof, NotYet, Strength, prove_absence
-from kiwoom_async._domain.intents import Attempt
+from kiwoom_async._domain.events import OrderEvent
+from kiwoom_async._domain.intents import Attempt, Intent
+from kiwoom_async._domain.orders import Order
 from kiwoom_async._domain.relations import ChannelKnowledge, Claimant, Relation
 from kiwoom_async._domain.reports import LedgerOrder, OpenOrder, Snapshot
 from kiwoom_async._domain.states import Event
 from kiwoom_async._domain.vocabulary import Desk
 from kiwoom_async._execution import findings, resolver
 from kiwoom_async._execution.book_view import BookView
+from kiwoom_async._execution.dispatcher import Dispatcher
 from kiwoom_async._execution.ledger_reader import LedgerReader
-from kiwoom_async._journal import claims, transactions
+from kiwoom_async._journal import claims, queries, transactions
 from kiwoom_async._journal.records import Finding
+from kiwoom_async._transport.session import RestSession
+from kiwoom_async._wire.exchange import Breakdown, Exchange
 from kiwoom_async._wire.outcomes import Unclear
 from kiwoom_async.errors import QueryFailed, Refused
 
@@ -126,6 +131,48 @@ def channel_is_not_looked_at(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(ChannelKnowledge, "relation", lambda _, __: Relation.LIKELY)
 
 
+def transport_sends_again(patch: pytest.MonkeyPatch) -> None:
+    """A request that breaks is sent once more by the layer that carries it."""
+    post = RestSession.post
+
+    async def stubborn(self: RestSession, path: str, **request: Any) -> Exchange:
+        exchange = await post(self, path, **request)
+        is_order = request.get("guard") is not None
+        return await post(self, path, **request) if is_order and isinstance(exchange, Breakdown) else exchange
+
+    patch.setattr(RestSession, "post", stubborn)
+
+
+def deadline_is_stretched(patch: pytest.MonkeyPatch) -> None:
+    """A caller waits longer than it wanted to."""
+    place = Dispatcher.place
+
+    async def slow(self: Dispatcher, intent: Intent, *, deadline: float | None, **more: Any) -> Order:
+        return await place(self, intent, deadline=None if deadline is None else deadline + 0.5, **more)
+
+    patch.setattr(Dispatcher, "place", slow)
+
+
+def fill_is_forgotten_between_reads(patch: pytest.MonkeyPatch) -> None:
+    """Who goes on listening misses the event that comes next."""
+    read = queries.read_order_events
+
+    def careless(connection: apsw.Connection, account: str, since: int, limit: int) -> tuple[OrderEvent, ...]:
+        return read(connection, account, since + 1 if since else 0, limit)
+
+    patch.setattr(queries, "read_order_events", careless)
+
+
+def fill_is_counted_twice(patch: pytest.MonkeyPatch) -> None:
+    """What is told of a fill is all that is filled, not what is new."""
+    tell = life._tell_fill
+
+    def careless(before: life.Life, filled: life.Life, sight: Any) -> life.News:
+        return evolve(tell(before, filled, sight), quantity=filled.filled_quantity)
+
+    patch.setattr(life, "_tell_fill", careless)
+
+
 PLANTS: Final[Mapping[str, Plant]] = {
     plant.__name__: plant
     for plant in (
@@ -135,5 +182,9 @@ PLANTS: Final[Mapping[str, Plant]] = {
         exception_releases_the_claim,
         number_is_claimed_twice,
         channel_is_not_looked_at,
+        transport_sends_again,
+        deadline_is_stretched,
+        fill_is_forgotten_between_reads,
+        fill_is_counted_twice,
     )
 }

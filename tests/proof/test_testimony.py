@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import pytest
 
 from kiwoom_async._audit import Answer, Ask, BookEntry, Harm, Terms, Verdict, check_history
-from kiwoom_async._proof.testimony import renamed, verdict_on
+from kiwoom_async._proof.evidence import verdict_on
+from kiwoom_async._proof.testimony import renamed
 from kiwoom_async.errors import JournalError, NotSent, OutcomeUnknown, ValidationError
 
 TERMS = Terms("stock", "new", "005930", "buy", 10, 70_000, "KRX")

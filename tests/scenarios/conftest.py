@@ -12,10 +12,10 @@ from attrs import evolve
 from kiwoom_async import Order
 from kiwoom_async._ambient import SystemAmbient
 from kiwoom_async._audit import Answer, Harm
-from kiwoom_async._cli.evidence import audit_journal, told
 from kiwoom_async._domain.intents import Intent
 from kiwoom_async._execution.dispatcher import Dispatcher
 from kiwoom_async._journal.journal import Journal
+from kiwoom_async._proof.evidence import audit_journal, told
 from kiwoom_async.simulator import Simulator
 from tests.audits import assert_broken, listed
 
@@ -32,8 +32,6 @@ BROKEN_ON_PURPOSE: Final = {
     "test_duplicate_that_has_traded_is_never_cancelled": _DUPLICATE,
     "test_duplicate_partially_filled_surfaces_no_auto_hedge": _DUPLICATE,
     "test_cancel_of_a_duplicate_that_never_left_is_tried_again": _DUPLICATE,
-    "test_duplicate_is_left_alone_without_opting_in": _DUPLICATE,
-    "test_duplicate_that_has_traded_is_never_cancelled": _DUPLICATE,
     "test_acceptance_event_arrives_during_resend_decision_aborts": _PLAYED,
     "test_order_that_is_accepted_after_an_intact_1999_is_found_and_not_doubled": _PLAYED,
     "test_another_loan_date_on_the_ledger_blocks_and_is_not_claimed[None]": _PLAYED,

@@ -16,10 +16,9 @@ from attrs import define, frozen
 
 from kiwoom_async import KiwoomClient, KiwoomError, NotSent, Order, OrderNotAccepted, OutcomeUnknown
 from kiwoom_async._audit import Answer, Ask, Terms, Verdict, check_history
-from kiwoom_async._cli.demo_trial import book_entry
-from kiwoom_async._cli.evidence import terms_of
 from kiwoom_async._execution.tasks import OwnTasks
 from kiwoom_async._journal.workers import CommittingWorker
+from kiwoom_async._proof.evidence import book_entry, terms_of
 from kiwoom_async.simulator import Fault, FaultKind, Simulator
 from tests.scenarios.trading import QUICK, SYMBOL, broker_of, client_of, landed, on_book, orders_received
 

@@ -1,7 +1,7 @@
 """What a run leaves behind, in the words of the history checker: the broker's book and requests, the client's journal.
 
-Made for every judge alike: the demonstration, the soak, and tests that kill processes. `audit_journal` judges a run of
-which nothing is left but the broker and the journal.
+Made for every judge alike: the simulation, the demonstration, the soak, and tests that kill processes.
+`audit_journal` judges a run of which nothing is left but the broker and the journal.
 """
 
 from __future__ import annotations
@@ -16,14 +16,21 @@ from attrs import evolve
 
 from kiwoom_async._ambient import SystemAmbient
 from kiwoom_async._audit import Answer, Ask, Attempt, Audit, BookEntry, FillHeard, Terms, Verdict, check_history
-from kiwoom_async._domain.events import OrderEventKind
+from kiwoom_async._domain.events import OrderEvent, OrderEventKind
 from kiwoom_async._domain.intents import Intent
 from kiwoom_async._domain.orders import Order
 from kiwoom_async._domain.states import Delivery
 from kiwoom_async._domain.vocabulary import Action
 from kiwoom_async._execution.answers import answer_of
 from kiwoom_async._journal.queries import read_record
-from kiwoom_async.errors import AuthenticationError, NotSent, OrderNotAccepted, OutcomeUnknown, Refused
+from kiwoom_async.errors import (
+    AuthenticationError,
+    NotSent,
+    OrderNotAccepted,
+    OutcomeUnknown,
+    Refused,
+    ValidationError,
+)
 from kiwoom_async.simulator import BookOrder, ReceivedRequest, Simulator
 from kiwoom_async.simulator.catalog import ORDER_API_IDS
 
@@ -142,17 +149,22 @@ _VERDICTS: Final[tuple[tuple[type[Exception], Verdict], ...]] = (
     (NotSent, Verdict.NOT_SENT),
     # Like NotSent: no order, and the same id may be used again.
     (AuthenticationError, Verdict.NOT_SENT),
+    (ValidationError, Verdict.NOT_SENT),
     (OrderNotAccepted, Verdict.NOT_ACCEPTED),
     (Refused, Verdict.REFUSED),
 )
 
 
+def verdict_on(error: Exception) -> Verdict:
+    """Say what an error means for the order; one that says nothing of it is a fault of the client."""
+    return next((verdict for kind, verdict in _VERDICTS if isinstance(error, kind)), Verdict.ERROR)
+
+
 def told(client_order_id: str, outcome: Order | Exception) -> Answer:
-    """Give what our client told a caller in the checker's words; an error that is none of an order is a fault."""
+    """Give what our client told a caller in the checker's words."""
     if isinstance(outcome, Exception):
-        verdict = next((verdict for kind, verdict in _VERDICTS if isinstance(outcome, kind)), Verdict.ERROR)
         detail = outcome.code if isinstance(outcome, Refused) else f"{type(outcome).__name__}: {outcome}"
-        return Answer(client_order_id, verdict, detail=detail)
+        return Answer(client_order_id, verdict_on(outcome), detail=detail)
     return Answer(
         client_order_id,
         Verdict.ACCEPTED,
@@ -227,12 +239,18 @@ def count_resent(attempts: Iterable[Attempt]) -> int:
 
 def fills_of(journal: Path, prefix: str = "") -> list[FillHeard]:
     """List the fills that a journal has told of, or will tell a listener who asks for all that ever happened."""
-    events: list[tuple[int, dict[str, Any]]] = [
-        (sequence, json.loads(event))
-        for _, sequence, event in _read(journal, "sequence, event FROM order_events", prefix)
-    ]
     return [
         FillHeard(event["client_order_id"], event["broker_order_id"], int(event["quantity"]), sequence, event["day"])
-        for sequence, event in events
-        if event["kind"] == OrderEventKind.FILLED.value
+        for _, sequence, text in _read(journal, "sequence, event FROM order_events", prefix)
+        if (event := json.loads(text))["kind"] == OrderEventKind.FILLED.value
     ]
+
+
+def fill_heard(event: OrderEvent) -> FillHeard | None:
+    """Give an event that a listener has heard in the checker's words; None for one that tells of no fill."""
+    if event.kind is not OrderEventKind.FILLED:
+        return None
+    assert event.quantity is not None, "a fill tells how much of it is new"  # noqa: S101
+    return FillHeard(
+        event.client_order_id, event.broker_order_id, event.quantity, event.sequence, event.day.isoformat()
+    )

@@ -11,9 +11,9 @@ from attrs import evolve
 
 from kiwoom_async import KiwoomClient, KiwoomError, NotSent, Order, OrderRefused, OutcomeUnknown
 from kiwoom_async._audit import Answer, Attempt, Harm, Verdict
-from kiwoom_async._cli.evidence import attempts_of, audit_journal, count_resent, fills_of, revived_of, told
 from kiwoom_async._execution.dispatcher import Dispatcher
 from kiwoom_async._execution.flights import Flight
+from kiwoom_async._proof.evidence import attempts_of, audit_journal, count_resent, fills_of, revived_of, told
 from kiwoom_async.simulator import Fault, FaultKind, Simulator
 from tests.scenarios.trading import SYMBOL, broker_of, client_of, left_open, on_book, resolved
 
@@ -47,25 +47,24 @@ async def test_a_journal_and_a_book_that_agree_are_clean(tmp_path: Path, journal
         assert revived_of(journal) == frozenset()
 
 
+DEARER = "request = replace(request, '69000', '69100'), fingerprint = replace(fingerprint, '69000', '69100')"
+
+
+def in_both(one: str, other: str, lie: str) -> str:
+    """Tell a lie in two tables: a journal that contradicts itself is not read at all."""
+    return f"UPDATE {one} SET {lie}; UPDATE {other} SET {lie}"  # noqa: S608 - of our own texts
+
+
 @pytest.mark.parametrize(
     ("lie", "found"),
     [
         ("UPDATE claims SET filled_quantity = 9 WHERE client_order_id = 'market'", ("I6", Harm.WRONG)),
         (
-            (
-                "UPDATE attempts SET broker_order_id = '0099999' WHERE client_order_id = 'lost';"
-                "UPDATE claims SET broker_order_id = '0099999' WHERE client_order_id = 'lost'"
-            ),
+            in_both("attempts", "claims", "broker_order_id = '0099999' WHERE client_order_id = 'lost'"),
             ("I2", Harm.WRONG),
         ),
         ("UPDATE attempts SET state = 'not_sent' WHERE client_order_id = 'lost'", ("I1", Harm.RISKED)),
-        (
-            (
-                "UPDATE intents SET request = replace(request, '69000', '69100'), "
-                "fingerprint = replace(fingerprint, '69000', '69100')"
-            ),
-            ("I2", Harm.WRONG),
-        ),
+        (in_both("intents", "attempts", DEARER), ("I2", Harm.WRONG)),
     ],
 )
 async def test_a_journal_that_lies_is_found(tmp_path: Path, journal: Path, lie: str, found: tuple[str, Harm]) -> None:
