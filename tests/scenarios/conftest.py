@@ -25,7 +25,11 @@ _DUPLICATE: Final = (("I1", Harm.DOUBLED, "one"),)
 _PLAYED: Final = (("I2", Harm.LOST, "one"), ("I4", Harm.WRONG, "one"))
 """A late acceptance is played by an order that the simulator takes for somebody else's."""
 
+_MADE_UP: Final = (("I2", Harm.LOST, "one"), ("I3", Harm.WRONG, "one"))
+"""The answer with its number is the test's own, after a proof that was right."""
+
 BROKEN_ON_PURPOSE: Final = {
+    "test_answer_after_a_proof_of_absence_is_told_to_people": _MADE_UP,
     "test_late_first_attempt_after_resend_detected": _DUPLICATE,
     "test_duplicate_unfilled_cancelled_once_when_opted_in": _DUPLICATE,
     "test_duplicate_is_left_alone_without_opting_in": _DUPLICATE,
