@@ -129,6 +129,7 @@ class FeedKeeper:
         self._state = FeedState.OFF if url is None else FeedState.CONNECTING
         self._text = ""
         self._session: _Session | None = None
+        self._held: int | None = None  # the lease under which the session began
         self._replacements = 0
         self._failures = 0
         self._refused_tokens = 0
@@ -210,10 +211,12 @@ class FeedKeeper:
         """Hold the feed for as long as the client lives."""
         while self._url is not None:
             try:
-                if not await self._take_lease():
+                held = await self._take_lease()
+                if held is None:
                     self._note(FeedState.ELSEWHERE, "another process on this journal holds the feed")
                     await anyio.sleep(ASK_FOR_LEASE_EVERY)
                     continue
+                self._held = held
                 self._note(FeedState.CONNECTING, self._text)
                 await self._rest(await self._pause_after(await self._hold(self._url)))
             except KiwoomError as error:
@@ -226,8 +229,8 @@ class FeedKeeper:
     def _note(self, state: FeedState, text: str) -> None:
         self._state, self._text = state, text
 
-    async def _take_lease(self) -> bool:
-        return await self._journal.take_lease(self._lease, LEASE_SECONDS) is not None
+    async def _take_lease(self) -> int | None:
+        return await self._journal.take_lease(self._lease, LEASE_SECONDS)
 
     async def _rest(self, seconds: float | None) -> None:
         """Wait without giving the feed away; None: for ever."""
@@ -238,18 +241,21 @@ class FeedKeeper:
                 return
 
     async def _keep_lease(self) -> bool:
+        return await self._renew_lease() is not None
+
+    async def _renew_lease(self) -> int | None:
         try:
             return await self._take_lease()
         except JournalError as error:
             # A login before its time would be worse than a lease that runs out.
             _LOG.warning("the lease of the feed is not renewed yet: %s", error)
-            return True
+            return self._held
 
     async def _pause_after(self, ended: _Ended) -> float | None:
         error = ended.error
-        _LOG.log(logging.ERROR if isinstance(error, StreamReplaced) else logging.WARNING, "the feed ended: %s", error)
         if isinstance(error, StreamReplaced):
-            return await self._pause_after_replacement()
+            return await self._pause_after_replacement(error)
+        _LOG.warning("the feed ended: %s", error)
         if isinstance(error, AuthenticationError) or (
             isinstance(error, StreamLoginRefused) and (not error.is_token_refused or self._refused_tokens > 1)
         ):
@@ -263,10 +269,13 @@ class FeedKeeper:
             self._replacements = 0
         return interval * float(min(2 ** min(self._failures - 1, 10), SLOWEST)) if self._failures else 0.0
 
-    async def _pause_after_replacement(self) -> float | None:
-        if not await self._keep_lease():
-            # It was our own other process, which has taken the feed over from us.
+    async def _pause_after_replacement(self, error: StreamReplaced) -> float | None:
+        if await self._renew_lease() != self._held:
+            # It was our own other process, which has taken the feed over from us. It may have given it back since: a
+            # process that stalls hears of the end of its session late.
+            _LOG.warning("the feed ended: another process of this journal had taken it over")
             return 0.0
+        _LOG.error("the feed ended: %s", error)
         self._note(FeedState.REPLACED, _REPLACED)
         self._replacements += 1
         if self._replacements > len(REPLACED_PAUSES):
@@ -351,7 +360,7 @@ class FeedKeeper:
         while True:
             await anyio.sleep(RENEW_EVERY)
             try:
-                is_held = await self._take_lease()
+                is_held = await self._take_lease() is not None
                 await self._journal.note_feed(session.epoch, session.connection.heard)
                 held_until = self._ambient.monotonic() + LEASE_SECONDS
             except JournalError as error:

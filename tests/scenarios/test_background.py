@@ -163,8 +163,8 @@ class Switch:
         self.is_ours = True
         original = client._keeper._take_lease
 
-        async def take() -> bool:
-            return self.is_ours and await original()
+        async def take() -> int | None:
+            return await original() if self.is_ours else None
 
         patch.setattr(client._keeper, "_take_lease", take)
 

@@ -7,6 +7,7 @@ import random
 from datetime import timedelta
 from pathlib import Path
 
+import apsw
 import pytest
 from attrs import evolve
 
@@ -121,6 +122,27 @@ async def test_session_taken_over_is_not_fought_for(tmp_path: Path, monkeypatch:
         order = await client.stock.buy(SYMBOL, 2, client_order_id="ledger")
         assert (await client.orders.wait_filled(order)).status is OrderStatus.FILLED
         await eventually(lambda: record.kinds("ledger") == [E.ACCEPTED, E.FILLED])
+
+
+async def test_session_that_a_sibling_had_taken_over_is_nobody_elses(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A holder that stalled hears late that its session was closed: another process of ours had the feed in between."""
+    async with broker_of() as broker, listener_of(broker, tmp_path) as (client, _):
+        for logins in range(1, 5):
+            await live(client)
+            assert broker.feed_logins == logins
+            connection = apsw.Connection(str(tmp_path / "orders.db"))
+            connection.set_busy_timeout(10_000)
+            connection.execute(
+                "UPDATE leases SET holder = 'sibling', epoch = epoch + 1, expires = 0 WHERE name LIKE 'feed of %'"
+            )
+            connection.close()
+            broker.take_over_session()
+            await eventually(lambda: client.feed.state is not FeedState.LIVE)
+        await live(client)
+    assert "another program" not in caplog.text
+    assert caplog.text.count("another process of this journal had taken it over") == 4
 
 
 async def test_one_client_holds_the_feed_and_the_other_takes_over(tmp_path: Path) -> None:
