@@ -20,7 +20,7 @@ import anyio
 from attrs import define, field, frozen
 from filelock import BaseFileLock
 
-from kiwoom_async._audit import FINAL, Answer, Audit, Verdict, check_history
+from kiwoom_async._audit import FINAL, Answer, Audit, FillHeard, Verdict, check_history
 from kiwoom_async._client import KiwoomClient
 from kiwoom_async._domain.settings import Credentials, Environment, Limits
 from kiwoom_async._domain.states import Delivery
@@ -369,7 +369,8 @@ class _Trading:
             renamed(asks, answers, map(book_entry, self.broker.all_orders)),
             sends=sends_of(self.broker.requests),
             attempts=attempts_of(self.journal),
-            fills=heard["Z"].fills,
+            # A last process that hangs has not come to listen; that it hangs is told.
+            fills=heard["Z"].fills if "Z" in heard else None,
             revived=revived,
             tolerance=PUNCTUALITY,
         )
@@ -377,7 +378,11 @@ class _Trading:
             f"{violation.invariant} {violation.client_order_id}: {violation.text}"
             for violation in self.audit.violations
         ]
-        self.findings += [f"I6 {name}: {text}" for name, hearing in heard.items() for text in self._misheard(hearing)]
+        if "Z" in heard:
+            everything = list(dict.fromkeys(heard["Z"].fills))
+            self.findings += [
+                f"I6 {name}: {text}" for name, hearing in heard.items() for text in _misheard(hearing, everything)
+            ]
         # In a world in which every bound holds there is none.
         self.findings += [f"{name} turned up after a proof of absence, and no bound was broken" for name in revived]
         self.findings += [
@@ -389,12 +394,6 @@ class _Trading:
             if process.is_running:
                 names = sorted(task.get_name() for task in process.realm.tasks)
                 self.findings.append(f"{process.name} has ended and its tasks have not: {', '.join(names)}")
-
-    def _misheard(self, hearing: Hearing) -> Iterator[str]:
-        """Hold what a listener heard, over all its lives, against what one hears who listens to all at the end."""
-        told = [fill for fill in dict.fromkeys(self.record.heard["Z"].fills) if fill.sequence <= hearing.last]
-        if hearing.fills != told:
-            yield f"a listener was told {len(hearing.fills)} fills and not the {len(told)} up to event {hearing.last}"
 
     async def bury(self) -> None:
         """Unwind what was killed, so that nothing of it is left to the garbage collector."""
@@ -439,6 +438,13 @@ class _Trading:
             steps=self.world.loop.steps,
             timeline=self.world.timeline,
         )
+
+
+def _misheard(hearing: Hearing, everything: Sequence[FillHeard]) -> Iterator[str]:
+    """Hold what a listener heard, over all its lives, against what one hears who listens to all at the end."""
+    told = [fill for fill in everything if fill.sequence <= hearing.last]
+    if hearing.fills != told:
+        yield f"a listener was told {len(hearing.fills)} fills and not the {len(told)} up to event {hearing.last}"
 
 
 def _evidence(answer: Answer) -> str:

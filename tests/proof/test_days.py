@@ -30,7 +30,7 @@ SECONDS: Final = 25.0
 """How many days the suite plays: as many as go into some seconds, within bounds."""
 
 FIRST_TRIES: Final = {
-    "failed_query_is_an_empty_ledger": 36,
+    "failed_query_is_an_empty_ledger": 420,
     "high_water_mark_is_ignored": 0,
     "resend_needs_no_proof": 11,
     "exception_releases_the_claim": 0,
