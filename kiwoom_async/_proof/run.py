@@ -20,7 +20,7 @@ import anyio
 from attrs import define, field, frozen
 from filelock import BaseFileLock
 
-from kiwoom_async._audit import FINAL, Answer, Audit, Verdict, check_history
+from kiwoom_async._audit import FINAL, Answer, Audit, BookEntry, Verdict, check_history
 from kiwoom_async._client import KiwoomClient
 from kiwoom_async._domain.settings import Credentials, Environment, Limits
 from kiwoom_async._domain.states import Delivery
@@ -29,10 +29,10 @@ from kiwoom_async._proof.day import Day, Event, Life, Machine
 from kiwoom_async._proof.evidence import attempts_of, book_entry, revived_of, sends_of
 from kiwoom_async._proof.happenings import Scene, happen
 from kiwoom_async._proof.network import Network, NetworkFault, Weather
-from kiwoom_async._proof.processes import Pace, Process, World
+from kiwoom_async._proof.processes import MORNING, Pace, Process, World
 from kiwoom_async._proof.setting import TIMING, broker_of, limits_of
 from kiwoom_async._proof.strategies import PUNCTUALITY, Hearing, Record, Strategies
-from kiwoom_async._proof.testimony import renamed
+from kiwoom_async._proof.testimony import Moments, number_of, renamed
 from kiwoom_async._proof.timeline import Timeline
 from kiwoom_async._proof.virtual_loop import REALM, Standstill, VirtualLoop
 from kiwoom_async.errors import KiwoomError
@@ -53,6 +53,9 @@ _LOOK: Final = 1.0
 _SENDS_OF_THE_UNSENT: Final = 4
 _OPERATOR_AFTER: Final = 60.0
 _LISTENS: Final = 60
+_SLACK: Final = 1.0 + 2 * TIMING.clock_skew
+"""Seconds by which an order may seem older than it is: the broker's times are whole seconds, and two clocks differ."""
+
 _URL: Final = "http://simulator.invalid"
 _LOGGERS: Final = ("kiwoom_async", "asyncio")
 
@@ -366,7 +369,7 @@ class _Trading:
         self.audit = check_history(
             asks,
             answers,
-            renamed(asks, answers, map(book_entry, self.broker.all_orders)),
+            self._book(),
             sends=sends_of(self.broker.requests),
             attempts=attempts_of(self.journal),
             fills=heard["Z"].fills,
@@ -389,6 +392,19 @@ class _Trading:
             if process.is_running:
                 names = sorted(task.get_name() for task in process.realm.tasks)
                 self.findings.append(f"{process.name} has ended and its tasks have not: {', '.join(names)}")
+
+    def _book(self) -> list[BookEntry]:
+        """Give the broker's book, with twins renamed as far as nobody can tell them apart."""
+        accepted = {
+            number_of(book_entry(order)): (order.accepted_at - MORNING).total_seconds()
+            for order in self.broker.all_orders
+        }
+        return renamed(
+            self.record.asks,
+            self.record.answers,
+            map(book_entry, self.broker.all_orders),
+            Moments(self.record.asked, accepted, _SLACK),
+        )
 
     def _misheard(self, hearing: Hearing) -> Iterator[str]:
         """Hold what a listener heard, over all its lives, against what one hears who listens to all at the end."""
