@@ -122,7 +122,8 @@ def _day(seed: int, number: int, result: DayResult) -> Iterator[str]:
     if result.timeline.is_kept:
         yield from result.timeline.lines()
         yield f"fingerprint of the timeline: {result.timeline.digest}"
-    yield f"{result.orders} orders, {result.sends} requests, {result.deaths} kills, {len(result.violations)} violations"
+    kills = sum(result.deaths.values())
+    yield f"{result.orders} orders, {result.sends} requests, {kills} kills, {len(result.violations)} violations"
     for violation in result.violations:
         yield f"VIOLATION {violation}"
 
@@ -142,7 +143,11 @@ def _table(seed: int, tally: Tally, seconds: float) -> Iterator[str]:
         "days a minute": f"{60 * tally.days / seconds:.0f}",
     }
     yield from (f"{name:<{_LABEL}}{value:>12}" for name, value in counts.items())
-    for title, counted in (("answers by witness", tally.witnesses), ("faults by kind", tally.faults)):
+    for title, counted in (
+        ("answers by witness", tally.witnesses),
+        ("deaths by where they struck", tally.struck),
+        ("faults by kind", tally.faults),
+    ):
         yield ""
         yield title
         yield from (f"  {kind:<{_LABEL - 2}}{times:>12}" for kind, times in sorted(counted.items()))

@@ -110,13 +110,14 @@ class Caller:
                 price=step.price,
                 order_type=step.order_type,
                 route=step.route,
+                stop_price=step.stop_price,
                 **asking,
             )
         order = await self._target(target)
         if step.action is Action.CANCEL:
             return desk.cancel(order, quantity=step.quantity, **asking)
         assert step.price is not None, "the plan names it"  # noqa: S101
-        return desk.modify(order, price=step.price, **asking)
+        return desk.modify(order, price=step.price, stop_price=step.stop_price, **asking)
 
     async def _target(self, client_order_id: str) -> Order:
         try:

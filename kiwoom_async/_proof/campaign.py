@@ -39,26 +39,32 @@ class Tally:
 
     Attributes:
         seconds: Virtual ones.
+        struck: Deaths of processes, by where they struck.
         failures: The first ones.
     """
 
     days: int = 0
     orders: int = 0
     sends: int = 0
-    deaths: int = 0
     freezes: int = 0
     seconds: float = 0.0
     violations: int = 0
     faults: Counter[str] = field(factory=Counter)
     witnesses: Counter[str] = field(factory=Counter)
+    struck: Counter[str] = field(factory=Counter)
     failures: list[Failure] = field(factory=list)
+
+    @property
+    def deaths(self) -> int:
+        """Count the processes that died."""
+        return self.struck.total()
 
     def add_day(self, number: int, result: DayResult) -> None:
         """Count a day."""
         self.days += 1
         self.orders += result.orders
         self.sends += result.sends
-        self.deaths += result.deaths
+        self.struck.update(result.deaths)
         self.freezes += result.freezes
         self.seconds += result.seconds
         self.violations += len(result.violations)
@@ -69,10 +75,11 @@ class Tally:
 
     def add(self, other: Tally) -> None:
         """Count the days of another tally."""
-        for name in ("days", "orders", "sends", "deaths", "freezes", "seconds", "violations"):
+        for name in ("days", "orders", "sends", "freezes", "seconds", "violations"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.faults.update(other.faults)
         self.witnesses.update(other.witnesses)
+        self.struck.update(other.struck)
         self.failures = sorted([*self.failures, *other.failures], key=lambda failure: failure.number)[:_KEPT]
 
 

@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 from attrs import evolve, frozen
 
 from kiwoom_async._domain.ambient import Checkpoint
-from kiwoom_async._domain.vocabulary import Action, Desk, OrderType, Route, Side
+from kiwoom_async._domain.vocabulary import ORDER_TYPE_RULES, Action, Desk, OrderType, Route, Side
 from kiwoom_async._proof.processes import Death, Moment
 from kiwoom_async._proof.steps import LAST, TICK, Chain, Manner, Step, draw_chain
 from kiwoom_async.simulator import EmptyList, Flavour, RateLimitStyle, TokenPolicy
@@ -118,6 +118,12 @@ class Day:
 
     Attributes:
         is_exclusive: No other program trades on the account.
+        begins_at: Seconds after ten in the morning; some days begin right before midnight, with everybody at work.
+        closers: How the processes die that come the next morning, before the last one, to close the books.
+        reboot_at: The second in which the machine goes down, with all that runs on it; None: it stays up.
+        clock_set_at: The second in which the wall clocks are set, within what A11 allows; None: they are not.
+        is_near_bounds: What may be slow is nearly as slow as the bounds allow (A4, A5).
+        cancels_duplicates: The clients are allowed to cancel surplus orders.
         shares: The processes share token and rate limits through a file.
         twins: The clients' policy for identical orders.
         order_faults, query_faults, feed_faults, network_faults: Shares of what is hit.
@@ -135,6 +141,12 @@ class Day:
     query_faults: float
     feed_faults: float
     network_faults: float
+    begins_at: float = 0.0
+    closers: tuple[Death, ...] = ()
+    reboot_at: float | None = None
+    clock_set_at: float | None = None
+    is_near_bounds: bool = False
+    cancels_duplicates: bool = False
 
     @property
     def needs_people(self) -> bool:
@@ -159,6 +171,16 @@ def seed_of(seed: int, number: int) -> int:
 CHAINS: Final = (4, 9)
 """How many chains a day has, from and to. Source: our choice; small days replay fast and read well."""
 
+_TYPES: Final = (
+    (OrderType.LIMIT, 0.75),
+    (OrderType.MARKET, 0.1),
+    (OrderType.LIMIT_IOC, 0.04),
+    (OrderType.LIMIT_FOK, 0.03),
+    (OrderType.BEST_LIMIT, 0.03),
+    (OrderType.STOP_LIMIT, 0.05),
+)
+"""How often an order is of which type. Source: our choice."""
+
 _SYMBOLS: Final = ("005930", "000660")
 _GOLD: Final = "M04020000"
 _FOLLOWERS: Final = (
@@ -173,6 +195,30 @@ _ODD_QUANTITY: Final = 7
 _SPAN: Final = 8.0
 """Seconds in which the strategies begin. Source: our choice."""
 
+_UNTIL_MIDNIGHT: Final = 14 * 3600.0
+"""Seconds from ten in the morning on."""
+
+_RESENT_WITHIN: Final = 12.0
+_MANY_FAULTS: Final = 0.6
+
+CLOSING: Final = frozenset({Checkpoint.BEFORE_DAY_CLOSE, Checkpoint.AFTER_DAY_CLOSE})
+"""Where only a process is that closes the books of a day."""
+
+BEYOND: Final = frozenset({Checkpoint.DURING_AUTO_CANCEL})
+"""Where nobody is while the bounds hold: a surplus order is one that A4 was broken for."""
+
+RARE: Final = frozenset(
+    {
+        Checkpoint.BEFORE_CLAIM_COMMIT,
+        Checkpoint.AFTER_CLAIM_COMMIT,
+        Checkpoint.DURING_RESEND_DECISION,
+        Checkpoint.BEFORE_OBLIGATION,
+    }
+)
+"""Where a process is only if an answer was lost, or an order was canceled before it was answered."""
+
+_POINTS: Final = tuple(point for point in Checkpoint if point not in CLOSING | BEYOND)
+
 
 def plan_day(seed: int) -> Day:
     """Draw a day."""
@@ -180,7 +226,7 @@ def plan_day(seed: int) -> Day:
     flavour = Flavour.REAL if chance.random() < 0.8 else Flavour.MOCK
     chains = _chains(chance, flavour)
     is_exclusive = chance.random() < 0.8
-    return Day(
+    day = Day(
         seed=seed,
         chains=chains,
         machines=_machines(chance, chains),
@@ -193,7 +239,54 @@ def plan_day(seed: int) -> Day:
         query_faults=chance.choice((0.0, 0.05, 0.15, 0.5)),
         feed_faults=chance.choice((0.0, 0.2, 0.4)),
         network_faults=chance.choice((0.0, 0.03, 0.1)),
+        begins_at=_UNTIL_MIDNIGHT - chance.random() * _SPAN if chance.random() < 0.1 else 0.0,
+        reboot_at=round(chance.random() * _SPAN, 3) if chance.random() < 0.08 else None,
+        clock_set_at=round(chance.random() * _SPAN, 3) if chance.random() < 0.2 else None,
+        is_near_bounds=chance.random() < 0.15,
+        cancels_duplicates=chance.random() < 0.3,
     )
+    return evolve(_helped_to_die(day), closers=_closers(chance, day))
+
+
+def _helped_to_die(day: Day) -> Day:
+    """Make it likely that a process reaches the rare point of its life at which it is to die."""
+    deaths = [life.death for machine in day.machines for life in machine.lives if life.death is not None]
+    points = {death.checkpoint for death in deaths} & RARE
+    if not points:
+        return day
+    chains = day.chains
+    if Checkpoint.DURING_RESEND_DECISION in points:
+        chains = tuple(
+            tuple(evolve(step, resend_within=_RESENT_WITHIN, manner=Manner.PATIENT) for step in chain)
+            for chain in chains
+        )
+    if Checkpoint.BEFORE_OBLIGATION in points:
+        chains = tuple((chain[0], *_blind(chain)) for chain in chains)
+    return evolve(day, chains=chains, order_faults=max(day.order_faults, _MANY_FAULTS))
+
+
+def _blind(chain: Chain) -> Chain:
+    """Follow an order by a cancel that does not wait for its answer."""
+    new = chain[0]
+    return (
+        Step(
+            client_order_id=f"{new.client_order_id}-{Action.CANCEL.value}0",
+            desk=new.desk,
+            action=Action.CANCEL,
+            symbol=new.symbol,
+            route=new.route,
+            pause=0.0,
+            is_blind=True,
+        ),
+    )
+
+
+def _closers(chance: Generator, day: Day) -> tuple[Death, ...]:
+    """Draw processes that die while they close the books of the day; most where something is left open."""
+    if chance.random() >= (0.6 if day.needs_people else 0.1):
+        return ()
+    points = tuple(sorted(CLOSING))
+    return tuple(Death(Moment.AT_CHECKPOINT, checkpoint=chance.choice(points)) for _ in range(chance.randint(1, 2)))
 
 
 def _often(chance: Generator, *weighted: tuple[_T, float]) -> _T:
@@ -237,8 +330,10 @@ def _chains(chance: Generator, flavour: Flavour) -> tuple[Chain, ...]:
 def _new(chance: Generator, client_order_id: str, flavour: Flavour) -> Step:
     desk = Desk.GOLD if chance.random() < 0.15 else Desk.STOCK
     side = chance.choice((Side.BUY, Side.SELL))
-    is_market = desk is Desk.STOCK and chance.random() < 0.1
-    routes = (Route.KRX,) if flavour is Flavour.MOCK else (Route.KRX, Route.KRX, Route.SOR)
+    order_type = _often(chance, *_TYPES) if desk is Desk.STOCK else OrderType.LIMIT
+    is_usual = order_type in {OrderType.LIMIT, OrderType.MARKET}
+    routes = (Route.KRX, Route.KRX, Route.SOR, Route.NXT) if flavour is Flavour.REAL and is_usual else (Route.KRX,)
+    price = _price(chance, desk) if ORDER_TYPE_RULES[order_type].needs_price else None
     step = Step(
         client_order_id=client_order_id,
         desk=desk,
@@ -246,8 +341,9 @@ def _new(chance: Generator, client_order_id: str, flavour: Flavour) -> Step:
         symbol=_GOLD if desk is Desk.GOLD else chance.choice(_SYMBOLS),
         side=side,
         quantity=chance.choice((1, 2, 3, 10)),
-        price=None if is_market else _price(chance, desk),
-        order_type=OrderType.MARKET if is_market else OrderType.LIMIT,
+        price=price,
+        stop_price=price if order_type is OrderType.STOP_LIMIT else None,
+        order_type=order_type,
         route=None if desk is Desk.GOLD else chance.choice(routes),
         resend_within=_often(chance, (None, 0.6), (4.0, 0.1), (12.0, 0.3)),
     )
@@ -280,6 +376,7 @@ def _follower(chance: Generator, new: Step, action: Action, number: int) -> Step
         symbol=new.symbol,
         quantity=1 if is_part and action is Action.CANCEL else None,
         price=_price(chance, new.desk) if action is Action.MODIFY else None,
+        stop_price=new.stop_price if action is Action.MODIFY else None,
         route=new.route,
         resend_within=_often(chance, (None, 0.7), (12.0, 0.3)),
         is_blind=action is Action.CANCEL and chance.random() < 0.5,
@@ -334,7 +431,8 @@ def _death(chance: Generator) -> Death:
     if moment is Moment.AT_SECOND:
         return Death(moment, seconds=round(chance.random() * 6.0, 3))
     if moment is Moment.AT_CHECKPOINT:
-        return Death(moment, checkpoint=chance.choice(tuple(Checkpoint)), count=chance.randint(1, 4))
+        point = chance.choice(_POINTS)
+        return Death(moment, checkpoint=point, count=1 if point in RARE else chance.randint(1, 4))
     return Death(moment, count=chance.randint(1, 30))
 
 

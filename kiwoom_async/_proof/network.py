@@ -14,7 +14,7 @@ import aiohttp
 import httpx
 from attrs import define, field, frozen
 
-from kiwoom_async._proof.processes import Process, World
+from kiwoom_async._proof.processes import Pace, Process, World
 from kiwoom_async._transport.mark import GUARD, MARK, DeliveryMark
 from kiwoom_async.errors import StreamLost
 from kiwoom_async.simulator import Simulator
@@ -24,6 +24,9 @@ from kiwoom_async.simulator.feed_sessions import Ending
 LONGEST_WAY: Final = 0.25
 """Seconds one way, at the most. Source: our choice; with the broker's own delays it stays within the bounds of the
 simulated `Timing`, which is what the bounds promise."""
+
+_SHARE_OF_SLOW: Final = 0.4
+"""Of the requests, on days with slow ones. Source: our choice."""
 
 LONGEST_CONNECT: Final = 0.3
 """Seconds until there is a connection, where there is one. Source: our choice."""
@@ -56,10 +59,18 @@ class Weather:
     Attributes:
         intensity: Share of the requests that something befalls.
         injected: How often each fault has hit.
+        slow_way: Seconds between which some requests are on their way; None: none is that slow.
     """
 
     intensity: float
     injected: Counter[NetworkFault] = field(factory=Counter)
+    slow_way: tuple[float, float] | None = None
+
+    def way(self, pace: Pace) -> float:
+        """Draw how long a request is on its way."""
+        if self.slow_way is not None and pace.chance.random() < _SHARE_OF_SLOW:
+            return pace.chance.uniform(*self.slow_way)
+        return pace.draw(LONGEST_WAY)
 
     def strike(self, world: World) -> NetworkFault | None:
         """Draw what befalls a request."""
@@ -126,7 +137,7 @@ class Network(httpx.AsyncBaseTransport):
 
     async def _carry(self, crossing: _Crossing) -> None:
         pace, fault = self.process.world.pace, crossing.fault
-        await asyncio.sleep(pace.draw(LONGEST_WAY))
+        await asyncio.sleep(self.weather.way(pace))
         # Who closes a connection takes back what has not left the machine: it may have, or not.
         is_abandoned = self.process.is_dead or crossing.answer.done()
         if fault is NetworkFault.LOST_UP or (is_abandoned and pace.chance.random() < 0.3):

@@ -59,6 +59,11 @@ class Death:
     checkpoint: Checkpoint | None = None
     count: int = 1
 
+    @property
+    def name(self) -> str:
+        """Say when, or where."""
+        return self.moment.value if self.checkpoint is None else f"at {self.checkpoint.value}"
+
 
 @define(eq=False)
 class Pace:
@@ -144,6 +149,8 @@ class Process:
         death: How it dies; None: it does not.
         locks: Give the locks that the kernel frees when it dies.
         on_death: Told when it has died: its connections break.
+        cause: Why it died.
+        uptime: What the monotonic clock of this boot would show in the second 0 of the world.
         frozen: Seconds it has stood still in all.
         over: Set when it has ended.
     """
@@ -156,11 +163,13 @@ class Process:
     locks: Callable[[], tuple[BaseFileLock, ...]] = tuple
     on_death: list[Callable[[], object]] = field(factory=list)
     is_dead: bool = False
+    cause: str = ""
     frozen: float = 0.0
     over: asyncio.Event = field(factory=asyncio.Event)
     realm: Realm = field(init=False)
     pace: Pace = field(init=False)
     boot_id: str = BOOT
+    uptime: float = UPTIME
     _passed: int = 0
     _commits: int = 0
 
@@ -176,7 +185,7 @@ class Process:
 
     def monotonic(self) -> float:
         """Read the clock that never jumps."""
-        return UPTIME + self.world.now
+        return self.uptime + self.world.now
 
     def random_bytes(self, count: int) -> bytes:
         """Draw random bytes."""
@@ -226,6 +235,7 @@ class Process:
         if not self.is_running:
             return
         self.is_dead = self.realm.is_still = True
+        self.cause = why
         self.world.note(self.name, "killed", why)
         for lock in self.locks():
             lock.release(force=True)

@@ -20,19 +20,19 @@ import anyio
 from attrs import define, field, frozen
 from filelock import BaseFileLock
 
-from kiwoom_async._audit import FINAL, Answer, Audit, FillHeard, Verdict, check_history
+from kiwoom_async._audit import FINAL, Answer, Audit, Verdict
 from kiwoom_async._client import KiwoomClient
 from kiwoom_async._domain.settings import Credentials, Environment, Limits
 from kiwoom_async._domain.states import Delivery
 from kiwoom_async._journal.store import Access, open_writer, prepare_file
 from kiwoom_async._proof.day import Day, Event, Life, Machine
-from kiwoom_async._proof.evidence import attempts_of, book_entry, revived_of, sends_of
+from kiwoom_async._proof.evidence import sends_of
 from kiwoom_async._proof.happenings import Scene, happen
+from kiwoom_async._proof.judging import excuse, judge
 from kiwoom_async._proof.network import Network, NetworkFault, Weather
-from kiwoom_async._proof.processes import Pace, Process, World
-from kiwoom_async._proof.setting import TIMING, broker_of, limits_of
-from kiwoom_async._proof.strategies import PUNCTUALITY, Hearing, Record, Strategies
-from kiwoom_async._proof.testimony import renamed
+from kiwoom_async._proof.processes import BOOT, UPTIME, Death, Pace, Process, World
+from kiwoom_async._proof.setting import TIMING, broker_of, limits_of, slow_way
+from kiwoom_async._proof.strategies import Hearing, Record, Strategies
 from kiwoom_async._proof.timeline import Timeline
 from kiwoom_async._proof.virtual_loop import REALM, Standstill, VirtualLoop
 from kiwoom_async.errors import KiwoomError
@@ -47,6 +47,11 @@ from kiwoom_async.simulator.chance import seeded
 _TICK: Final = 0.25
 _REOPEN: Final = 0.5
 _NIGHT: Final = timedelta(hours=22)
+_LONG_NIGHT: Final = timedelta(hours=26)
+"""After a day that began right before midnight: the day that followed must be over, too."""
+
+_REBOOT: Final = "the machine went down"
+_CLOSES_WITHIN: Final = 20.0
 _DAY_AT_MOST: Final = 900.0
 _SETTLED_WITHIN: Final = 400.0
 _LOOK: Final = 1.0
@@ -67,7 +72,8 @@ class DayResult:
         violations: Broken promises, in words.
         faults: Faults injected, by kind.
         witnesses: Accepted orders by what their answer rests on, and the other answers by verdict.
-        deaths, freezes: Of processes.
+        deaths: Of processes, by where they struck.
+        freezes: Of processes.
         seconds: Virtual ones.
     """
 
@@ -77,7 +83,7 @@ class DayResult:
     violations: tuple[str, ...]
     faults: Mapping[str, int]
     witnesses: Mapping[str, int]
-    deaths: int
+    deaths: Mapping[str, int]
     freezes: int
     seconds: float
     steps: int
@@ -159,16 +165,19 @@ class _Trading:
     world: World
     findings: list[str] = field(factory=list)
     record: Record = field(factory=Record)
-    processes: list[tuple[Process, KiwoomClient]] = field(factory=list)
+    processes: dict[Process, list[KiwoomClient]] = field(factory=dict)
     broker: Simulator = field(init=False)
     weather: Weather = field(init=False)
     scene: Scene = field(init=False)
     audit: Audit | None = None
     freezes: int = 0
     happened: Counter[str] = field(factory=Counter)
+    boot: str = BOOT
+    uptime: float = UPTIME
+    is_clock_set: bool = False
 
     def __attrs_post_init__(self) -> None:
-        self.weather = Weather(self.day.network_faults)
+        self.weather = Weather(self.day.network_faults, slow_way=slow_way(self.day))
         self.broker = broker_of(self.day, self.world)
         self.scene = Scene(self.day, self.broker, self.world)
 
@@ -178,10 +187,14 @@ class _Trading:
 
     async def carry_out(self) -> None:
         """Trade, let a night pass, settle, and judge."""
+        await asyncio.sleep(self.day.begins_at)
         async with self.broker:
             ticking = asyncio.create_task(self._tick(), name="broker's clock")
             for event in self.day.events:
                 self.world.later(event.at, self._happen, event)
+            for at, action in ((self.day.reboot_at, self._reboot), (self.day.clock_set_at, self._set_clocks)):
+                if at is not None:
+                    self.world.later(at, action)
             machines = [asyncio.create_task(self._run(machine), name=machine.name) for machine in self.day.machines]
             _, late = await asyncio.wait(machines, timeout=_DAY_AT_MOST)
             ticking.cancel()
@@ -204,6 +217,7 @@ class _Trading:
         self.broker.set_faults(None)
         self.broker.set_feed_faults(None)
         self.weather.intensity = 0.0
+        self.weather.slow_way = None
 
     # Processes
 
@@ -220,12 +234,16 @@ class _Trading:
             await over.wait()
 
     def _make_process(self, name: str, machine: Machine) -> Process:
-        return Process(
+        process = Process(
             name,
             self.world,
             seeded(self.day.seed ^ int.from_bytes(name.encode(), "big")),
-            offset=timedelta(seconds=machine.offset),
+            offset=timedelta(seconds=-machine.offset if self.is_clock_set else machine.offset),
+            boot_id=self.boot,
+            uptime=self.uptime,
         )
+        self.processes[process] = []
+        return process
 
     async def _live(self, process: Process, machine: Machine, life: Life) -> None:
         client = await self._open(process, has_feed=machine.has_feed)
@@ -255,7 +273,7 @@ class _Trading:
         while True:
             client = self._make_client(process, has_feed=has_feed)
             process.locks = partial(_locks_of, client)
-            self.processes.append((process, client))
+            self.processes[process].append(client)
             try:
                 await client.__aenter__()
             except KiwoomError as error:
@@ -277,6 +295,7 @@ class _Trading:
             limits=limits_of(self.day) or Limits.off(),
             account_exclusive=self.day.is_exclusive,
             twins=self.day.twins,
+            cancel_duplicates=self.day.cancels_duplicates,
             transport=Network(process, self.broker, self.weather),
             feed=has_feed,
             ambient=process,
@@ -289,13 +308,29 @@ class _Trading:
         self.happened[event.happening.value] += 1
         happen(self.scene, event)
 
+    def _reboot(self) -> None:
+        """Let the machine go down, and all that runs on it; its clock that never jumps begins anew."""
+        self.world.note("world", "reboot", "")
+        for process in self.processes:
+            process.kill(_REBOOT)
+        self.boot, self.uptime = f"{BOOT} again", -self.world.now
+
+    def _set_clocks(self) -> None:
+        """Set the wall clocks: what was ahead is behind as much, always within what A11 allows."""
+        self.world.note("world", "sets the clocks", "")
+        self.is_clock_set = True
+        for process in self.processes:
+            process.offset = -process.offset
+
     # The end
 
     async def _settle(self) -> None:
         """Let a night pass, and have one last process ask for everything."""
-        await asyncio.sleep(_NIGHT.total_seconds())
+        await asyncio.sleep((_LONG_NIGHT if self.day.begins_at else _NIGHT).total_seconds())
         self.world.note("world", "morning", "")
         ticking = asyncio.create_task(self._tick(), name="broker's clock")
+        for number, death in enumerate(self.day.closers, start=1):
+            await self._close_books(f"Y{number}", death)
         process = self._make_process("Z", Machine("Z", 0.0, has_feed=True, lives=()))
         over = process.start(self._live_last(process))
         try:
@@ -304,6 +339,18 @@ class _Trading:
         except TimeoutError:
             self.findings.append(f"hang: not everything was settled within {_SETTLED_WITHIN:g} s of calm")
         ticking.cancel()
+
+    async def _close_books(self, name: str, death: Death) -> None:
+        """Have a process close the books, which dies of it, or leaves after a while."""
+        process = self._make_process(name, Machine(name, 0.0, has_feed=False, lives=()))
+        process.death = death
+
+        async def close() -> None:
+            client = await self._open(process, has_feed=False)
+            await anyio.sleep(_CLOSES_WITHIN)
+            await client.__aexit__(None, None, None)
+
+        await process.start(close()).wait()
 
     async def _live_last(self, process: Process) -> None:
         client = await self._open(process, has_feed=True)
@@ -346,7 +393,10 @@ class _Trading:
         for left in await client.orders.unresolved():
             if left.state is not Delivery.UNRESOLVED_AT_CLOSE and not self.day.needs_people:
                 continue
-            self.happened["settled by the operator"] += 1
+            reason = excuse(self.day, left.client_order_id, left.why)
+            if not reason:
+                self.findings.append(f"left open: {left.client_order_id}: {left.why}")
+            self.happened[f"settled by the operator: {reason or 'nothing excuses it'}"] += 1
             self.world.note("operator", "settles", f"{left.client_order_id}: {left.why}")
             await self._decide(client, left.client_order_id, left.candidates)
 
@@ -361,36 +411,9 @@ class _Trading:
                 return
 
     def _judge(self) -> None:
-        asks, answers, heard = self.record.asks, self.record.answers, self.record.heard
-        revived = revived_of(self.journal)
-        self.audit = check_history(
-            asks,
-            answers,
-            renamed(asks, answers, map(book_entry, self.broker.all_orders)),
-            sends=sends_of(self.broker.requests),
-            attempts=attempts_of(self.journal),
-            # A last process that hangs has not come to listen; that it hangs is told.
-            fills=heard["Z"].fills if "Z" in heard else None,
-            revived=revived,
-            tolerance=PUNCTUALITY,
-        )
-        self.findings += [
-            f"{violation.invariant} {violation.client_order_id}: {violation.text}"
-            for violation in self.audit.violations
-        ]
-        if "Z" in heard:
-            everything = list(dict.fromkeys(heard["Z"].fills))
-            self.findings += [
-                f"I6 {name}: {text}" for name, hearing in heard.items() for text in _misheard(hearing, everything)
-            ]
-        # In a world in which every bound holds there is none.
-        self.findings += [f"{name} turned up after a proof of absence, and no bound was broken" for name in revived]
-        self.findings += [
-            f"no answer: {answer.client_order_id}: {answer.detail}"
-            for answer in answers
-            if answer.verdict is Verdict.ERROR
-        ]
-        for process, _ in self.processes:
+        self.audit, found = judge(self.broker, self.journal, self.record)
+        self.findings += found
+        for process in self.processes:
             if process.is_running:
                 names = sorted(task.get_name() for task in process.realm.tasks)
                 self.findings.append(f"{process.name} has ended and its tasks have not: {', '.join(names)}")
@@ -399,12 +422,12 @@ class _Trading:
         """Unwind what was killed, so that nothing of it is left to the garbage collector."""
         findings, faults = len(self.findings), list(self.world.loop.faults)
         for _ in range(200):
-            is_left = [process.bury() for process, _ in self.processes]
+            is_left = [process.bury() for process in self.processes]
             if not any(is_left):
                 break
             await asyncio.sleep(0)
-        for process, client in self.processes:
-            if process.is_dead:
+        for process, clients in self.processes.items():
+            for client in clients if process.is_dead else ():
                 _close_files(client)
         del self.findings[findings:]
         self.findings += [f"fault: {fault}" for fault in faults]
@@ -425,6 +448,7 @@ class _Trading:
             faults[f"network: {network_kind.value}"] += self.weather.injected[network_kind]
         for what, times in self.happened.items():
             faults[f"world: {what}"] += times
+        deaths = Counter(_cause(process) for process in self.processes if process.is_dead)
         return DayResult(
             seed=self.day.seed,
             orders=len(self.record.wanted),
@@ -432,7 +456,7 @@ class _Trading:
             violations=tuple(self.findings),
             faults={kind: times for kind, times in faults.items() if times},
             witnesses=dict(witnesses),
-            deaths=sum(process.is_dead for process, _ in self.processes),
+            deaths=dict(deaths),
             freezes=self.freezes,
             seconds=self.world.now,
             steps=self.world.loop.steps,
@@ -440,11 +464,11 @@ class _Trading:
         )
 
 
-def _misheard(hearing: Hearing, everything: Sequence[FillHeard]) -> Iterator[str]:
-    """Hold what a listener heard, over all its lives, against what one hears who listens to all at the end."""
-    told = [fill for fill in everything if fill.sequence <= hearing.last]
-    if hearing.fills != told:
-        yield f"a listener was told {len(hearing.fills)} fills and not the {len(told)} up to event {hearing.last}"
+def _cause(process: Process) -> str:
+    """Say where death struck."""
+    if process.cause == _REBOOT or process.death is None:
+        return process.cause
+    return process.death.name
 
 
 def _evidence(answer: Answer) -> str:

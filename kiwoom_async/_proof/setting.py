@@ -20,6 +20,7 @@ from kiwoom_async.simulator import (
     Liquidity,
     Simulator,
 )
+from kiwoom_async.simulator.chance import Generator
 
 TIMING: Final = Timing(
     connect_timeout=1.0,
@@ -37,9 +38,27 @@ TIMING: Final = Timing(
 order is listed at most 0.5 s later and a stale view is at most 0.4 s older than that (A5)."""
 
 _LONGEST_DELAY: Final = 0.4
+_SHORT_DELAY: Final = 0.02
+"""Of the broker, on days on which the network and the ledger alone are nearly as slow as the bounds allow."""
+
 _HANG: Final = 4.0
 _REFUSED: Final = 0.03
 _DYING_TOKENS: Final = 0.01
+
+
+NEAR: Final = (0.9, 0.98)
+"""Shares of a bound between which something slow lies on such days; what is left is for the broker's own delay."""
+
+
+def _near_visibility(chance: Generator) -> float:
+    return TIMING.visibility_bound * chance.uniform(*NEAR) if chance.random() < 0.5 else 0.0
+
+
+def slow_way(day: Day) -> tuple[float, float] | None:
+    """Give the seconds between which a slow request is on its way, on days that have such requests."""
+    return (
+        (NEAR[0] * TIMING.acceptance_bound, (NEAR[1] - 0.02) * TIMING.acceptance_bound) if day.is_near_bounds else None
+    )
 
 
 def limits_of(day: Day) -> Limits | None:
@@ -50,7 +69,8 @@ def limits_of(day: Day) -> Limits | None:
 def broker_of(day: Day, world: World) -> Simulator:
     """Make the broker of a day."""
     habits = day.habits
-    plan = FaultPlan.hostile(day.seed, day.order_faults, query_intensity=day.query_faults, longest=_LONGEST_DELAY)
+    longest = _SHORT_DELAY if day.is_near_bounds else _LONGEST_DELAY
+    plan = FaultPlan.hostile(day.seed, day.order_faults, query_intensity=day.query_faults, longest=longest)
     rates = dict(plan.rates)
     rates[FaultKind.TOKEN_DIES] = min(rates[FaultKind.TOKEN_DIES], _DYING_TOKENS)
     rates[FaultKind.ORDER_REFUSED] = _REFUSED
@@ -62,7 +82,7 @@ def broker_of(day: Day, world: World) -> Simulator:
         limits=limits_of(day),
         token_policy=habits.token_policy,
         page_size=habits.page_size,
-        ledger_lag=lambda chance: chance.random() * habits.lag,
+        ledger_lag=_near_visibility if day.is_near_bounds else lambda chance: chance.random() * habits.lag,
         empty_list=habits.empty_list,
         rate_limit_style=habits.rate_limit_style,
         fr_ord_no_inclusive=habits.is_from_inclusive,

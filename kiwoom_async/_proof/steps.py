@@ -22,7 +22,7 @@ LAST: Final = {Desk.STOCK: 70_000, Desk.GOLD: 180_000}
 TICK: Final = {Desk.STOCK: 100, Desk.GOLD: 10}
 """The tick there, KRW. Source: the exchange's tables."""
 
-_ALIKE: Final = ("desk", "symbol", "side", "quantity", "price", "order_type", "route")
+_ALIKE: Final = ("desk", "symbol", "side", "quantity", "price", "order_type", "route", "stop_price")
 
 
 @unique
@@ -44,6 +44,7 @@ class Step:
     Attributes:
         side: None for a modify or a cancel.
         quantity: None for a modify or a cancel: all that is left.
+        stop_price: For a stop order: what the market must reach first.
         hurry: Seconds after which an impatient caller goes away.
         pause: Seconds of thought before it.
         callers: How many tasks ask for it at once.
@@ -68,6 +69,7 @@ class Step:
     callers: int = 1
     is_blind: bool = False
     is_preceded: bool = False
+    stop_price: int | None = None
 
     def as_twin_of(self, other: Step) -> Step:
         """Give it all that the broker's book shows of another one: nobody can tell their orders apart."""
@@ -84,6 +86,7 @@ class Step:
             price=self.price,
             route=None if self.route is None else self.route.value,
             order_type=None if self.order_type is None else self.order_type.value,
+            stop_price=self.stop_price if self.action is Action.NEW else None,
         )
         most_sends = 1 if self.resend_within is None else MAX_ATTEMPTS
         return Ask(self.client_order_id, terms, target, most_sends)

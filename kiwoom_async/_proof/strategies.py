@@ -53,6 +53,7 @@ class Record:
 
     Attributes:
         wanted: Client order id to its step, and the id of the order it is about.
+        asked: Client order id to the second in which it was asked for first.
         older: The order of another program that precedes ours.
         heard: What the listeners of each machine were told, over all its lives.
     """
@@ -60,13 +61,15 @@ class Record:
     asks: list[Ask] = field(factory=list)
     answers: list[Answer] = field(factory=list)
     wanted: dict[str, tuple[Step, str | None]] = field(factory=dict)
+    asked: dict[str, float] = field(factory=dict)
     older: BookOrder | None = None
     heard: dict[str, Hearing] = field(factory=dict)
 
-    def ask(self, step: Step, target: str | None) -> None:
+    def ask(self, step: Step, target: str | None, now: float) -> None:
         """Write down that somebody asks."""
         if step.client_order_id not in self.wanted:
             self.wanted[step.client_order_id] = step, target
+            self.asked[step.client_order_id] = now
         self.asks.append(step.question(target))
 
     def settled(self) -> Mapping[str, Answer]:
@@ -156,7 +159,7 @@ class Strategies:
     async def ask(self, step: Step, target: str | None, *, hurried: bool) -> Answer:
         """Ask once, and write down both the question and the answer."""
         world = self.process.world
-        self.record.ask(step, target)
+        self.record.ask(step, target, world.now)
         frozen, manner = self.process.frozen, f", {step.manner.value} {step.hurry}" if hurried else ""
         world.note(self.process.name, "asks", f"{_spelled(step)}{manner}")
         caller = Caller(self.client, PATIENCE, self.process.world.loop.time, lambda: self.is_over)

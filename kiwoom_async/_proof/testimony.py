@@ -2,49 +2,126 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from math import inf
 
-from attrs import evolve
+from attrs import define, evolve, field
 
-from kiwoom_async._audit import Answer, Ask, BookEntry, Terms
+from kiwoom_async._audit import DENIALS, FINAL, Answer, Ask, BookEntry, Terms, Verdict
 
-_Number = tuple[str | None, str]
-"""The day and the number: numbers begin anew every day (A8)."""
-
-
-def _number(entry: BookEntry) -> _Number:
-    return entry.day, entry.broker_order_id
+_Number = tuple[bool, str | None, str]
+"""The ledger (gold has its own), the day and the number: numbers begin anew every day (A8)."""
 
 
-def renamed(asks: Iterable[Ask], answers: Iterable[Answer], book: Iterable[BookEntry]) -> list[BookEntry]:
+def number_of(entry: BookEntry) -> _Number:
+    """Name an order on the book."""
+    return entry.terms.desk == "gold", entry.day, entry.broker_order_id
+
+
+@define
+class Moments:
+    """When things happened, in seconds on one clock; what is missing is not known, and speaks against a swap.
+
+    Attributes:
+        asked: Client order id: when it was asked for first.
+        accepted: When the broker accepted an order.
+        slack: Seconds by which the client must allow for the clocks and the whole seconds of the broker's times.
+    """
+
+    asked: Mapping[str, float] = field(factory=dict)
+    accepted: Mapping[_Number, float] = field(factory=dict)
+    slack: float = 0.0
+
+
+def renamed(
+    asks: Iterable[Ask], answers: Iterable[Answer], book: Iterable[BookEntry], moments: Moments
+) -> list[BookEntry]:
     """Give twins each other's orders where the client took them so: nobody can tell orders apart that are alike.
 
     Which of two identical orders, in the air at the same time, has which number is a name and no fact (section 6 of the
-    theory: true up to renaming interchangeable intents). How many there are is a fact: an order beyond those that were
-    told stays with its own id, or goes to a twin that was told that it has none.
+    theory: true up to renaming interchangeable intents). In the air means: the order was accepted after its new owner
+    had been asked for, before that one was settled and before the other one was denied. How many orders an id has is a
+    fact: one that has two keeps them, and the others change places one for one.
     """
-    classes: dict[Terms, dict[str, None]] = defaultdict(dict)
+    answers = list(answers)
+    twins: dict[Terms, dict[str, None]] = defaultdict(dict)
     for ask in asks:
         if ask.target is None:
-            classes[ask.terms][ask.client_order_id] = None
-    told = {
+            twins[ask.terms][ask.client_order_id] = None
+    entries = list(book)
+    swap = _Swap(moments, _first(answers, FINAL), _first(answers, FINAL & DENIALS))
+    numbers = _told(answers)
+    names: dict[_Number, str] = {}
+    for ids in twins.values():
+        own = [entry for entry in entries if entry.client_order_id in ids and not entry.is_foreign]
+        count = Counter(entry.client_order_id for entry in own)
+        names |= swap.names([entry for entry in own if count[entry.client_order_id] == 1], list(ids), numbers, count)
+    return [
+        entry if entry.is_foreign else evolve(entry, client_order_id=names.get(number_of(entry), entry.client_order_id))
+        for entry in entries
+    ]
+
+
+def _first(answers: Iterable[Answer], verdicts: frozenset[Verdict]) -> dict[str, float]:
+    """Give when each id was told one of some verdicts first."""
+    found: dict[str, float] = {}
+    for answer in answers:
+        if answer.verdict in verdicts and answer.told_at is not None:
+            found[answer.client_order_id] = min(found.get(answer.client_order_id, inf), answer.told_at)
+    return found
+
+
+def _told(answers: Iterable[Answer]) -> dict[str, tuple[str | None, str]]:
+    return {
         answer.client_order_id: (answer.day, answer.broker_order_id)
         for answer in answers
         if answer.broker_order_id is not None
     }
-    names: dict[_Number, str] = {}
-    book = list(book)
-    for twins in classes.values():
-        entries = [entry for entry in book if entry.client_order_id in twins and not entry.is_foreign]
-        numbers = set(map(_number, entries))
-        taken = {told[name]: name for name in twins if name in told and told[name] in numbers}
-        names |= taken
-        left = [entry for entry in entries if _number(entry) not in taken]
-        free = [name for name in twins if name not in taken.values()]
+
+
+@define
+class _Swap:
+    """Who may have whose order.
+
+    Attributes:
+        settled: When each id was told an answer after which no other one may follow.
+        denied: When each id was told that there is no order.
+    """
+
+    moments: Moments
+    settled: Mapping[str, float]
+    denied: Mapping[str, float]
+
+    def may(self, entry: BookEntry, owner: str) -> bool:
+        """Tell whether an order may as well have been made for another id."""
+        accepted = self.moments.accepted.get(number_of(entry))
+        asked = self.moments.asked.get(owner)
+        if accepted is None or asked is None or accepted < asked - self.moments.slack:
+            return False
+        return accepted <= min(self.settled.get(owner, inf), self.denied.get(entry.client_order_id or "", inf))
+
+    def names(
+        self,
+        entries: list[BookEntry],
+        ids: list[str],
+        told: Mapping[str, tuple[str | None, str]],
+        count: Mapping[str | None, int],
+    ) -> dict[_Number, str]:
+        """Give the orders of one kind, of ids that have one each, to who was told of them; the rest to who has none."""
+        listed = {(entry.day, entry.broker_order_id): entry for entry in entries}
+        names: dict[_Number, str] = {}
+        for name in ids:
+            entry = listed.get(told[name]) if name in told else None
+            is_alone = count.get(name, 0) <= 1
+            if entry is not None and (entry.client_order_id == name or (is_alone and self.may(entry, name))):
+                names[number_of(entry)] = name
+        free = [name for name in ids if name not in names.values() and count.get(name, 0) <= 1]
+        left = [entry for entry in entries if number_of(entry) not in names]
         for entry in sorted(left, key=lambda entry: entry.client_order_id not in free):
             if entry.client_order_id in free:
                 free.remove(entry.client_order_id)
-            elif free:
-                names[_number(entry)] = free.pop(0)
-    return [evolve(entry, client_order_id=names.get(_number(entry), entry.client_order_id)) for entry in book]
+            elif (taker := next((name for name in free if self.may(entry, name)), None)) is not None:
+                free.remove(taker)
+                names[number_of(entry)] = taker
+        return names

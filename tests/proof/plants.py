@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
+from itertools import count
 from typing import Any, Final
 
 import apsw
 import pytest
-from attrs import evolve
+from attrs import evolve, frozen
 
 from kiwoom_async._domain import life, relations
 from kiwoom_async._domain.absence import AbsenceProof, NotYet, Strength, prove_absence
-from kiwoom_async._domain.events import OrderEvent
+from kiwoom_async._domain.events import OrderEvent, OrderEventKind
 from kiwoom_async._domain.intents import Attempt, Intent
 from kiwoom_async._domain.orders import Order
 from kiwoom_async._domain.relations import ChannelKnowledge, Claimant, Relation
@@ -24,7 +26,10 @@ from kiwoom_async._execution.book_view import BookView
 from kiwoom_async._execution.dispatcher import Dispatcher
 from kiwoom_async._execution.ledger_reader import LedgerReader
 from kiwoom_async._journal import claims, queries, transactions
+from kiwoom_async._journal.lives import Hearing
 from kiwoom_async._journal.records import Finding
+from kiwoom_async._order_call import OrderCall
+from kiwoom_async._order_form import OrderForm
 from kiwoom_async._transport.session import RestSession
 from kiwoom_async._wire.exchange import Breakdown, Exchange
 from kiwoom_async._wire.outcomes import Unclear
@@ -173,18 +178,86 @@ def fill_is_counted_twice(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(life, "_tell_fill", careless)
 
 
-PLANTS: Final[Mapping[str, Plant]] = {
-    plant.__name__: plant
-    for plant in (
-        failed_query_is_an_empty_ledger,
-        high_water_mark_is_ignored,
-        resend_needs_no_proof,
-        exception_releases_the_claim,
-        number_is_claimed_twice,
-        channel_is_not_looked_at,
-        transport_sends_again,
-        deadline_is_stretched,
-        fill_is_forgotten_between_reads,
-        fill_is_counted_twice,
+def fill_is_never_told(patch: pytest.MonkeyPatch) -> None:
+    """Of every second fill no event is written."""
+    write, fills = Hearing._write, count(1)
+
+    def careless(self: Hearing, claimed: Any, kind: OrderEventKind, *more: Any, **details: Any) -> None:
+        if kind is not OrderEventKind.FILLED or next(fills) % 2:
+            write(self, claimed, kind, *more, **details)
+
+    patch.setattr(Hearing, "_write", careless)
+
+
+def resend_needs_no_permission(patch: pytest.MonkeyPatch) -> None:
+    """Every order that is proven absent is sent again, whether its caller has allowed it or not."""
+    call = OrderForm.call
+
+    def generous(
+        self: OrderForm, request: Any, name: str | None, deadline: float | None, within: float | None, *more: Any
+    ) -> OrderCall:
+        return call(self, request, name, deadline, 60.0 if within is None else within, *more)
+
+    patch.setattr(OrderForm, "call", generous)
+
+
+def acceptance_bound_is_ignored(patch: pytest.MonkeyPatch) -> None:
+    """A request counts as dead as soon as its sender has given up."""
+    patch.setattr(Attempt, "dead_after", lambda self, _: self.ended)
+
+
+def cancellation_is_not_heard(patch: pytest.MonkeyPatch) -> None:
+    """A caller that is canceled is kept until there is an answer."""
+    place = Dispatcher.place
+
+    async def deaf(self: Dispatcher, intent: Intent, *, deadline: float | None, **more: Any) -> Order:
+        work = asyncio.create_task(place(self, intent, deadline=deadline, **more))
+        is_canceled = False
+        while not work.done():
+            try:
+                await asyncio.wait([work])
+            except asyncio.CancelledError:
+                is_canceled = True
+        if is_canceled:
+            work.exception()
+            raise asyncio.CancelledError
+        return work.result()
+
+    patch.setattr(Dispatcher, "place", deaf)
+
+
+@frozen
+class Planted:
+    """A plant, and what it must be found by.
+
+    Attributes:
+        found_by: Where a violation of one of these promises is told, it is found; anything else is something else.
+    """
+
+    plant: Plant
+    found_by: frozenset[str]
+
+    def is_found(self, violations: Sequence[str]) -> bool:
+        """Tell whether violations of a day show it."""
+        return any(violation.split(" ", 1)[0].rstrip(":") in self.found_by for violation in violations)
+
+
+PLANTS: Final[Mapping[str, Planted]] = {
+    plant.__name__: Planted(plant, frozenset(found_by.split()))
+    for plant, found_by in (
+        (failed_query_is_an_empty_ledger, "I1 I3"),
+        (high_water_mark_is_ignored, "I2 I4"),
+        (resend_needs_no_proof, "I1"),
+        (exception_releases_the_claim, "I1 I3"),
+        (number_is_claimed_twice, "I2"),
+        (channel_is_not_looked_at, "I4"),
+        (transport_sends_again, "I1"),
+        (deadline_is_stretched, "P3"),
+        (fill_is_forgotten_between_reads, "I6"),
+        (fill_is_counted_twice, "I6"),
+        (fill_is_never_told, "I6"),
+        (resend_needs_no_permission, "I1"),
+        (acceptance_bound_is_ignored, "I1 I3"),
+        (cancellation_is_not_heard, "P3"),
     )
 }

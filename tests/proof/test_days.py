@@ -12,13 +12,17 @@ from datetime import datetime, timedelta
 from typing import Final
 
 import pytest
+from attrs import evolve
 
 from kiwoom_async._ambient import SystemAmbient
 from kiwoom_async._domain.ambient import Checkpoint
+from kiwoom_async._domain.health import BreachKind
 from kiwoom_async._domain.settings import KST
+from kiwoom_async._domain.vocabulary import Desk, OrderType, Route
 from kiwoom_async._proof.campaign import Ground, Tally, ground, run_days
-from kiwoom_async._proof.day import Happening, plan_day, seed_of
-from kiwoom_async._proof.processes import MORNING, Moment
+from kiwoom_async._proof.day import BEYOND, CLOSING, RARE, Happening, plan_day, seed_of
+from kiwoom_async._proof.judging import excuse, false_alarms
+from kiwoom_async._proof.processes import MORNING, Death, Moment
 from kiwoom_async._proof.steps import Manner
 from tests.proof.plants import PLANTS
 
@@ -42,6 +46,9 @@ FIRST_TRIES: Final = {
     "fill_is_counted_twice": 0,
 }
 """Days near which a planted bug shows, so that the suite need not play those before: found by playing from 0 on."""
+
+STRIKING: Final = (0,)
+"""Days on which every kind of death strikes: found by playing from 0 on."""
 
 TRIES: Final = 40
 """Days within which a planted bug must be found."""
@@ -104,10 +111,10 @@ def test_writing_the_timeline_changes_nothing(place: Ground) -> None:
 
 @pytest.mark.parametrize("name", FIRST_TRIES)
 def test_planted_bugs_are_found(name: str, place: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each of the mistakes that must not survive is found within some days."""
-    PLANTS[name](monkeypatch)
-    first = FIRST_TRIES[name]
-    assert any(place.run(SEED, number).violations for number in range(first, first + TRIES))
+    """Each of the mistakes that must not survive is found within some days, by the promise that it breaks."""
+    planted, first = PLANTS[name], FIRST_TRIES[name]
+    planted.plant(monkeypatch)
+    assert any(planted.is_found(place.run(SEED, number).violations) for number in range(first, first + TRIES))
 
 
 def test_every_plant_is_tried() -> None:
@@ -124,10 +131,46 @@ def test_plans_hold_everything_that_can_happen() -> None:
     assert {step.manner for step in steps} == set(Manner)
     assert {event.happening for day in days for event in day.events} == set(Happening)
     assert {death.moment for death in deaths} == set(Moment)
-    assert {death.checkpoint for death in deaths} >= set(Checkpoint)
+    deaths += [death for day in days for death in day.closers]
+    assert {death.checkpoint for death in deaths} - {None} == set(Checkpoint) - BEYOND
+    assert all(death.count == 1 for death in deaths if death.checkpoint in RARE | CLOSING)
+    assert {step.route for step in steps} == {None, *Route}
+    assert {step.order_type for step in steps} >= {OrderType.LIMIT, OrderType.MARKET, OrderType.STOP_LIMIT}
+    assert {step.stop_price is None for step in steps} == {True, False}
+    assert {step.desk for step in steps} == {Desk.STOCK, Desk.GOLD}
+    for name in ("begins_at", "reboot_at", "clock_set_at", "is_near_bounds", "cancels_duplicates", "closers"):
+        assert {bool(getattr(day, name)) for day in days} == {True, False}, name
     assert Counter(len(day.machines) for day in days).keys() == {1, 2, 3}
     assert any(life.freezes for life in lives)
     assert {day.is_exclusive for day in days} == {True, False}
+
+
+def test_death_strikes_wherever_it_is_planned(place: Ground) -> None:
+    """A process dies at every point of its life that it can reach while the bounds hold, not on paper alone."""
+    struck = sum((run_days(SEED, [number], place).struck for number in STRIKING), Counter[str]())
+    kinds = {Death(Moment.AT_CHECKPOINT, checkpoint=point).name for point in set(Checkpoint) - BEYOND}
+    kinds |= {Death(moment).name for moment in set(Moment) - {Moment.AT_CHECKPOINT}}
+    assert struck.keys() >= kinds | {"the machine went down"}
+
+
+def test_what_people_must_settle_is_excused_by_name_alone() -> None:
+    """On a day on which the books decide everything, an order that is left open is a finding."""
+    day = next(day for number in range(50) if not (day := plan_day(seed_of(SEED, number))).needs_people)
+    step = evolve(day.chains[0][0], client_order_id="one", order_type=OrderType.LIMIT)
+    alone = evolve(day, chains=((step,),))
+    open_question = "the day is over and it may be any of the orders 0000001"
+    assert not excuse(alone, "one", open_question)
+    assert not excuse(alone, "one", "the day is over")
+    assert excuse(alone, "one", "its original lost a quantity that no listed row explains")
+    other = evolve(step, client_order_id="other", order_type=OrderType.BEST_LIMIT)
+    assert excuse(evolve(day, chains=((step,), (other,))), "one", open_question)
+    assert excuse(evolve(alone, is_exclusive=False), "one", open_question)
+
+
+def test_a_false_alarm_is_a_finding() -> None:
+    """Where no assumption is broken, a client that says so is wrong; a warning is none."""
+    breaches = [(BreachKind.CLOCK_OFF.value, "off"), (BreachKind.CLOCK_NEAR.value, "near")]
+    assert list(false_alarms(breaches)) == ["alarm clock_off: off"]
 
 
 def test_another_programs_twins_come_only_where_they_may() -> None:

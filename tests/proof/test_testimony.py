@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 
 from kiwoom_async._audit import Answer, Ask, BookEntry, Harm, Terms, Verdict, check_history
 from kiwoom_async._proof.evidence import verdict_on
-from kiwoom_async._proof.testimony import renamed
+from kiwoom_async._proof.testimony import Moments, number_of, renamed
 from kiwoom_async.errors import JournalError, NotSent, OutcomeUnknown, ValidationError
 
 TERMS = Terms("stock", "new", "005930", "buy", 10, 70_000, "KRX")
@@ -20,14 +20,25 @@ def entry(number: str, name: str | None, terms: Terms = TERMS, *, is_foreign: bo
     return BookEntry(number, terms, name, is_foreign=is_foreign)
 
 
-def told(name: str, number: str | None) -> Answer:
+def told(name: str, number: str | None, *, asked_at: float = 0.0, told_at: float = 9.0) -> Answer:
     """Make an answer: a number, or none."""
-    return Answer(name, Verdict.NOT_ACCEPTED if number is None else Verdict.ACCEPTED, number)
+    verdict = Verdict.NOT_ACCEPTED if number is None else Verdict.ACCEPTED
+    return Answer(name, verdict, number, asked_at=asked_at, told_at=told_at)
 
 
-def harms(asks: Sequence[Ask], answers: Sequence[Answer], book: Sequence[BookEntry]) -> set[tuple[str, Harm]]:
-    """Judge a history after renaming."""
-    audit = check_history(asks, answers, renamed(asks, answers, book))
+def harms(
+    asks: Sequence[Ask],
+    answers: Sequence[Answer],
+    book: Sequence[BookEntry],
+    accepted: Mapping[str, float] | None = None,
+) -> set[tuple[str, Harm]]:
+    """Judge a history after renaming; every order was accepted after a second, unless it is said otherwise."""
+    moments = Moments(
+        {answer.client_order_id: answer.asked_at for answer in answers if answer.asked_at is not None},
+        {number_of(order): (accepted or {}).get(order.broker_order_id, 1.0) for order in book},
+        slack=2.0,
+    )
+    audit = check_history(asks, answers, renamed(asks, answers, book, moments))
     return {(violation.client_order_id, violation.harm) for violation in audit.violations}
 
 
@@ -40,19 +51,44 @@ ASKS = (Ask("a", TERMS), Ask("b", TERMS))
         ((told("a", "2"), told("b", "1")), (entry("1", "a"), entry("2", "b"))),
         ((told("a", "1"), told("b", None)), (entry("1", "b"),)),
         ((told("a", None), told("b", "1")), (entry("1", "a"),)),
-        ((told("a", "1"), told("b", "2")), (entry("1", "a"), entry("2", "a"))),
     ],
-    ids=["swapped", "the_other_was_accepted", "this_one_was_accepted", "sent_twice_in_place_of_its_twin"],
+    ids=["swapped", "the_other_was_accepted", "this_one_was_accepted"],
 )
 def test_twins_may_have_each_others_orders(answers: Sequence[Answer], book: Sequence[BookEntry]) -> None:
     """As many orders as were told, each with one number: which request made which is a name."""
     assert harms(ASKS, answers, book) == set()
 
 
+def test_an_order_sent_twice_is_doubled_although_its_twin_never_arrived() -> None:
+    """Two told, two there, and both are of one request: that the other one was lost does not make it right."""
+    book = (entry("1", "a"), entry("2", "a"))
+    assert ("a", Harm.DOUBLED) in harms(ASKS, (told("a", "1"), told("b", "2")), book)
+
+
+def test_an_order_from_before_it_was_asked_for_is_not_taken() -> None:
+    """Told that it has none, although it stands there; its twin, asked a minute later, is given it."""
+    answers = (told("a", None, told_at=5.0), told("b", "1", asked_at=60.0, told_at=61.0))
+    assert {("a", Harm.LOST), ("b", Harm.LOST)} <= harms(ASKS, answers, (entry("1", "a"),))
+
+
+def test_an_order_that_came_after_the_answer_is_not_taken() -> None:
+    """Who was settled when it was accepted is not in the air any more, in either of the two places."""
+    denied_before = (told("a", None, told_at=5.0), told("b", "1"))
+    assert ("b", Harm.LOST) in harms(ASKS, denied_before, (entry("1", "a"),), {"1": 6.0})
+    told_before = (told("a", None), told("b", "1", told_at=5.0))
+    assert ("b", Harm.LOST) in harms(ASKS, told_before, (entry("1", "a"),), {"1": 6.0})
+
+
+def test_without_moments_nobody_is_renamed() -> None:
+    """What is not known excuses nothing."""
+    book = [entry("1", "a"), entry("2", "b")]
+    assert renamed(ASKS, (told("a", "2"), told("b", "1")), book, Moments()) == book
+
+
 def test_one_order_too_many_is_found() -> None:
     """Two told, three there: one of them is a double, however they are named."""
     book = (entry("1", "a"), entry("2", "a"), entry("3", "b"))
-    assert harms(ASKS, (told("a", "3"), told("b", "1")), book) == {("a", Harm.DOUBLED)}
+    assert ("a", Harm.DOUBLED) in harms(ASKS, (told("a", "3"), told("b", "1")), book)
 
 
 def test_one_order_that_nobody_was_told_of_is_found() -> None:

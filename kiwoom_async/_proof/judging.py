@@ -1,0 +1,103 @@
+"""Hold a day that is over against the promises: answers, wire, records, fills, alarms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+from kiwoom_async._audit import Audit, BookEntry, FillHeard, Verdict, check_history
+from kiwoom_async._domain.health import KIND_RULES, BreachKind, HealthState
+from kiwoom_async._proof.day import Day
+from kiwoom_async._proof.evidence import attempts_of, book_entry, revived_of, sends_of
+from kiwoom_async._proof.processes import MORNING
+from kiwoom_async._proof.setting import TIMING
+from kiwoom_async._proof.strategies import PUNCTUALITY, Hearing, Record
+from kiwoom_async._proof.testimony import Moments, number_of, renamed
+from kiwoom_async.simulator import Simulator
+
+_SLACK: Final = 1.0 + 2 * TIMING.clock_skew
+"""Seconds by which an order may seem older than it is: the broker's times are whole seconds, and two clocks differ."""
+
+
+def judge(broker: Simulator, journal: Path, record: Record) -> tuple[Audit, list[str]]:
+    """Give what the history checker says, and every finding of the day in words."""
+    revived = revived_of(journal)
+    # A last process that hangs has not come to listen; that it hangs is told.
+    last = record.heard.get("Z")
+    audit = check_history(
+        record.asks,
+        record.answers,
+        _book(broker, record),
+        sends=sends_of(broker.requests),
+        attempts=attempts_of(journal),
+        fills=None if last is None else last.fills,
+        revived=revived,
+        tolerance=PUNCTUALITY,
+    )
+    found = [f"{one.invariant} {one.client_order_id}: {one.text}" for one in audit.violations]
+    if last is not None:
+        everything = list(dict.fromkeys(last.fills))
+        for name, hearing in record.heard.items():
+            found += [f"I6 {name}: {text}" for text in _misheard(hearing, everything)]
+    # In a world in which every bound holds there is none.
+    found += [f"{name} turned up after a proof of absence, and no bound was broken" for name in sorted(revived)]
+    found += [
+        f"no answer: {answer.client_order_id}: {answer.detail}"
+        for answer in record.answers
+        if answer.verdict is Verdict.ERROR
+    ]
+    return audit, [*found, *false_alarms(_breaches(journal))]
+
+
+def excuse(day: Day, client_order_id: str, why: str) -> str:
+    """Say why an order may be left to people; empty if the books should have decided."""
+    if "lost a quantity that no listed row explains" in why:
+        # A cancel without a row of its own, of an order that somebody else may have canceled.
+        return "its original lost a quantity that no listed row explains"
+    if "it may be any of the orders" in why and _has_other_types(day, client_order_id):
+        return "the ledger may word several order types alike"
+    return "people are needed" if day.needs_people else ""
+
+
+def _has_other_types(day: Day, client_order_id: str) -> bool:
+    """Tell whether orders of another type may be this one: few of the ledger's words for types are published."""
+    new = [chain[0] for chain in day.chains]
+    own = next((step for step in new if step.client_order_id == client_order_id), None)
+    return own is not None and any(
+        step.order_type is not own.order_type
+        and (step.symbol, step.side, step.quantity) == (own.symbol, own.side, own.quantity)
+        for step in new
+    )
+
+
+def _book(broker: Simulator, record: Record) -> list[BookEntry]:
+    """Give the broker's book, with twins renamed as far as nobody can tell them apart."""
+    book = [(book_entry(order), order.accepted_at) for order in broker.all_orders]
+    accepted = {number_of(entry): (accepted_at - MORNING).total_seconds() for entry, accepted_at in book}
+    moments = Moments(record.asked, accepted, _SLACK)
+    return renamed(record.asks, record.answers, (entry for entry, _ in book), moments)
+
+
+def _misheard(hearing: Hearing, everything: Sequence[FillHeard]) -> Iterator[str]:
+    """Hold what a listener heard, over all its lives, against what one hears who listens to all at the end."""
+    told = [fill for fill in dict.fromkeys(everything) if fill.sequence <= hearing.last]
+    if hearing.fills != told:
+        yield f"a listener was told {len(hearing.fills)} fills and not the {len(told)} up to event {hearing.last}"
+
+
+def _breaches(journal: Path) -> list[tuple[str, str]]:
+    connection = apsw.Connection(str(journal), flags=apsw.SQLITE_OPEN_READONLY)
+    try:
+        return [(str(kind), str(text)) for kind, text in connection.execute("SELECT kind, text FROM breaches")]
+    finally:
+        connection.close()
+
+
+def false_alarms(breaches: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """Say which assumptions the clients saw broken: in these days none is."""
+    for kind, text in breaches:
+        if KIND_RULES[BreachKind(kind)].state is HealthState.ALARM:
+            yield f"alarm {kind}: {text}"
