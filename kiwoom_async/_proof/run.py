@@ -360,11 +360,12 @@ class _Trading:
         while await client.orders.unresolved():  # noqa: ASYNC110 - a journal has no event
             await anyio.sleep(_LOOK)
         operator.cancel()
-        for step, target in list(self.record.wanted.values()):
-            await strategies.ask(step, target, hurried=False)
         hearing = self.record.heard["Z"] = Hearing()
         listening = asyncio.create_task(strategies.listen(hearing), name="listener")
         await self._hear_out(hearing)
+        # Once all that has traded is known, every answer has to say so.
+        for step, target in list(self.record.wanted.values()):
+            await strategies.ask(step, target, hurried=False)
         await client.__aexit__(None, None, None)
         await listening
 
