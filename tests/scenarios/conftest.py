@@ -42,6 +42,7 @@ A test that is not here must leave a clean history.
 
 
 UNAUDITED: Final[dict[str, str]] = {
+    "test_three_processes_share_one_token_and_stay_within_the_limits": "a broker, and no journal",
     "test_account_that_cannot_look_does_not_hold_up_another": "2 brokers, 1 journals",
     "test_no_client_without_a_journal": "a broker, and no journal",
     "test_order_of_another_account_is_neither_modified_nor_canceled": "2 brokers, 1 journals",
