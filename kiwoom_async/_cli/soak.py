@@ -26,14 +26,15 @@ _KILLS: Final = 2
 _SHOWN: Final = 12
 _LABEL: Final = 24
 _COLUMN: Final = 14
+_WRONG: Final = "A promise was broken, or an alarm was false."
 _DESCRIPTION: Final = """\
 Live through one trading day after another against a local broker that does everything wrong: several real processes
 on one journal, real sockets, real SIGKILLs. Every day is audited at the broker. The journal is kept, and the processes
 are measured: what the client costs may grow with what is open, and not with what has ever been. No order leaves this
 machine."""
 _EPILOG: Final = """\
-exit codes: 0 every promise was kept and nothing has grown; 1 something was not or has, or the soak could not run;
-2 wrong arguments; 130 interrupted, and all was well so far"""
+exit codes: 0 every promise was kept, no alarm was false, and nothing has grown; 1 something was not or has,
+or the soak could not run; 2 wrong arguments; 130 interrupted, and all was well so far"""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -76,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
     if is_wrong:
         seed = settings.seed + len(night.days) - (not failure)
         sys.stdout.write(
-            f"\n{failure or 'A promise was broken.'}\nSeed {seed}; what is left of the day is in {folder}.\nAgain: "
+            f"\n{failure or _WRONG}\nSeed {seed}; what is left of the day is in {folder}.\nAgain: "
             f"kiwoom-async soak --hours 0.01 --seed {seed} --processes {args.processes} --orders {args.orders} "
             f"--strategies {args.strategies} --kills {args.kills}\n"
         )
@@ -127,6 +128,7 @@ def _report(days: Sequence[Day], growths: Sequence[Growth]) -> Iterator[str]:
         "resent with proof": sum(day.resent for day in days),
         "kills survived": sum(day.kills for day in days),
         "faults injected": sum(day.faults for day in days),
+        "alarms unexplained": sum(len(day.false_alarms) for day in days),
         "alarms of the client": sum(len(day.alarms) for day in days),
         "seconds": round(sum(day.seconds for day in days)),
     }
@@ -143,13 +145,20 @@ def _report(days: Sequence[Day], growths: Sequence[Growth]) -> Iterator[str]:
     if growths:
         yield "The bounds of durations are as much wider as a fixed piece of work took longer in the end."
     for day in days:
-        for violation in day.audit.violations[:_SHOWN]:
-            text = f"{violation.harm.value} {violation.client_order_id} ({violation.invariant}): {violation.text}"
-            yield f"day {day.round.number}: {text}"
-        for text in day.errors[:_SHOWN]:
-            yield f"day {day.round.number}: fault of the client: {text}"
-        for text, count in Counter(day.alarms).most_common(_SHOWN):
-            yield f"day {day.round.number}: alarm, {count} times: {text}"
+        yield from _wrongs(day)
+
+
+def _wrongs(day: Day) -> Iterator[str]:
+    """Tell what was wrong with a day, and of its alarms."""
+    for violation in day.audit.violations[:_SHOWN]:
+        text = f"{violation.harm.value} {violation.client_order_id} ({violation.invariant}): {violation.text}"
+        yield f"day {day.round.number}: {text}"
+    for text in day.errors[:_SHOWN]:
+        yield f"day {day.round.number}: fault of the client: {text}"
+    for text in day.false_alarms:
+        yield f"day {day.round.number}: alarm that nothing explains (longest standstill {day.stall:.2f} s): {text}"
+    for text, count in Counter(day.alarms).most_common(_SHOWN):
+        yield f"day {day.round.number}: alarm, {count} times: {text}"
 
 
 def _shown(growth: Growth, value: float) -> str:

@@ -20,7 +20,7 @@ from attrs import evolve
 from kiwoom_async._audit import Audit, Harm, Violation
 from kiwoom_async._cli.main import build_parser
 from kiwoom_async._cli.soak_hand import NightFailed
-from kiwoom_async._cli.soak_night import Day, Night
+from kiwoom_async._cli.soak_night import STALLED, Day, Night, unexplained
 from kiwoom_async._cli.soak_vitals import MEASURES, MEBIBYTE, Sample, Vitals, compare, percentile, take_vitals
 from kiwoom_async._cli.soak_worker import PROBED, DayClock, Round
 
@@ -124,6 +124,7 @@ def test_days_without_a_fault_end_with_zero(
             "day 1: doubled r00001-a (I1): 2 orders",
         ),
         (evolve(DAY, errors=("r00001-a: RuntimeError",)), "day 1: fault of the client: r00001-a: RuntimeError"),
+        (evolve(DAY, false_alarms=("foreign_twin: 1",), stall=0.1), "day 1: alarm that nothing explains"),
     ],
 )
 def test_a_broken_promise_ends_with_one_and_a_command(
@@ -137,6 +138,15 @@ def test_a_broken_promise_ends_with_one_and_a_command(
     assert f"Seed 6; what is left of the day is in {tmp_path}." in output
     assert "kiwoom-async soak --hours 0.01 --seed 6 --processes 2 --orders 12 --strategies 4 --kills 1" in output
     assert tmp_path.exists()
+
+
+def test_an_alarm_needs_an_explanation() -> None:
+    """Faults explain none; a broker that stood still explains those about seconds; a warning is no alarm."""
+    seconds = {"not_listed": "an order", "revived": "an order"}
+    assert unexplained(seconds, STALLED) == ()
+    assert unexplained(seconds, STALLED / 2) == ("revived: an order",)
+    assert unexplained({"foreign_twin": "an order"}, 60.0) == ("foreign_twin: an order",)
+    assert unexplained({"answer_slow": "0.6 s", "clock_near": "0.6 s"}, 0.0) == ()
 
 
 def test_a_day_that_could_not_be_lived_ends_with_one(
