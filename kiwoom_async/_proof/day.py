@@ -200,6 +200,7 @@ _UNTIL_MIDNIGHT: Final = 14 * 3600.0
 
 _RESENT_WITHIN: Final = 12.0
 _MANY_FAULTS: Final = 0.6
+_LOST_OFTEN: Final = 0.3
 
 CLOSING: Final = frozenset({Checkpoint.BEFORE_DAY_CLOSE, Checkpoint.AFTER_DAY_CLOSE})
 """Where only a process is that closes the books of a day."""
@@ -245,6 +246,8 @@ def plan_day(seed: int) -> Day:
         is_near_bounds=chance.random() < 0.15,
         cancels_duplicates=chance.random() < 0.3,
     )
+    if day.is_near_bounds:
+        day = evolve(day, network_faults=_LOST_OFTEN)
     return evolve(_helped_to_die(day), closers=_closers(chance, day))
 
 
@@ -260,6 +263,8 @@ def _helped_to_die(day: Day) -> Day:
             tuple(evolve(step, resend_within=_RESENT_WITHIN, manner=Manner.PATIENT) for step in chain)
             for chain in chains
         )
+        # Many requests that never arrive, and a ledger that proves it soon.
+        day = evolve(day, network_faults=_LOST_OFTEN, query_faults=0.0, habits=evolve(day.habits, has_limits=False))
     if Checkpoint.BEFORE_OBLIGATION in points:
         chains = tuple((chain[0], *_blind(chain)) for chain in chains)
     return evolve(day, chains=chains, order_faults=max(day.order_faults, _MANY_FAULTS))
