@@ -254,7 +254,7 @@ def plan_day(seed: int) -> Day:
 def _helped_to_die(day: Day) -> Day:
     """Make it likely that a process reaches the rare point of its life at which it is to die."""
     deaths = [life.death for machine in day.machines for life in machine.lives if life.death is not None]
-    points = {death.checkpoint for death in deaths} & RARE
+    points = {death.checkpoint for death in deaths if death.checkpoint is not None} & RARE
     if not points:
         return day
     chains = day.chains
@@ -267,7 +267,13 @@ def _helped_to_die(day: Day) -> Day:
         day = evolve(day, network_faults=_LOST_OFTEN, query_faults=0.0, habits=evolve(day.habits, has_limits=False))
     if Checkpoint.BEFORE_OBLIGATION in points:
         chains = tuple((chain[0], *_blind(chain)) for chain in chains)
-    return evolve(day, chains=chains, order_faults=max(day.order_faults, _MANY_FAULTS))
+    # Only one process at a time reconciles, and nobody knows which.
+    death = Death(Moment.AT_CHECKPOINT, checkpoint=min(points))
+    machines = tuple(
+        evolve(machine, lives=(evolve(machine.lives[0], death=death, leaves_after=None), *machine.lives[1:]))
+        for machine in day.machines
+    )
+    return evolve(day, chains=chains, machines=machines, order_faults=max(day.order_faults, _MANY_FAULTS))
 
 
 def _blind(chain: Chain) -> Chain:
@@ -437,7 +443,7 @@ def _death(chance: Generator) -> Death:
         return Death(moment, seconds=round(chance.random() * 6.0, 3))
     if moment is Moment.AT_CHECKPOINT:
         point = chance.choice(_POINTS)
-        return Death(moment, checkpoint=point, count=1 if point in RARE else chance.randint(1, 4))
+        return Death(moment, checkpoint=point, count=1 if point in RARE else min(chance.randint(1, 4), 2))
     return Death(moment, count=chance.randint(1, 30))
 
 
