@@ -200,6 +200,7 @@ _UNTIL_MIDNIGHT: Final = 14 * 3600.0
 
 _RESENT_WITHIN: Final = 12.0
 _MANY_FAULTS: Final = 0.6
+_LOST_OFTEN: Final = 0.3
 
 CLOSING: Final = frozenset({Checkpoint.BEFORE_DAY_CLOSE, Checkpoint.AFTER_DAY_CLOSE})
 """Where only a process is that closes the books of a day."""
@@ -245,13 +246,15 @@ def plan_day(seed: int) -> Day:
         is_near_bounds=chance.random() < 0.15,
         cancels_duplicates=chance.random() < 0.3,
     )
+    if day.is_near_bounds:
+        day = evolve(day, network_faults=_LOST_OFTEN)
     return evolve(_helped_to_die(day), closers=_closers(chance, day))
 
 
 def _helped_to_die(day: Day) -> Day:
     """Make it likely that a process reaches the rare point of its life at which it is to die."""
     deaths = [life.death for machine in day.machines for life in machine.lives if life.death is not None]
-    points = {death.checkpoint for death in deaths} & RARE
+    points = {death.checkpoint for death in deaths if death.checkpoint is not None} & RARE
     if not points:
         return day
     chains = day.chains
@@ -260,9 +263,17 @@ def _helped_to_die(day: Day) -> Day:
             tuple(evolve(step, resend_within=_RESENT_WITHIN, manner=Manner.PATIENT) for step in chain)
             for chain in chains
         )
+        # Many requests that never arrive, and a ledger that proves it soon.
+        day = evolve(day, network_faults=_LOST_OFTEN, query_faults=0.0, habits=evolve(day.habits, has_limits=False))
     if Checkpoint.BEFORE_OBLIGATION in points:
         chains = tuple((chain[0], *_blind(chain)) for chain in chains)
-    return evolve(day, chains=chains, order_faults=max(day.order_faults, _MANY_FAULTS))
+    # Only one process at a time reconciles, and nobody knows which.
+    death = Death(Moment.AT_CHECKPOINT, checkpoint=min(points))
+    machines = tuple(
+        evolve(machine, lives=(evolve(machine.lives[0], death=death, leaves_after=None), *machine.lives[1:]))
+        for machine in day.machines
+    )
+    return evolve(day, chains=chains, machines=machines, order_faults=max(day.order_faults, _MANY_FAULTS))
 
 
 def _blind(chain: Chain) -> Chain:
@@ -432,7 +443,7 @@ def _death(chance: Generator) -> Death:
         return Death(moment, seconds=round(chance.random() * 6.0, 3))
     if moment is Moment.AT_CHECKPOINT:
         point = chance.choice(_POINTS)
-        return Death(moment, checkpoint=point, count=1 if point in RARE else chance.randint(1, 4))
+        return Death(moment, checkpoint=point, count=1 if point in RARE else min(chance.randint(1, 4), 2))
     return Death(moment, count=chance.randint(1, 30))
 
 

@@ -87,7 +87,8 @@ def _price_moves(scene: Scene, event: Event) -> None:
 
 
 def _refused_later(scene: Scene, event: Event) -> None:
-    order = _chosen(event, _own_orders(scene))
+    # What has traded was not refused; a broker that says both is one whose word nobody can take (A10).
+    order = _chosen(event, [order for order in _own_orders(scene) if not order.filled_quantity])
     if order is not None:
         scene.broker.refuse(order.broker_order_id)
 

@@ -10,6 +10,7 @@ import apsw
 
 from kiwoom_async._audit import Audit, BookEntry, FillHeard, Verdict, check_history
 from kiwoom_async._domain.health import KIND_RULES, BreachKind, HealthState
+from kiwoom_async._domain.states import IN_FLIGHT, Delivery
 from kiwoom_async._proof.day import Day
 from kiwoom_async._proof.evidence import attempts_of, book_entry, revived_of, sends_of
 from kiwoom_async._proof.processes import MORNING
@@ -25,23 +26,23 @@ _SLACK: Final = 1.0 + 2 * TIMING.clock_skew
 def judge(broker: Simulator, journal: Path, record: Record) -> tuple[Audit, list[str]]:
     """Give what the history checker says, and every finding of the day in words."""
     revived = revived_of(journal)
-    # A last process that hangs has not come to listen; that it hangs is told.
-    last = record.heard.get("Z")
+    # Where the last process was not done in time, nobody has heard it all; that it was not is a finding already.
+    everything = record.heard["Z"].fills if "Z" in record.heard else None
     audit = check_history(
         record.asks,
         record.answers,
         _book(broker, record),
         sends=sends_of(broker.requests),
         attempts=attempts_of(journal),
-        fills=None if last is None else last.fills,
+        fills=everything,
         revived=revived,
         tolerance=PUNCTUALITY,
     )
     found = [f"{one.invariant} {one.client_order_id}: {one.text}" for one in audit.violations]
-    if last is not None:
-        everything = list(dict.fromkeys(last.fills))
-        for name, hearing in record.heard.items():
-            found += [f"I6 {name}: {text}" for text in _misheard(hearing, everything)]
+    for name, hearing in record.heard.items():
+        found += [
+            f"I6 {name}: {text}" for text in _misheard(hearing, hearing.fills if everything is None else everything)
+        ]
     # In a world in which every bound holds there is none.
     found += [f"{name} turned up after a proof of absence, and no bound was broken" for name in sorted(revived)]
     found += [
@@ -86,6 +87,16 @@ def _misheard(hearing: Hearing, everything: Sequence[FillHeard]) -> Iterator[str
     told = [fill for fill in dict.fromkeys(everything) if fill.sequence <= hearing.last]
     if hearing.fills != told:
         yield f"a listener was told {len(hearing.fills)} fills and not the {len(told)} up to event {hearing.last}"
+
+
+def is_left_open(journal: Path) -> bool:
+    """Tell whether the outcome of anything is unknown."""
+    connection = apsw.Connection(str(journal), flags=apsw.SQLITE_OPEN_READONLY)
+    try:
+        states = {str(state) for (state,) in connection.execute("SELECT DISTINCT state FROM attempts")}
+    finally:
+        connection.close()
+    return not states.isdisjoint({Delivery.UNKNOWN, Delivery.CANDIDATES, *IN_FLIGHT})
 
 
 def _breaches(journal: Path) -> list[tuple[str, str]]:

@@ -137,6 +137,9 @@ class Network(httpx.AsyncBaseTransport):
 
     async def _carry(self, crossing: _Crossing) -> None:
         pace, fault = self.process.world.pace, crossing.fault
+        if fault is NetworkFault.RESET_DOWN and self.weather.slow_way is not None:
+            # The sender is done long before the request arrives.
+            crossing.answer.set_exception(httpx.ReadError("connection reset by peer"))
         await asyncio.sleep(self.weather.way(pace))
         # Who closes a connection takes back what has not left the machine: it may have, or not.
         is_abandoned = self.process.is_dead or crossing.answer.done()

@@ -18,7 +18,6 @@ from typing import Final
 
 import anyio
 from attrs import define, field, frozen
-from filelock import BaseFileLock
 
 from kiwoom_async._audit import FINAL, Answer, Audit, Verdict
 from kiwoom_async._client import KiwoomClient
@@ -28,7 +27,8 @@ from kiwoom_async._journal.store import Access, open_writer, prepare_file
 from kiwoom_async._proof.day import Day, Event, Life, Machine
 from kiwoom_async._proof.evidence import sends_of
 from kiwoom_async._proof.happenings import Scene, happen
-from kiwoom_async._proof.judging import excuse, judge
+from kiwoom_async._proof.judging import excuse, is_left_open, judge
+from kiwoom_async._proof.kernel import close_files, locks_of
 from kiwoom_async._proof.network import Network, NetworkFault, Weather
 from kiwoom_async._proof.processes import BOOT, UPTIME, Death, Pace, Process, World
 from kiwoom_async._proof.setting import TIMING, broker_of, limits_of, slow_way
@@ -272,7 +272,7 @@ class _Trading:
         """Open a client; the network may be down just now, so try for a while."""
         while True:
             client = self._make_client(process, has_feed=has_feed)
-            process.locks = partial(_locks_of, client)
+            process.locks = partial(locks_of, client)
             self.processes[process].append(client)
             try:
                 await client.__aenter__()
@@ -331,6 +331,10 @@ class _Trading:
         ticking = asyncio.create_task(self._tick(), name="broker's clock")
         for number, death in enumerate(self.day.closers, start=1):
             await self._close_books(f"Y{number}", death)
+        if is_left_open(self.journal):
+            # A sender whose death is only noted now may have sent until now: today is one of the days to be over (A4).
+            await self._close_books("Y")
+            await asyncio.sleep(_NIGHT.total_seconds())
         process = self._make_process("Z", Machine("Z", 0.0, has_feed=True, lives=()))
         over = process.start(self._live_last(process))
         try:
@@ -340,8 +344,8 @@ class _Trading:
             self.findings.append(f"hang: not everything was settled within {_SETTLED_WITHIN:g} s of calm")
         ticking.cancel()
 
-    async def _close_books(self, name: str, death: Death) -> None:
-        """Have a process close the books, which dies of it, or leaves after a while."""
+    async def _close_books(self, name: str, death: Death | None = None) -> None:
+        """Have a process close the books."""
         process = self._make_process(name, Machine(name, 0.0, has_feed=False, lives=()))
         process.death = death
 
@@ -392,9 +396,9 @@ class _Trading:
         """Be the person who looks at Kiwoom's own screen and settles what nothing else can."""
         await anyio.sleep(_OPERATOR_AFTER)
         for left in await client.orders.unresolved():
-            if left.state is not Delivery.UNRESOLVED_AT_CLOSE and not self.day.needs_people:
-                continue
             reason = excuse(self.day, left.client_order_id, left.why)
+            if left.state is not Delivery.UNRESOLVED_AT_CLOSE and not reason:
+                continue
             if not reason:
                 self.findings.append(f"left open: {left.client_order_id}: {left.why}")
             self.happened[f"settled by the operator: {reason or 'nothing excuses it'}"] += 1
@@ -429,7 +433,7 @@ class _Trading:
             await asyncio.sleep(0)
         for process, clients in self.processes.items():
             for client in clients if process.is_dead else ():
-                _close_files(client)
+                close_files(client)
         del self.findings[findings:]
         self.findings += [f"fault: {fault}" for fault in faults]
 
@@ -480,21 +484,3 @@ def _evidence(answer: Answer) -> str:
 
 def _names_of(tasks: set[asyncio.Task[None]]) -> str:
     return ", ".join(sorted(task.get_name() for task in tasks))
-
-
-def _locks_of(client: KiwoomClient) -> tuple[BaseFileLock, ...]:
-    """Give the locks that the kernel frees when the process of a client dies."""
-    locks: list[BaseFileLock] = [client._journal._lock]  # noqa: SLF001 - done to it from outside, as by the kernel
-    gateway = getattr(client, "_gateway", None)
-    shared = None if gateway is None else gateway._tokens._store  # noqa: SLF001
-    if shared is not None:
-        locks.append(shared._issue_lock)  # noqa: SLF001
-    return tuple(locks)
-
-
-def _close_files(client: KiwoomClient) -> None:
-    """Close what the kernel closes when the process of a client dies."""
-    journal = client._journal  # noqa: SLF001 - as above
-    for worker in (journal._reader, journal._writer):  # noqa: SLF001
-        if worker is not None:
-            worker._connection.close()  # noqa: SLF001
