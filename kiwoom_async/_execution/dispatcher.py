@@ -252,6 +252,8 @@ class Dispatcher:
         try:
             with flight.scope:
                 flight.answer = await work()
+            if flight.answer is None:
+                flight.answer = await self._called_off(flight)
         except KiwoomError as error:
             flight.answer = self._stopped_by(flight, error)
         except Exception as error:  # noqa: BLE001 - a fault of ours must reach the caller as what it means for the order
@@ -259,7 +261,7 @@ class Dispatcher:
             flight.answer = await self._fault(flight, error)
         finally:
             if flight.answer is None:
-                flight.answer = self._called_off(flight)
+                flight.answer = self._not_left(flight)
             flight.landed.set()
             self._repeats.discard(flight)
             if self._flights.get(client_order_id) is flight:
@@ -276,7 +278,20 @@ class Dispatcher:
         unsure.__cause__ = error
         return unsure
 
-    def _called_off(self, flight: Flight) -> KiwoomError:
+    async def _called_off(self, flight: Flight) -> Order | KiwoomError:
+        """Say what became of a flight that was called off; another process may have sent the order meanwhile."""
+        if not flight.may_have_left:
+            try:
+                elsewhere = await self._find_sent(flight)
+            except JournalError as error:
+                unsure = unknown_error(flight.intent.client_order_id, flight.last)
+                unsure.__cause__ = error
+                return unsure
+            if elsewhere is not None:
+                return answer_of(elsewhere) or unknown_error(flight.intent.client_order_id, elsewhere.decisive)
+        return self._not_left(flight)
+
+    def _not_left(self, flight: Flight) -> KiwoomError:
         client_order_id = flight.intent.client_order_id
         if flight.may_have_left:
             return unknown_error(client_order_id, flight.last)

@@ -116,7 +116,7 @@ async def test_closing_between_permission_and_first_byte(
         client = await client_of(broker, tmp_path, timing=TO_GO).__aenter__()
         if has_twin:
             await left_open(lambda: buy(client, "twin", deadline=0.5))
-        commit = SlowCommit(client, monkeypatch, "dispatch")
+        commit = SlowCommit(client, monkeypatch, "_permit")
         placing = asyncio.create_task(buy(client))
         await commit.close_meanwhile()
         with pytest.raises(NotSent):
@@ -128,6 +128,32 @@ async def test_closing_between_permission_and_first_byte(
             assert (record is None) == has_twin
             assert record is None or record.delivery is Delivery.NOT_SENT
             assert (await buy(client)).broker_order_id is not None
+
+
+@pytest.mark.parametrize("is_sent", [True, False])
+async def test_closing_while_another_client_sends_the_id(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_sent: bool
+) -> None:
+    """Called off while it waits for its permission: what another client has sent meanwhile is not told as not sent."""
+    async with broker_of() as broker, client_of(broker, tmp_path) as other:
+        client = await client_of(broker, tmp_path).__aenter__()
+        is_waiting = asyncio.Event()
+
+        async def wait_forever(*_: object, **__: object) -> None:
+            is_waiting.set()
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(client._dispatcher._sender, "request_permission", wait_forever)
+        placing = asyncio.create_task(buy(client))
+        await is_waiting.wait()
+        sent = await buy(other) if is_sent else None
+        await client.__aexit__(None, None, None)
+        if is_sent:
+            assert await placing == sent
+        else:
+            with pytest.raises(NotSent, match="closing"):
+                await placing
+        assert len(orders_received(broker, KEY)) == is_sent
 
 
 async def test_closing_before_the_request_has_a_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
