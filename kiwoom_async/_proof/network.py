@@ -59,16 +59,16 @@ class Weather:
     Attributes:
         intensity: Share of the requests that something befalls.
         injected: How often each fault has hit.
-        slow_way: Seconds between which some requests are on their way; None: none is that slow.
+        slow_way: Seconds between which some orders are on their way; None: none is that slow.
     """
 
     intensity: float
     injected: Counter[NetworkFault] = field(factory=Counter)
     slow_way: tuple[float, float] | None = None
 
-    def way(self, pace: Pace) -> float:
+    def way(self, pace: Pace, *, is_order: bool) -> float:
         """Draw how long a request is on its way."""
-        if self.slow_way is not None and pace.chance.random() < _SHARE_OF_SLOW:
+        if is_order and self.slow_way is not None and pace.chance.random() < _SHARE_OF_SLOW:
             return pace.chance.uniform(*self.slow_way)
         return pace.draw(LONGEST_WAY)
 
@@ -90,6 +90,11 @@ class _Crossing:
     answer: asyncio.Future[httpx.Response]
     fault: NetworkFault | None
     label: str
+
+    @property
+    def is_order(self) -> bool:
+        """Tell whether it has a key of its own."""
+        return "idempotency-key" in self.request.headers
 
 
 @define(eq=False)
@@ -137,10 +142,10 @@ class Network(httpx.AsyncBaseTransport):
 
     async def _carry(self, crossing: _Crossing) -> None:
         pace, fault = self.process.world.pace, crossing.fault
-        if fault is NetworkFault.RESET_DOWN and self.weather.slow_way is not None:
+        if fault is NetworkFault.RESET_DOWN and crossing.is_order and self.weather.slow_way is not None:
             # The sender is done long before the request arrives.
             crossing.answer.set_exception(httpx.ReadError("connection reset by peer"))
-        await asyncio.sleep(self.weather.way(pace))
+        await asyncio.sleep(self.weather.way(pace, is_order=crossing.is_order))
         # Who closes a connection takes back what has not left the machine: it may have, or not.
         is_abandoned = self.process.is_dead or crossing.answer.done()
         if fault is NetworkFault.LOST_UP or (is_abandoned and pace.chance.random() < 0.3):

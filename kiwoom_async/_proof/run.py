@@ -31,7 +31,7 @@ from kiwoom_async._proof.judging import excuse, is_left_open, judge
 from kiwoom_async._proof.kernel import close_files, locks_of
 from kiwoom_async._proof.network import Network, NetworkFault, Weather
 from kiwoom_async._proof.processes import BOOT, UPTIME, Death, Pace, Process, World
-from kiwoom_async._proof.setting import TIMING, broker_of, limits_of, slow_way
+from kiwoom_async._proof.setting import broker_of, limits_of, slow_way, timing_of
 from kiwoom_async._proof.strategies import Hearing, Record, Strategies
 from kiwoom_async._proof.timeline import Timeline
 from kiwoom_async._proof.virtual_loop import REALM, Standstill, VirtualLoop
@@ -291,7 +291,7 @@ class _Trading:
                 rest_url=_URL, websocket_url="ws://simulator.invalid/feed", routes=frozenset(routes)
             ),
             journal=self.journal,
-            timing=TIMING,
+            timing=timing_of(self.day),
             limits=limits_of(self.day) or Limits.off(),
             account_exclusive=self.day.is_exclusive,
             twins=self.day.twins,

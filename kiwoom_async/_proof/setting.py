@@ -54,11 +54,20 @@ def _near_visibility(chance: Generator) -> float:
     return TIMING.visibility_bound * chance.uniform(*NEAR) if chance.random() < 0.5 else 0.0
 
 
+_LATE: Final = 3.0
+
+
+def timing_of(day: Day) -> Timing:
+    """Give the bounds of the day. Where orders are nearly as slow as A4 allows, that is longer than two looks take."""
+    return evolve(TIMING, acceptance_bound=_LATE) if day.is_near_bounds else TIMING
+
+
 def slow_way(day: Day) -> tuple[float, float] | None:
-    """Give the seconds between which a slow request is on its way, on days that have such requests."""
-    return (
-        (NEAR[0] * TIMING.acceptance_bound, (NEAR[1] - 0.02) * TIMING.acceptance_bound) if day.is_near_bounds else None
-    )
+    """Give the seconds between which a slow order is on its way, on days that have such orders."""
+    if not day.is_near_bounds:
+        return None
+    first, last = NEAR
+    return first * _LATE, (last - _SHORT_DELAY) * _LATE
 
 
 def limits_of(day: Day) -> Limits | None:
