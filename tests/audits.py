@@ -28,7 +28,14 @@ def reason_not_to(brokers: int, journals: int) -> str:
         return ""
     if not brokers:
         return NO_BROKER
-    return NO_JOURNAL if not journals else f"{brokers} brokers, {journals} journals"
+    if not journals:
+        return NO_JOURNAL
+    # How many days are played depends on the machine in some tests.
+    return f"{_several(brokers)} brokers, {_several(journals)} journals"
+
+
+def _several(count: int) -> str:
+    return "many" if count > 2 else str(count)
 
 
 def assert_left_out(name: str, reason: str, table: Mapping[str, str]) -> bool:

@@ -268,8 +268,13 @@ async def die_at(checkpoint: Checkpoint, tmp_path: Path) -> None:
         if checkpoint in DAY_CLOSE:
             assert (await run(program))[0] == 0
             assert isinstance(broker.ambient, Hands)
-            broker.ambient.next_day()
-            program = evolve(program, offset=broker.ambient.offset.total_seconds(), closes_day=True)
+            broker.ambient.live_through_the_night()
+            program = evolve(
+                program,
+                offset=broker.ambient.offset.total_seconds(),
+                elapsed=broker.ambient.elapsed,
+                closes_day=True,
+            )
         status, _ = await run(evolve(program, signal_at=checkpoint.value))
         assert status == KILLED, f"{checkpoint} was not reached"
         assert len(on_book(broker, script.key)) <= 1

@@ -49,6 +49,7 @@ class Program:
     Attributes:
         url: Of the broker.
         offset: Seconds to add to the wall clock.
+        elapsed: Seconds to add to the clock that never jumps.
         keys: Ids to place an order for, at once; the quantities are 10, 11, …
         signal_at: A checkpoint at which to send oneself `signal_name`; "mid_write" for half a request on the wire.
         deadline: Of each order.
@@ -67,6 +68,7 @@ class Program:
     url: str
     journal: str
     offset: float
+    elapsed: float = 0.0
     keys: tuple[str, ...] = ("one",)
     signal_at: str | None = None
     signal_name: str = "SIGKILL"
@@ -135,7 +137,7 @@ class HalfWritten(httpx.AsyncBaseTransport):
 
 def open_client(program: Program) -> KiwoomClient:
     """Make the client, with the trap set."""
-    hands = Hands(offset=timedelta(seconds=program.offset))
+    hands = Hands(offset=timedelta(seconds=program.offset), elapsed=program.elapsed)
     is_half = program.signal_at == "mid_write"
     if program.signal_at is not None and not is_half:
         hands.actions[Checkpoint(program.signal_at)] = program.strike

@@ -265,7 +265,7 @@ async def test_reservation_pre_open_order_shows_on_next_day(tmp_path: Path) -> N
         async with client_of(broker, tmp_path, environment=environment, timing=QUICK) as client:
             for _ in range(2):
                 await left_open(lambda: buy(client, deadline=0.7))
-                hands.next_day()
+                hands.live_through_the_night()
             await resolved(client)
             with pytest.raises(OrderNotAccepted):
                 await buy(client)

@@ -199,7 +199,7 @@ async def books_of_yesterday(broker: Simulator, client: KiwoomClient) -> DayClos
 def next_day(broker: Simulator) -> None:
     """Let both clocks arrive at the next day."""
     assert isinstance(broker.ambient, Hands)
-    broker.ambient.next_day()
+    broker.ambient.live_through_the_night()
 
 
 async def test_eod_close(tmp_path: Path) -> None:

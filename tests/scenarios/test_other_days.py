@@ -66,7 +66,7 @@ def give_number(broker: Simulator, number: str | None) -> BookOrder:
 def next_day(broker: Simulator) -> None:
     """Let both clocks arrive at the next day."""
     assert isinstance(broker.ambient, Hands)
-    broker.ambient.next_day()
+    broker.ambient.live_through_the_night()
 
 
 def is_untouched(broker: Simulator, other: BookOrder) -> bool:

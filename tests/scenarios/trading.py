@@ -67,6 +67,7 @@ class Hands:
     boot_id: str = "boot"
     passed: list[Checkpoint] = field(factory=list)
     actions: dict[Checkpoint, Callable[[], None]] = field(factory=dict)
+    elapsed: float = 0.0
     _system: SystemAmbient = field(factory=SystemAmbient)
 
     def now(self) -> datetime:
@@ -75,7 +76,7 @@ class Hands:
 
     def monotonic(self) -> float:
         """Read the clock that never jumps."""
-        return self._system.monotonic()
+        return self._system.monotonic() + self.elapsed
 
     def random_bytes(self, count: int) -> bytes:
         """Draw random bytes."""
@@ -89,8 +90,13 @@ class Hands:
             action()
 
     def next_day(self) -> None:
-        """Let the wall clock arrive at the same hour of the next day."""
+        """Set the wall clock to the same hour of the next day."""
         self.offset += timedelta(days=1)
+
+    def live_through_the_night(self) -> None:
+        """Let both clocks arrive at the same hour of the next day."""
+        self.next_day()
+        self.elapsed += timedelta(days=1).total_seconds()
 
 
 def client_of(broker: Simulator, folder: Path, **changes: Any) -> KiwoomClient:
