@@ -124,7 +124,7 @@ async def test_no_send_when_commit_fails_disk_full(tmp_path: Path) -> None:
 
 async def test_no_send_when_db_locked_past_busy_timeout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While another program holds the file, orders end as `JournalLocked` and no request leaves."""
-    monkeypatch.setitem(journal_module.Journal.__init__.__kwdefaults__, "busy_timeout", 0.1)
+    monkeypatch.setitem(journal_module.Journal.__init__.__kwdefaults__ or {}, "busy_timeout", 0.1)
     async with broker_of() as broker, client_of(broker, tmp_path) as client:
         holder = apsw.Connection(str(tmp_path / "orders.db"))
         holder.execute("BEGIN IMMEDIATE")

@@ -352,7 +352,7 @@ async def test_journal_that_fails_after_the_send_is_no_reason_to_send_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where the answer cannot be recorded, the caller hears `OutcomeUnknown`; it is recorded as soon as it can be."""
-    monkeypatch.setitem(journal_module.Journal.__init__.__kwdefaults__, "busy_timeout", 0.1)
+    monkeypatch.setitem(journal_module.Journal.__init__.__kwdefaults__ or {}, "busy_timeout", 0.1)
     async with broker_of(Fault(FaultKind.DELAY_ANSWER, seconds=0.1)) as broker, client_of(broker, tmp_path) as client:
         task = asyncio.create_task(buy(client))
         await eventually(lambda: len(orders_received(broker)) == 1)
