@@ -50,6 +50,7 @@ class NetworkFault(StrEnum):
 
 
 _FAULTS: Final = tuple(NetworkFault)
+_RESETS: Final = frozenset({NetworkFault.RESET_UP, NetworkFault.RESET_DOWN})
 
 
 @define(eq=False)
@@ -142,10 +143,13 @@ class Network(httpx.AsyncBaseTransport):
 
     async def _carry(self, crossing: _Crossing) -> None:
         pace, fault = self.process.world.pace, crossing.fault
-        if fault is NetworkFault.RESET_DOWN and crossing.is_order and self.weather.slow_way is not None:
+        if fault in _RESETS and crossing.is_order and self.weather.slow_way is not None:
             # The sender is done long before the request arrives.
+            fault = NetworkFault.RESET_DOWN
             crossing.answer.set_exception(httpx.ReadError("connection reset by peer"))
-        await asyncio.sleep(self.weather.way(pace, is_order=crossing.is_order))
+            await asyncio.sleep(pace.chance.uniform(*self.weather.slow_way))
+        else:
+            await asyncio.sleep(self.weather.way(pace, is_order=crossing.is_order))
         # Who closes a connection takes back what has not left the machine: it may have, or not.
         is_abandoned = self.process.is_dead or crossing.answer.done()
         if fault is NetworkFault.LOST_UP or (is_abandoned and pace.chance.random() < 0.3):

@@ -7,6 +7,7 @@ process asks for everything until nothing is unknown. Then the history checker h
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -102,7 +103,7 @@ def run_day(day: Day, folder: Path, *, keeps_timeline: bool = False) -> DayResul
     timeline = Timeline(keeps_timeline)
     world = World(loop, Pace(seeded(day.seed ^ 1)), timeline)
     trading = _Trading(day, folder, world)
-    with _heard(world, trading.findings):
+    with _heard(world, trading.findings), _no_rings_looked_for():
         try:
             loop.run_until_complete(trading.carry_out())
         except Standstill as error:
@@ -112,6 +113,18 @@ def run_day(day: Day, folder: Path, *, keeps_timeline: bool = False) -> DayResul
             loop.run_until_complete(loop.shutdown_asyncgens())
             loop.close()
     return trading.result()
+
+
+@contextmanager
+def _no_rings_looked_for() -> Iterator[None]:
+    """Leave rings of garbage alone: when they are found depends on what ran before, and finding one runs callbacks."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 @contextmanager

@@ -201,11 +201,6 @@ def resend_needs_no_permission(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(OrderForm, "call", generous)
 
 
-def acceptance_bound_is_ignored(patch: pytest.MonkeyPatch) -> None:
-    """A request counts as dead as soon as its sender has given up."""
-    patch.setattr(Attempt, "dead_after", lambda self, _: self.ended)
-
-
 def cancellation_is_not_heard(patch: pytest.MonkeyPatch) -> None:
     """A caller that is canceled is kept until there is an answer."""
     place = Dispatcher.place
@@ -245,7 +240,7 @@ class Planted:
 PLANTS: Final[Mapping[str, Planted]] = {
     plant.__name__: Planted(plant, frozenset(found_by.split()))
     for plant, found_by in (
-        (failed_query_is_an_empty_ledger, "I1 I3"),
+        (failed_query_is_an_empty_ledger, "I1 I3 alarm"),
         (high_water_mark_is_ignored, "I2 I4"),
         (resend_needs_no_proof, "I1"),
         (exception_releases_the_claim, "I1 I3"),
@@ -257,7 +252,6 @@ PLANTS: Final[Mapping[str, Planted]] = {
         (fill_is_counted_twice, "I6"),
         (fill_is_never_told, "I6"),
         (resend_needs_no_permission, "I1"),
-        (acceptance_bound_is_ignored, "I1 I3"),
         (cancellation_is_not_heard, "P3"),
     )
 }
