@@ -6,6 +6,7 @@ An attempt is one send of an intent; only one send is ever on the wire for an id
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import date, datetime, time, timedelta
 from typing import Final
 
@@ -128,6 +129,10 @@ class Intent:
         return found
 
 
+LONGEST_GAP: Final = timedelta(days=31)
+"""Between the first and the last day of a window; more is a clock that was set by years, and no order lies in between.
+Source: our choice, far more than a sender that died stays unnoticed while its order can still be resolved."""
+
 USUAL_STEP: Final = 1.0
 """Seconds that two clocks may seem to differ because they are not read at the same moment. Source: our choice; the
 broker's times are whole seconds, for which a window has as much to spare."""
@@ -230,7 +235,15 @@ class Attempt:
             days |= {korean_day(moment) for moment in known.acceptance_window(timing) if moment is not None}
         if not _is_within(self.dispatched_at.time(), environment.opens_at, environment.closes_at):
             days.add(self.day + timedelta(days=1))
+        return _with_those_between(days)
+
+
+def _with_those_between(days: Collection[date]) -> tuple[date, ...]:
+    """Fill the gaps: an end that was noted late may lie days after the send, and the order on any day between."""
+    first, last = min(days), max(days)
+    if last - first > LONGEST_GAP:
         return tuple(sorted(days))
+    return tuple(first + timedelta(days=count) for count in range((last - first).days + 1))
 
 
 def _is_within(moment: time, opens_at: time | None, closes_at: time | None) -> bool:

@@ -221,7 +221,7 @@ def test_clock_that_was_not_set_changes_nothing(step: float, boot_id: str) -> No
 
 @pytest.mark.parametrize("days", [-3, -1, 1, 3])
 def test_clock_that_was_set_by_days_asks_the_ledgers_of_both(days: int) -> None:
-    """By either clock the order may stand on either side of midnight; the days between cannot list it."""
+    """By either clock the order may stand on either side of midnight; the days between are asked as well."""
     sent = evolve(
         ATTEMPT,
         dispatched_at=datetime(2026, 11, 2, 23, 59, 55, tzinfo=KST),
@@ -231,4 +231,26 @@ def test_clock_that_was_set_by_days_asks_the_ledgers_of_both(days: int) -> None:
     now = sent.dispatched_at + timedelta(seconds=60, days=days)
     dated = sent.dated_by(now, sent.dispatched + 60, sent.boot_id)
     both = {DAY, NEXT, DAY + timedelta(days=days), NEXT + timedelta(days=days)}
-    assert set(dated.days(TIMING, Environment(rest_url="http://127.0.0.1:9000"))) == both
+    assert set(dated.days(TIMING, Environment(rest_url="http://127.0.0.1:9000"))) >= both
+
+
+def test_end_that_was_noted_days_later_asks_every_day_between() -> None:
+    """Sent right before midnight by a process that died, found dead days later: the order may be on the next day's."""
+    sent = datetime(2026, 11, 2, 23, 59, 55, tzinfo=KST)
+    late = timedelta(days=3)
+    attempt = evolve(ATTEMPT, dispatched_at=sent, ended=ATTEMPT.dispatched + late.total_seconds(), ended_at=sent + late)
+    days = attempt.days(TIMING, Environment(rest_url="http://127.0.0.1:9000"))
+    assert days == tuple(DAY + timedelta(days=count) for count in range(5))
+
+
+def test_clock_that_was_set_by_years_does_not_ask_a_thousand_ledgers() -> None:
+    """A machine that starts in 1970: by either clock the order is at an end of the window."""
+    sent = datetime(1970, 1, 1, 9, tzinfo=KST)
+    attempt = evolve(
+        ATTEMPT,
+        day=sent.date(),
+        dispatched_at=sent,
+        ended=ATTEMPT.dispatched + 3,
+        ended_at=datetime.combine(DAY, sent.timetz()),
+    )
+    assert len(attempt.days(TIMING, Environment(rest_url="http://127.0.0.1:9000"))) <= 6
