@@ -129,19 +129,18 @@ class _Cover:
                     continue
                 via[place] = moved
                 if len(self.owned[place]) < self.room[place]:
-                    self._shift(row, place, via)
+                    self._shift(place, via)
                     return set()
                 queue.extend(self.owned[place])
         return set(via)
 
-    def _shift(self, row: int, place: int, via: Mapping[int, int]) -> None:
-        moved = -1
-        while moved != row:
+    def _shift(self, place: int | None, via: Mapping[int, int]) -> None:
+        while place is not None:
             moved = via[place]
-            before = self.owner.get(moved, -1)
+            before = self.owner.get(moved)  # None of the new row alone: the others were somebody's
             self.owner[moved] = place
             self.owned[place].add(moved)
-            if before >= 0:
+            if before is not None:
                 self.owned[before].remove(moved)
             place = before
 

@@ -248,9 +248,8 @@ def _by_price(claimant: Claimant, row: LedgerOrder) -> Relation:
 def _by_order_type(claimant: Claimant, row: LedgerOrder) -> Relation:
     request = claimant.request
     # A modify cannot change the type, so its row says nothing that the original number has not said.
-    if request.action is not Action.NEW or request.order_type is None or not row.order_types:
-        return Relation.LIKELY
-    return _likely_if(request.order_type in row.order_types)
+    is_untold = request.action is not Action.NEW or request.order_type is None or not row.order_types
+    return _likely_if(is_untold or request.order_type in row.order_types)
 
 
 def _by_credit(claimant: Claimant, row: LedgerOrder) -> Relation:
@@ -287,8 +286,8 @@ def _by_time(claimant: Claimant, row: LedgerOrder) -> Relation:
         return Relation.NONE
     # An order sent outside of the market's hours may be stamped with the moment of its release, or with
     # tomorrow's date and tonight's time; its window has no end.
-    is_open_ended = claimant.latest is None or claimant.days[-1] > claimant.day
-    return _likely_if(is_open_ended or (claimant.latest is not None and row.ordered_at <= claimant.latest))
+    is_within = claimant.latest is None or row.ordered_at <= claimant.latest
+    return _likely_if(is_within or claimant.days[-1] > claimant.day)
 
 
 _SHOWN_ANYWHERE: Final = (None, Route.SOR)

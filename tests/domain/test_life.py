@@ -198,6 +198,19 @@ def test_report_that_tells_no_total_is_no_regression() -> None:
     assert heard(step) == [(F, 6), (C, 4)]
 
 
+def test_report_whose_amount_is_zero_tells_that_nothing_is_filled() -> None:
+    """That is less than was known: it is alarmed, and nothing is taken back. Any other amount tells no total."""
+    before = live(fill(6, 6, 600, 1))
+    told = {
+        amount: live(
+            Sight.of_report(report(ReportKind.CONFIRMED, 9, leaves_quantity=4, filled_amount=amount)), life=before.life
+        )
+        for amount in (0, 1, None)
+    }
+    assert {amount: step.alarm is not None for amount, step in told.items()} == {0: True, 1: False, None: False}
+    assert {step.life.filled_quantity for step in told.values()} == {6}
+
+
 def test_leaves_that_grow_are_alarmed_when_newer() -> None:
     """What is left never grows: a later report that says so is alarmed, an older one is old news."""
     before = live(fill(4, 4, 400, 5))

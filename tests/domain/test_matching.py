@@ -22,6 +22,7 @@ from kiwoom_async._domain.matching import (
     match,
     relation,
 )
+from kiwoom_async._domain.relations import disagreements
 from kiwoom_async._domain.reports import LedgerOrder
 from kiwoom_async._domain.settings import KST, Environment, Timing
 from kiwoom_async._domain.states import Delivery
@@ -343,6 +344,9 @@ def test_order_sent_after_hours_is_hidden_until_the_next_day_is_final() -> None:
     assert find([seen(sent, Environment.MOCK)], []).absent == frozenset()
     over = seen(sent, Environment.MOCK, final_days=[DAY + timedelta(days=1)])
     assert find([over], []).absent == {"a#1"}
+    no_opening = evolve(ALWAYS_OPEN, closes_at=time(20, 0))
+    assert find([seen(sent, no_opening)], []).absent == frozenset()
+    assert find([seen(sent, no_opening, final_days=[DAY + timedelta(days=1)])], []).absent == {"a#1"}
 
 
 # Attempts in flight, hidden orders and their twins.
@@ -390,6 +394,14 @@ def test_hidden_twin_with_another_window_keeps_the_row_open() -> None:
     assert numbers(find(marked, [row(101), late])) == {"a#1": 100, "b#1": 101}
 
 
+def test_hidden_twin_of_other_days_keeps_the_row_open() -> None:
+    """An order that may be listed tomorrow does not swap its name with one that may not."""
+    today = claimant("a#1", is_hidden_possible=True, latest=None)
+    either = claimant("b#1", is_hidden_possible=True, latest=None, days=(DAY, DAY + timedelta(days=1)))
+    assert find([today, either], [row(101)]).bindings == {}
+    assert numbers(find([today, evolve(either, days=today.days)], [row(101)])) == {"a#1": 101}
+
+
 def test_twins_that_are_all_on_the_book_in_every_world_get_what_is_certain() -> None:
     """Two twins share one certain row and one of two more: neither is hidden, so the oldest gets it."""
     days = tuple(DAY + timedelta(days=offset) for offset in range(3))
@@ -427,6 +439,31 @@ def test_row_that_is_certain_by_exclusion_alone_is_not_claimed() -> None:
 
 
 @pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, ()),
+        ({"broker_order_id": "0000001", "ordered_at": NOON + timedelta(hours=1)}, ()),
+        ({"price": None, "route": None, "order_types": frozenset()}, ()),
+        ({"side": Side.SELL}, ("symbol, side or kind",)),
+        ({"quantity": 11}, ("quantity",)),
+        ({"price": 70_100}, ("price",)),
+        ({"original": "0000050"}, ("original",)),
+        ({"order_types": frozenset({OrderType.LIMIT_IOC})}, ("order type",)),
+        ({"is_credit": True}, ("kind of money",)),
+        ({"route": Route.NXT}, ("route",)),
+        ({"stop_price": 1}, ("stop price",)),
+        ({"quantity": 11, "price": 70_100}, ("quantity", "price")),
+    ],
+)
+def test_what_the_row_of_an_order_repeats_otherwise_is_named(
+    changes: dict[str, Any], expected: tuple[str, ...]
+) -> None:
+    """Each field that was sent is held against the row (A10); what the row does not show is no disagreement."""
+    sent = claimant(request=evolve(BUY, stop_price=69_000))
+    assert disagreements(sent, evolve(row(101), **changes)) == expected
+
+
+@pytest.mark.parametrize(
     "changes",
     [
         {"symbol": "000660"},
@@ -440,6 +477,7 @@ def test_row_that_is_certain_by_exclusion_alone_is_not_claimed() -> None:
         {"action": Action.MODIFY},
         {"action": Action.CANCEL},
         {"original": "0000101"},
+        {"price": None, "channel": HOME_TRADING},
         {"day": DAY + timedelta(days=1)},
     ],
 )
@@ -605,6 +643,12 @@ def test_unfamiliar_channel_does_not_hide_the_own_order() -> None:
         (evolve(CANCEL, original="50"), {}, Relation.LIKELY),
         (evolve(CANCEL, route=Route.SOR), {"route": Route.KRX}, Relation.LIKELY),
         (CANCEL, {"action": Action.MODIFY}, Relation.NONE),
+        (evolve(CANCEL, price=70_500), {"price": 70_000}, Relation.LIKELY),
+        (
+            evolve(MODIFY, order_type=OrderType.LIMIT),
+            {"price": 70_500, "order_types": frozenset({OrderType.LIMIT_IOC})},
+            Relation.LIKELY,
+        ),
     ],
 )
 def test_modify_and_cancel_are_found_by_the_original_they_name(

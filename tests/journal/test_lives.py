@@ -20,7 +20,7 @@ from kiwoom_async._domain.vocabulary import Action, Desk, OrderStatus, ResolvedB
 from kiwoom_async._journal import lives, queries
 from kiwoom_async._journal.journal import Journal
 from kiwoom_async._journal.records import Bookmark, Finding, JournalNews, ReportNews, WorkingOrder, to_json
-from kiwoom_async._journal.transactions import Known
+from kiwoom_async._journal.transactions import Dispatched, Known
 from kiwoom_async.errors import JournalError
 from tests.journal.builders import (
     ABSENT,
@@ -124,6 +124,15 @@ async def test_event_for_unknown_ord_no_adopted_after_claim(journal: Journal) ->
     assert await journal.terminals(Desk.STOCK) == frozenset()
 
 
+async def test_order_that_is_foreign_takes_no_other_report_along(journal: Journal) -> None:
+    """What was reported of a number that may still be ours waits for its claim."""
+    await journal.note_reports([fill(10, 10, "0000101"), fill(4, 4, "0000102")])
+    await journal.note_ledger(news_of(foreign=(row("0000101"),)))
+    assert [kept.broker_order_id for kept in await journal.kept_reports(Desk.STOCK, DAY)] == ["0000102"]
+    await claimed(journal, number="0000102")
+    assert await heard(journal) == [("accepted", None), ("filled", 4)]
+
+
 async def test_agreeing_answers_emit_once(journal: Journal) -> None:
     """The same number again is no second acceptance, nor are late answers of any kind."""
     attempt = await dispatched(journal)
@@ -181,6 +190,35 @@ async def test_report_that_came_after_a_proof_holds_it_back(
     if is_held_back:
         considered = evolve(ABSENT, considered=frozenset({(DAY, "0000500")}))
         assert (await journal.conclude(attempt, considered)).attempt.state is Delivery.NOT_ACCEPTED
+        history = await journal.history("order-1")
+        assert [entry.evidence.get("proof_held_back_by") for entry in history] == [
+            None,
+            None,
+            "0000500",
+            "0000500",
+            None,
+        ]
+
+
+async def test_report_holds_back_nothing_but_a_proof(journal: Journal) -> None:
+    """That the answer is lost is true beside any report, and a person who has looked may say what it means."""
+    attempt = await dispatched(journal)
+    await journal.note_reports([report(number="0000500")])
+    assert (await journal.conclude(attempt, LOST)).attempt.state is Delivery.UNKNOWN
+    verdict = evolve(ABSENT, resolved_by=ResolvedBy.OPERATOR)
+    assert (await journal.conclude(attempt, verdict)).attempt.state is Delivery.NOT_ACCEPTED
+
+
+async def test_cancel_whose_proof_is_held_back_is_not_replaced(journal: Journal) -> None:
+    """A cancel of all may be repeated while it is unknown, but not as the successor of one that is not closed."""
+    attempt = await dispatched(journal, request=CANCEL_ALL)
+    await journal.conclude(attempt, LOST)
+    await journal.note_reports([report(number="0000500")])
+    following = plan(request=CANCEL_ALL, follows=1)
+    permission = await journal.replace(attempt, ABSENT, following)
+    assert isinstance(permission, Known)
+    assert [one.state for one in permission.record.attempts] == [Delivery.UNKNOWN]
+    assert isinstance(await journal.dispatch(following), Dispatched)
 
 
 @pytest.mark.parametrize(("since", "ends", "doubts"), [(900.0, False, 0), (1001.0, False, 1), (900.0, True, 1)])

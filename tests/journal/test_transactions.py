@@ -118,6 +118,19 @@ async def test_operators_verdict_can_be_taken_back(journal: Journal) -> None:
     ]
 
 
+async def test_number_that_is_given_back_takes_no_other_along(journal: Journal) -> None:
+    """Only the claim of the verdict is gone: not those of the same day, nor the same number of another day."""
+    attempt = await dispatched(journal)
+    await journal.conclude(attempt, LOST)
+    await journal.conclude(attempt, acknowledged(resolved_by=ResolvedBy.OPERATOR))
+    await journal.conclude(await dispatched(journal, "beside"), acknowledged("0000102"))
+    await journal.conclude(await dispatched(journal, "tomorrow"), acknowledged(claim_day=TOMORROW))
+    await journal.withdraw(attempt, "wrong line")
+    places = [(DAY, "0000101"), (DAY, "0000102"), (TOMORROW, "0000101")]
+    claims = [await journal.claim_of(Desk.STOCK, day, number) for day, number in places]
+    assert [claim and claim.client_order_id for claim in claims] == [None, "beside", "tomorrow"]
+
+
 @pytest.mark.parametrize("source", [ResolvedBy.RESPONSE, ResolvedBy.EVENT, ResolvedBy.LEDGER])
 async def test_what_the_broker_confirmed_is_not_taken_back(journal: Journal, source: ResolvedBy) -> None:
     """Better evidence takes the place of a person's word; so does an answer that nobody decided."""
