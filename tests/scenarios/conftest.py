@@ -50,6 +50,9 @@ A test that is not here must leave a clean history.
 """
 
 
+RENAMED: Final = frozenset({"test_claimed_order_never_claimed_twice_unique_constraint_2_processes"})
+"""Tests that let two processes send twins at the same moment: which of them has which number is a name and no fact."""
+
 UNAUDITED: Final[dict[str, str]] = {
     "test_every_journal_failure": "many brokers, many journals",  # each day is judged by the test itself
     "test_killed_process_blocks_nobody": "a broker, and no journal",
@@ -111,4 +114,6 @@ def _audited(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     if assert_left_out(request.node.name, reason_not_to(len(brokers), len(journals)), UNAUDITED):
         return  # the orders of several journals on several books cannot be told apart
     violations = audit_journal(brokers[0], journals.pop(), answers=answers).violations
+    if request.node.name in RENAMED:
+        violations = tuple(one for one in violations if (one.invariant, one.harm) != ("I2", Harm.WRONG))
     assert_broken(violations, listed(request.node.name, BROKEN_ON_PURPOSE))
