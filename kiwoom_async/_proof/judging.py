@@ -60,6 +60,9 @@ def excuse(day: Day, client_order_id: str, why: str) -> str:
         return "its original lost a quantity that no listed row explains"
     if "it may be any of the orders" in why and _has_other_types(day, client_order_id):
         return "the ledger may word several order types alike"
+    if "it may be any of the orders" in why and _has_other_obligations(day, client_order_id):
+        # Theory, section 6: where the obligations of twins differ, which of them has the order is a person's to say.
+        return "one of its twins is to be canceled or modified, and they are not interchangeable"
     return "people are needed" if day.needs_people else ""
 
 
@@ -71,6 +74,15 @@ def _has_other_types(day: Day, client_order_id: str) -> bool:
         step.order_type is not own.order_type
         and (step.symbol, step.side, step.quantity) == (own.symbol, own.side, own.quantity)
         for step in new
+    )
+
+
+def _has_other_obligations(day: Day, client_order_id: str) -> bool:
+    """Tell whether an identical order has other steps to follow."""
+    own = next((chain for chain in day.chains if chain[0].client_order_id == client_order_id), None)
+    return own is not None and any(
+        chain is not own and len(chain) + len(own) > 2 and chain[0].question(None).terms == own[0].question(None).terms
+        for chain in day.chains
     )
 
 
