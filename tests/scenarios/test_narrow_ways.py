@@ -99,7 +99,8 @@ class SlowCommit:
 
     async def close_meanwhile(self) -> None:
         """Close the client while the write is held back."""
-        await self.is_durable.wait()
+        async with asyncio.timeout(60):
+            await self.is_durable.wait()
         closing = asyncio.create_task(self._client.__aexit__(None, None, None))
         tasks = self._client._tasks._tasks
         await eventually(lambda: any("kiwoom order" in task.get_name() and task.cancelling() for task in tasks))
@@ -116,7 +117,7 @@ async def test_closing_between_permission_and_first_byte(
         client = await client_of(broker, tmp_path, timing=TO_GO).__aenter__()
         if has_twin:
             await left_open(lambda: buy(client, "twin", deadline=0.5))
-        commit = SlowCommit(client, monkeypatch, "_permit")
+        commit = SlowCommit(client, monkeypatch, "dispatch")
         placing = asyncio.create_task(buy(client))
         await commit.close_meanwhile()
         with pytest.raises(NotSent):
