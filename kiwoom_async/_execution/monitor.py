@@ -38,6 +38,7 @@ from kiwoom_async._domain.monitors import (
     judge_clock,
     judge_delay,
     judge_row,
+    rounded_down,
 )
 from kiwoom_async._domain.relations import ChannelKnowledge
 from kiwoom_async._domain.reports import LedgerOrder, OrderReport, Snapshot
@@ -437,7 +438,7 @@ class Monitor:
             Assumption.A9: f"channel of our own orders: {channels}",
             Assumption.A10: f"{len(self._seen)} rows held against what was sent",
             Assumption.A11: (
-                f"proven by answers: {difference:.0f} s; by stamps: {self._stamps}; "
+                f"proven by answers: {rounded_down(difference)} s; by stamps: {self._stamps}; "
                 f"clock_skew {timing.clock_skew:g} s; "
                 f"reports before the answer: {self._before_answer}; after it: {self._after_answer}"
             ),
