@@ -10,8 +10,8 @@ import asyncio
 import gc
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -202,16 +202,15 @@ class _Trading:
         """Trade, let a night pass, settle, and judge."""
         await asyncio.sleep(self.day.begins_at)
         async with self.broker:
-            ticking = asyncio.create_task(self._tick(), name="broker's clock")
             for event in self.day.events:
                 self.world.later(event.at, self._happen, event)
             for at, action in ((self.day.reboot_at, self._reboot), (self.day.clock_set_at, self._set_clocks)):
                 if at is not None:
                     self.world.later(at, action)
-            machines = [asyncio.create_task(self._run(machine), name=machine.name) for machine in self.day.machines]
-            _, late = await asyncio.wait(machines, timeout=_DAY_AT_MOST)
-            ticking.cancel()
-            for task in [*machines, ticking]:
+            async with self._ticking():
+                machines = [asyncio.create_task(self._run(machine), name=machine.name) for machine in self.day.machines]
+                _, late = await asyncio.wait(machines, timeout=_DAY_AT_MOST)
+            for task in machines:
                 task.cancel()
             if late:
                 self.findings.append(f"hang: {_names_of(late)} did not end within {_DAY_AT_MOST:g} s")
@@ -219,6 +218,15 @@ class _Trading:
             self._calm()
             await self._settle()
             self._judge()
+
+    @asynccontextmanager
+    async def _ticking(self) -> AsyncIterator[None]:
+        """Let the broker go with the time; not through the nights, when nothing happens that a tick could find."""
+        ticking = asyncio.create_task(self._tick(), name="broker's clock")
+        try:
+            yield
+        finally:
+            ticking.cancel()
 
     async def _tick(self) -> None:
         while True:
@@ -341,21 +349,23 @@ class _Trading:
         """Let a night pass, and have one last process ask for everything."""
         await asyncio.sleep((_LONG_NIGHT if self.day.begins_at else _NIGHT).total_seconds())
         self.world.note("world", "morning", "")
-        ticking = asyncio.create_task(self._tick(), name="broker's clock")
-        for number, death in enumerate(self.day.closers, start=1):
-            await self._close_books(f"Y{number}", death)
-        if is_left_open(self.journal):
-            # A sender whose death is only noted now may have sent until now: today is one of the days to be over (A4).
-            await self._close_books("Y")
+        async with self._ticking():
+            for number, death in enumerate(self.day.closers, start=1):
+                await self._close_books(f"Y{number}", death)
+            is_another_needed = is_left_open(self.journal)
+            if is_another_needed:
+                await self._close_books("Y")
+        if is_another_needed:
+            # A sender whose death was only noted now may have sent until now: today is one of the days to be over (A4).
             await asyncio.sleep(_NIGHT.total_seconds())
-        process = self._make_process("Z", Machine("Z", 0.0, has_feed=True, lives=()))
-        over = process.start(self._live_last(process))
-        try:
-            async with asyncio.timeout(_SETTLED_WITHIN):
-                await over.wait()
-        except TimeoutError:
-            self.findings.append(f"hang: not everything was settled within {_SETTLED_WITHIN:g} s of calm")
-        ticking.cancel()
+        async with self._ticking():
+            process = self._make_process("Z", Machine("Z", 0.0, has_feed=True, lives=()))
+            over = process.start(self._live_last(process))
+            try:
+                async with asyncio.timeout(_SETTLED_WITHIN):
+                    await over.wait()
+            except TimeoutError:
+                self.findings.append(f"hang: not everything was settled within {_SETTLED_WITHIN:g} s of calm")
 
     async def _close_books(self, name: str, death: Death | None = None) -> None:
         """Have a process close the books."""
