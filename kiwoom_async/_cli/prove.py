@@ -17,7 +17,7 @@ from attrs import define
 
 from kiwoom_async._ambient import SystemAmbient
 from kiwoom_async._proof.campaign import Tally, ground
-from kiwoom_async._proof.run import DayResult
+from kiwoom_async._proof.outcomes import DayResult
 from kiwoom_async._proof.worker import WorkerDied, run_campaign
 
 _INTERRUPTED: Final = 130

@@ -18,7 +18,8 @@ from typing import Final
 from attrs import define, field, frozen
 
 from kiwoom_async._proof.day import plan_day, seed_of
-from kiwoom_async._proof.run import DayResult, make_journal, run_day
+from kiwoom_async._proof.outcomes import DayResult
+from kiwoom_async._proof.run import make_journal, run_day
 
 _MEMORY: Final = Path("/dev/shm")  # noqa: S108 - the folder of Linux that lies in memory
 _KEPT: Final = 20

@@ -7,20 +7,18 @@ process asks for everything until nothing is unknown. Then the history checker h
 from __future__ import annotations
 
 import asyncio
-import gc
-import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 import anyio
-from attrs import define, field, frozen
+from attrs import define, field
 
-from kiwoom_async._audit import FINAL, Answer, Audit, Verdict
+from kiwoom_async._audit import FINAL, Audit, Verdict
 from kiwoom_async._client import KiwoomClient
 from kiwoom_async._domain.settings import Credentials, Environment, Limits
 from kiwoom_async._domain.states import Delivery
@@ -30,16 +28,16 @@ from kiwoom_async._proof.evidence import sends_of
 from kiwoom_async._proof.happenings import Scene, happen
 from kiwoom_async._proof.judging import excuse, is_left_open, judge
 from kiwoom_async._proof.kernel import close_files, locks_of
-from kiwoom_async._proof.network import Network, NetworkFault, Weather
+from kiwoom_async._proof.network import Network, Weather
+from kiwoom_async._proof.observing import heard, no_rings_looked_for
+from kiwoom_async._proof.outcomes import DayResult, count_faults, count_witnesses
 from kiwoom_async._proof.processes import BOOT, UPTIME, Death, Pace, Process, World
 from kiwoom_async._proof.setting import broker_of, limits_of, slow_way, timing_of
 from kiwoom_async._proof.strategies import Hearing, Record, Strategies
 from kiwoom_async._proof.timeline import Timeline
-from kiwoom_async._proof.virtual_loop import REALM, Standstill, VirtualLoop
+from kiwoom_async._proof.virtual_loop import Standstill, VirtualLoop
 from kiwoom_async.errors import KiwoomError
 from kiwoom_async.simulator import (
-    FaultKind,
-    FeedFaultKind,
     Flavour,
     Simulator,
 )
@@ -60,35 +58,6 @@ _SENDS_OF_THE_UNSENT: Final = 4
 _OPERATOR_AFTER: Final = 60.0
 _LISTENS: Final = 60
 _URL: Final = "http://simulator.invalid"
-_LOGGERS: Final = ("kiwoom_async", "asyncio")
-
-
-@frozen
-class DayResult:
-    """What came of a day.
-
-    Attributes:
-        orders: Client order ids that were asked for.
-        sends: Order requests that reached the broker.
-        violations: Broken promises, in words.
-        faults: Faults injected, by kind.
-        witnesses: Accepted orders by what their answer rests on, and the other answers by verdict.
-        deaths: Of processes, by where they struck.
-        freezes: Of processes.
-        seconds: Virtual ones.
-    """
-
-    seed: int
-    orders: int
-    sends: int
-    violations: tuple[str, ...]
-    faults: Mapping[str, int]
-    witnesses: Mapping[str, int]
-    deaths: Mapping[str, int]
-    freezes: int
-    seconds: float
-    steps: int
-    timeline: Timeline
 
 
 def run_day(day: Day, folder: Path, *, keeps_timeline: bool = False) -> DayResult:
@@ -103,7 +72,7 @@ def run_day(day: Day, folder: Path, *, keeps_timeline: bool = False) -> DayResul
     timeline = Timeline(keeps_timeline)
     world = World(loop, Pace(seeded(day.seed ^ 1)), timeline)
     trading = _Trading(day, folder, world)
-    with _heard(world, trading.findings), _no_rings_looked_for():
+    with heard(world, trading.findings), no_rings_looked_for():
         try:
             loop.run_until_complete(trading.carry_out())
         except Standstill as error:
@@ -113,54 +82,6 @@ def run_day(day: Day, folder: Path, *, keeps_timeline: bool = False) -> DayResul
             loop.run_until_complete(loop.shutdown_asyncgens())
             loop.close()
     return trading.result()
-
-
-@contextmanager
-def _no_rings_looked_for() -> Iterator[None]:
-    """Leave rings of garbage alone: when they are found depends on what ran before, and finding one runs callbacks."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
-
-
-@contextmanager
-def _heard(world: World, findings: list[str]) -> Iterator[None]:
-    """Listen to the log: a fault of the library is a finding, and the rest belongs to the timeline."""
-    tap = _Tap(world, findings)
-    loggers = [logging.getLogger(name) for name in _LOGGERS]
-    before = [(logger.level, logger.propagate) for logger in loggers]
-    for logger in loggers:
-        logger.addHandler(tap)
-        logger.setLevel(logging.INFO if world.timeline.is_kept else logging.ERROR)
-        logger.propagate = False
-    try:
-        yield
-    finally:
-        for logger, (level, propagate) in zip(loggers, before, strict=True):
-            logger.removeHandler(tap)
-            logger.setLevel(level)
-            logger.propagate = propagate
-
-
-class _Tap(logging.Handler):
-    def __init__(self, world: World, findings: list[str]) -> None:
-        super().__init__()
-        self._world = world
-        self._findings = findings
-
-    def emit(self, record: logging.LogRecord) -> None:
-        realm = REALM.get()
-        text = record.getMessage()
-        if record.exc_info and record.exc_info[1] is not None:
-            text = f"{text}: {record.exc_info[1]!r}"
-        self._world.note("world" if realm is None else realm.name, "log", text)
-        is_fault = record.levelno >= logging.ERROR and (record.exc_info or record.name == "asyncio")
-        if is_fault or text.startswith("contradicting evidence"):
-            self._findings.append(f"log: {text}")
 
 
 def make_journal(path: Path) -> None:
@@ -462,29 +383,14 @@ class _Trading:
 
     def result(self) -> DayResult:
         """Sum up."""
-        witnesses: Counter[str] = Counter()
-        if self.audit is not None:
-            for answer in self.audit.last.values():
-                is_accepted = answer.verdict is Verdict.ACCEPTED
-                witnesses[f"accepted by {_evidence(answer)}" if is_accepted else answer.verdict.value] += 1
-        faults: Counter[str] = Counter()
-        for kind in FaultKind:
-            faults[kind.value] += self.broker.faults_injected[kind]
-        for feed_kind in FeedFaultKind:
-            faults[f"feed: {feed_kind.value}"] += self.broker.feed_faults_injected[feed_kind]
-        for network_kind in NetworkFault:
-            faults[f"network: {network_kind.value}"] += self.weather.injected[network_kind]
-        for what, times in self.happened.items():
-            faults[f"world: {what}"] += times
-        deaths = Counter(_cause(process) for process in self.processes if process.is_dead)
         return DayResult(
             seed=self.day.seed,
             orders=len(self.record.wanted),
             sends=len(sends_of(self.broker.requests)),
             violations=tuple(self.findings),
-            faults={kind: times for kind, times in faults.items() if times},
-            witnesses=dict(witnesses),
-            deaths=dict(deaths),
+            faults=count_faults(self.broker, self.weather, self.happened),
+            witnesses={} if self.audit is None else count_witnesses(self.audit),
+            deaths=Counter(_cause(process) for process in self.processes if process.is_dead),
             freezes=self.freezes,
             seconds=self.world.now,
             steps=self.world.loop.steps,
@@ -497,12 +403,6 @@ def _cause(process: Process) -> str:
     if process.cause == _REBOOT or process.death is None:
         return process.cause
     return process.death.name
-
-
-def _evidence(answer: Answer) -> str:
-    if answer.broker_order_id is None:
-        return "effect"
-    return answer.resolved_by or "nothing"
 
 
 def _names_of(tasks: set[asyncio.Task[None]]) -> str:
