@@ -10,13 +10,14 @@ import argparse
 import asyncio
 import os
 import sys
+import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Final
 
 from attrs import define
 
 from kiwoom_async._ambient import SystemAmbient
-from kiwoom_async._proof.campaign import Tally, ground
+from kiwoom_async._proof.campaign import KEPT, Tally, ground
 from kiwoom_async._proof.outcomes import DayResult
 from kiwoom_async._proof.worker import WorkerDied, run_campaign
 
@@ -24,14 +25,15 @@ _INTERRUPTED: Final = 130
 _DAYS: Final = 200
 _INTERVAL: Final = 2.0
 _LABEL: Final = 34
-_SHOWN: Final = 5
+_WIDTH: Final = 100
 _DESCRIPTION: Final = """\
 Play trading days in which everything goes wrong that can, on virtual time and replayably: lost and late answers, a
 ledger that lags, a feed that lies, dying tokens, twins of your orders, several processes that share a journal and are
 killed and frozen. Then hold what every caller was told against the broker's own book. No order leaves this machine."""
 _EPILOG: Final = """\
-exit codes: 0 no promise was broken; 1 one was, and the day and its timeline are printed, or the days could not be
-played; 2 wrong arguments; 130 interrupted"""
+exit codes: 0 no promise was broken; 1 one was, and the first such day is printed with its timeline, or the days could
+not be played; 2 wrong arguments; 130 interrupted by Ctrl-C, after a report of what was played, in which no promise was
+broken"""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -58,10 +60,12 @@ def run(args: argparse.Namespace) -> int:
     clock = SystemAmbient()
     began = clock.monotonic()
     progress = _Progress(clock, began, args.orders, None if args.orders else args.days or _DAYS)
+    tally, is_interrupted = Tally(), False
     try:
-        tally = asyncio.run(
+        asyncio.run(
             run_campaign(
                 args.seed,
+                tally,
                 workers=args.workers,
                 is_enough=progress.is_enough,
                 most_days=progress.days,
@@ -69,15 +73,19 @@ def run(args: argparse.Namespace) -> int:
             )
         )
     except KeyboardInterrupt:
-        sys.stderr.write("Interrupted.\n")
-        return _INTERRUPTED
+        is_interrupted = True
     except WorkerDied as died:
         sys.stderr.write(f"The days could not be played: {died}\n")
         return 1
+    if is_interrupted:
+        sys.stdout.write(f"INTERRUPTED after {progress.spell(tally)}. These were played until then:\n\n")
     sys.stdout.write("\n".join(_table(args.seed, tally, clock.monotonic() - began)) + "\n")
-    for failure in tally.failures[:1]:
-        _replay(args.seed, failure.number, shows_timeline=True)
-    return 1 if tally.violations else 0
+    sys.stdout.flush()
+    if not is_interrupted and tally.failures:
+        _replay(args.seed, tally.failures[0].number, shows_timeline=True)
+    if tally.violations:
+        return 1
+    return _INTERRUPTED if is_interrupted else 0
 
 
 @define
@@ -100,12 +108,15 @@ class _Progress:
         if seconds < self._next:
             return
         self._next = seconds + _INTERVAL
-        goal = f"{tally.orders}/{self.orders} orders" if self.orders else f"{tally.days}/{self.days} days"
         sys.stderr.write(
-            f"{seconds:7.1f} s  {goal}  {60 * tally.days / seconds:.0f} days a minute  "
+            f"{seconds:7.1f} s  {self.spell(tally)}  {60 * tally.days / seconds:.0f} days a minute  "
             f"kills {tally.deaths}  faults {tally.faults.total()}  violations {tally.violations}\n"
         )
         sys.stderr.flush()
+
+    def spell(self, tally: Tally) -> str:
+        """Say how much of what is wanted is done."""
+        return f"{tally.orders}/{self.orders} orders" if self.orders else f"{tally.days}/{self.days} days"
 
 
 def _replay(seed: int, number: int, *, shows_timeline: bool) -> int:
@@ -138,9 +149,11 @@ def _table(seed: int, tally: Tally, seconds: float) -> Iterator[str]:
         "processes frozen": tally.freezes,
         "faults injected": tally.faults.total(),
         "VIOLATIONS": tally.violations,
+        "days with violations": tally.failed,
         "virtual hours": f"{tally.seconds / 3600:.0f}",
         "seconds": f"{seconds:.1f}",
         "days a minute": f"{60 * tally.days / seconds:.0f}",
+        "processor seconds a day": f"{tally.processor / tally.days:.2f}" if tally.days else "none played",
     }
     yield from (f"{name:<{_LABEL}}{value:>12}" for name, value in counts.items())
     for title, counted in (
@@ -151,10 +164,21 @@ def _table(seed: int, tally: Tally, seconds: float) -> Iterator[str]:
         yield ""
         yield title
         yield from (f"  {kind:<{_LABEL - 2}}{times:>12}" for kind, times in sorted(counted.items()))
-    for failure in tally.failures[:_SHOWN]:
+    if tally.failures:
         yield ""
-        yield f"day {failure.number}: kiwoom-async prove --seed {seed} --day {failure.number} --timeline"
-        yield from (f"  {violation}" for violation in failure.violations)
+        shown = f"the first {KEPT} of {tally.failed}" if tally.failed > KEPT else f"all {tally.failed}"
+        yield f"days with violations, {shown}, by their first"
+        yield f"  again: kiwoom-async prove --seed {seed} --day DAY --timeline"
+    for failure in tally.failures:
+        more = f" (and {len(failure.violations) - 1} more)" if len(failure.violations) > 1 else ""
+        day = f"  day {failure.number:<6} "
+        yield from textwrap.wrap(
+            f"{failure.violations[0]}{more}",
+            _WIDTH,
+            initial_indent=day,
+            subsequent_indent=" " * len(day),
+            break_on_hyphens=False,
+        )
 
 
 def _positive(text: str) -> int:

@@ -125,7 +125,8 @@ class Caller:
         except JournalError as error:
             if not self.is_over():
                 raise
-            raise NotSent("the client was closed before it was asked") from error
+            # Nobody was asked, and another process may have sent it.
+            raise TimeoutError("the client was closed before it was asked") from error
         if order is None:
             raise NotSent(f"nobody has heard of {client_order_id}")
         return order

@@ -22,7 +22,9 @@ from kiwoom_async._proof.outcomes import DayResult
 from kiwoom_async._proof.run import make_journal, run_day
 
 _MEMORY: Final = Path("/dev/shm")  # noqa: S108 - the folder of Linux that lies in memory
-_KEPT: Final = 20
+
+KEPT: Final = 20
+"""Failing days of which a tally keeps the violations. Source: our choice, what one reads."""
 
 
 @frozen
@@ -40,8 +42,10 @@ class Tally:
 
     Attributes:
         seconds: Virtual ones.
+        processor: Seconds of processor time that the days took, where it was measured.
+        failed: How many days broke a promise.
         struck: Deaths of processes, by where they struck.
-        failures: The first ones.
+        failures: The first of the days that broke a promise.
     """
 
     days: int = 0
@@ -49,7 +53,9 @@ class Tally:
     sends: int = 0
     freezes: int = 0
     seconds: float = 0.0
+    processor: float = 0.0
     violations: int = 0
+    failed: int = 0
     faults: Counter[str] = field(factory=Counter)
     witnesses: Counter[str] = field(factory=Counter)
     struck: Counter[str] = field(factory=Counter)
@@ -71,17 +77,18 @@ class Tally:
         self.violations += len(result.violations)
         self.faults.update(result.faults)
         self.witnesses.update(result.witnesses)
-        if result.violations and len(self.failures) < _KEPT:
+        self.failed += bool(result.violations)
+        if result.violations and len(self.failures) < KEPT:
             self.failures.append(Failure(number, result.seed, result.violations))
 
     def add(self, other: Tally) -> None:
         """Count the days of another tally."""
-        for name in ("days", "orders", "sends", "freezes", "seconds", "violations"):
+        for name in ("days", "orders", "sends", "freezes", "seconds", "processor", "violations", "failed"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.faults.update(other.faults)
         self.witnesses.update(other.witnesses)
         self.struck.update(other.struck)
-        self.failures = sorted([*self.failures, *other.failures], key=lambda failure: failure.number)[:_KEPT]
+        self.failures = sorted([*self.failures, *other.failures], key=lambda failure: failure.number)[:KEPT]
 
 
 @define(eq=False)
@@ -105,10 +112,17 @@ class Ground:
 
 
 @contextmanager
-def ground() -> Iterator[Ground]:
-    """Make a place for days: in memory where there is such a folder, and where ``TMPDIR`` says nothing else."""
+def folder() -> Iterator[str]:
+    """Make a folder for a while: in memory where that can be, and where ``TMPDIR`` says nothing else."""
     place = _MEMORY if "TMPDIR" not in os.environ and os.access(_MEMORY, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="kiwoom-prove-", dir=place) as name:
+        yield name
+
+
+@contextmanager
+def ground() -> Iterator[Ground]:
+    """Make a place for days."""
+    with folder() as name:
         template = Path(name) / "template.db"
         make_journal(template)
         yield Ground(Path(name) / "day", template)

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Final
 
 import apsw
+from attrs import evolve
 
 from kiwoom_async._audit import Audit, BookEntry, FillHeard, Verdict, check_history
 from kiwoom_async._domain.health import KIND_RULES, BreachKind, HealthState
 from kiwoom_async._domain.states import IN_FLIGHT, Delivery
 from kiwoom_async._proof.day import Day
 from kiwoom_async._proof.evidence import attempts_of, book_entry, revived_of, sends_of
-from kiwoom_async._proof.processes import MORNING
+from kiwoom_async._proof.processes import UPTIME
 from kiwoom_async._proof.setting import TIMING
 from kiwoom_async._proof.strategies import PUNCTUALITY, Hearing, Record
 from kiwoom_async._proof.testimony import Moments, number_of, renamed
@@ -36,6 +37,7 @@ def judge(broker: Simulator, journal: Path, record: Record) -> tuple[Audit, list
         attempts=attempts_of(journal),
         fills=everything,
         revived=revived,
+        died=record.died,
         tolerance=PUNCTUALITY,
     )
     found = [f"{one.invariant} {one.client_order_id}: {one.text}" for one in audit.violations]
@@ -88,10 +90,11 @@ def _has_other_obligations(day: Day, client_order_id: str) -> bool:
 
 def _book(broker: Simulator, record: Record) -> list[BookEntry]:
     """Give the broker's book, with twins renamed as far as nobody can tell them apart."""
-    book = [(book_entry(order), order.accepted_at) for order in broker.all_orders]
-    accepted = {number_of(entry): (accepted_at - MORNING).total_seconds() for entry, accepted_at in book}
+    # The callers' clock is the world's, which has no boot.
+    book = [evolve(book_entry(order), accepted_at=order.accepted_tick - UPTIME) for order in broker.all_orders]
+    accepted = {number_of(entry): entry.accepted_at for entry in book if entry.accepted_at is not None}
     moments = Moments(record.asked, accepted, _SLACK)
-    return renamed(record.asks, record.answers, (entry for entry, _ in book), moments)
+    return renamed(record.asks, record.answers, book, moments)
 
 
 def _misheard(hearing: Hearing, everything: Sequence[FillHeard]) -> Iterator[str]:

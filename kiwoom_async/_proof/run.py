@@ -360,6 +360,7 @@ class _Trading:
                 return
 
     def _judge(self) -> None:
+        self.record.died = frozenset(process.name for process in self.processes if process.is_dead)
         self.audit, found = judge(self.broker, self.journal, self.record)
         self.findings += found
         for process in self.processes:

@@ -55,6 +55,7 @@ class Record:
         wanted: Client order id to its step, and the id of the order it is about.
         asked: Client order id to the second in which it was asked for first.
         older: The order of another program that precedes ours.
+        died: The processes that were killed: who asked there need not have been told anything.
         heard: What the listeners of each machine were told, over all its lives.
     """
 
@@ -64,13 +65,16 @@ class Record:
     asked: dict[str, float] = field(factory=dict)
     older: BookOrder | None = None
     heard: dict[str, Hearing] = field(factory=dict)
+    died: frozenset[str] = frozenset()
 
-    def ask(self, step: Step, target: str | None, now: float) -> None:
-        """Write down that somebody asks."""
+    def ask(self, step: Step, target: str | None, process: str, now: float) -> str:
+        """Write down that somebody asks; give the name of this one ask."""
         if step.client_order_id not in self.wanted:
             self.wanted[step.client_order_id] = step, target
             self.asked[step.client_order_id] = now
-        self.asks.append(step.question(target))
+        call = f"{process}/{len(self.asks)}"
+        self.asks.append(evolve(step.question(target), call=call, process=process, asked_at=now))
+        return call
 
     def settled(self) -> Mapping[str, Answer]:
         """Give the answers after which no other one may follow."""
@@ -159,14 +163,14 @@ class Strategies:
     async def ask(self, step: Step, target: str | None, *, hurried: bool) -> Answer:
         """Ask once, and write down both the question and the answer."""
         world = self.process.world
-        self.record.ask(step, target, world.now)
+        call = self.record.ask(step, target, self.process.name, world.now)
         frozen, manner = self.process.frozen, f", {step.manner.value} {step.hurry}" if hurried else ""
         world.note(self.process.name, "asks", f"{_spelled(step)}{manner}")
         caller = Caller(self.client, PATIENCE, self.process.world.loop.time, lambda: self.is_over)
         answer = await caller.ask(step, target, hurried=hurried)
         assert answer.deadline is not None, "every caller has one"  # noqa: S101
         # Who stands still is not kept waiting.
-        answer = evolve(answer, deadline=answer.deadline + self.process.frozen - frozen)
+        answer = evolve(answer, call=call, deadline=answer.deadline + self.process.frozen - frozen)
         self.record.answers.append(answer)
         number = answer.broker_order_id or answer.detail
         world.note(self.process.name, "told", f"{step.client_order_id} {answer.verdict.value} {number}")

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from kiwoom_async._cli.main import main
@@ -46,11 +52,77 @@ def test_day_that_keeps_its_promises_ends_well(capsys: pytest.CaptureFixture[str
 
 
 def test_table_names_the_days_that_failed() -> None:
-    """The command that replays a failed day stands in the table."""
-    tally = Tally(days=2, violations=1, failures=[Failure(7, 123, ("I1 o1: 2 orders on the book",))])
-    told = "\n".join(_table(9, tally, 1.0))
-    assert "kiwoom-async prove --seed 9 --day 7 --timeline" in told
-    assert "I1 o1: 2 orders on the book" in told
+    """Every one by its number and its first violation, within a hundred columns, and the command that replays it."""
+    failures = [Failure(day, 123, ("I1 o1: 2 orders on the book " + "or more " * 20, "I2")) for day in range(7, 60)]
+    tally = Tally(days=90)
+    for failure in failures:
+        tally.add(Tally(violations=2, failed=1, failures=[failure]))
+    told = list(_table(9, tally, 1.0))
+    days = [line.split()[1] for line in told if line.startswith("  day ")]
+    assert days == [str(day) for day in range(7, 27)]
+    assert sum("I1 o1: 2 orders on the book or more" in line for line in told) == 20
+    assert sum("(and 1 more)" in line for line in told) == 20
+    assert any("the first 20 of 53" in line for line in told)
+    assert "  again: kiwoom-async prove --seed 9 --day DAY --timeline" in told
+    assert max(map(len, told)) <= 100
+    assert dict(line.rsplit(maxsplit=1) for line in told if line)["days with violations"] == "53"
+
+
+_BROKEN_SECOND_DAY = """
+import json, sys
+from kiwoom_async._proof.worker import main
+from kiwoom_async._proof import worker
+from kiwoom_async._proof.campaign import Failure
+
+def play(seed, numbers, place):
+    tally = played(seed, numbers, place)
+    if {is_broken} and numbers == [1]:
+        tally.violations, tally.failed, tally.failures = 1, 1, [Failure(1, 5, ("I1 o1: planted",))]
+    return tally
+
+played, worker.run_days = worker.run_days, play
+main()
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends SIGINT to another process")
+@pytest.mark.parametrize("is_broken", [False, True])
+def test_an_interrupted_campaign_reports_what_was_played(tmp_path: Path, *, is_broken: bool) -> None:
+    """Ctrl-C: the days until then are summed up and marked, no process and no folder is left, the status is fixed."""
+    worker = tmp_path / "kiwoom_worker.py"
+    worker.write_text(_BROKEN_SECOND_DAY.format(is_broken=is_broken))
+    folder = tmp_path / "place"
+    folder.mkdir()
+    program = (
+        "import sys, kiwoom_async._proof.worker as worker, kiwoom_async._cli.main as cli\n"
+        f"worker.COMMAND = (sys.executable, {str(worker)!r})\n"
+        "sys.exit(cli.main(['prove', '--days', '100000', '--workers', '2']))"
+    )
+    with subprocess.Popen(  # noqa: S603 - this very interpreter
+        [sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(folder)},
+        # As in a terminal: Ctrl-C goes to the whole group.
+        start_new_session=True,
+    ) as process:
+        assert process.stderr is not None
+        while (line := process.stderr.readline()) and int(line.split("/100000")[0].split()[-1]) < 3:
+            assert process.poll() is None
+        os.killpg(process.pid, signal.SIGINT)
+        told, errors = process.communicate(timeout=60)
+    rows = {line[:34].strip(): line[34:].strip() for line in told.splitlines() if len(line) > 34}
+    assert told.startswith("INTERRUPTED after ")
+    assert f"after {rows['trading days']}/100000 days." in told
+    assert int(rows["trading days"]) >= 3
+    assert int(rows["order requests at the broker"]) > 0
+    assert float(rows["processor seconds a day"]) > 0
+    assert rows["VIOLATIONS"] == str(int(is_broken))
+    assert ("  day 1      I1 o1: planted" in told) is is_broken
+    assert process.returncode == (1 if is_broken else 130)
+    assert "Traceback" not in errors
+    assert list(folder.iterdir()) == []
 
 
 def test_tallies_add_up() -> None:
