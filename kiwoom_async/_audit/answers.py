@@ -31,9 +31,14 @@ def find_denials_of_what_was_there(history: History) -> Iterator[Violation]:
             false = next((entry for entry in entries if _is_denied(history, answer, entry)), None)
             if false is not None:
                 number = false.broker_order_id
-                text = f"told {answer.verdict.value} at {answer.told_at}, {number} was accepted at {false.accepted_at}"
+                moments = f"at {_second(answer.told_at)}, {number} was accepted at {_second(false.accepted_at)}"
+                text = f"told {answer.verdict.value} {moments}"
                 yield Violation("I3", Harm.LOST, client_order_id, text)
                 break
+
+
+def _second(moment: float | None) -> str:
+    return "a time not recorded" if moment is None else f"{moment:.3f} s"
 
 
 def _is_denied(history: History, answer: Answer, entry: BookEntry) -> bool:

@@ -46,7 +46,7 @@ def judge(broker: Simulator, journal: Path, record: Record) -> tuple[Audit, list
             f"I6 {name}: {text}" for text in _misheard(hearing, hearing.fills if everything is None else everything)
         ]
     # In a world in which every bound holds there is none.
-    found += [f"{name} turned up after a proof of absence, and no bound was broken" for name in sorted(revived)]
+    found += [f"I3 {name}: turned up after a proof of absence, and no bound was broken" for name in sorted(revived)]
     found += [
         f"no answer: {answer.client_order_id}: {answer.detail}"
         for answer in record.answers

@@ -24,6 +24,7 @@ from kiwoom_async._domain.vocabulary import Desk
 from kiwoom_async._execution import findings, resolver
 from kiwoom_async._execution.book_view import BookView
 from kiwoom_async._execution.dispatcher import Dispatcher
+from kiwoom_async._execution.flights import Flight
 from kiwoom_async._execution.ledger_reader import LedgerReader
 from kiwoom_async._journal import claims, queries, transactions
 from kiwoom_async._journal.lives import Hearing
@@ -33,7 +34,7 @@ from kiwoom_async._order_form import OrderForm
 from kiwoom_async._transport.session import RestSession
 from kiwoom_async._wire.exchange import Breakdown, Exchange
 from kiwoom_async._wire.outcomes import Unclear
-from kiwoom_async.errors import QueryFailed, Refused
+from kiwoom_async.errors import KiwoomError, NotSent, QueryFailed, Refused
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
@@ -221,6 +222,20 @@ def cancellation_is_not_heard(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Dispatcher, "place", deaf)
 
 
+def timeout_is_told_as_not_sent(patch: pytest.MonkeyPatch) -> None:
+    """Who waits no longer is told that no byte has left, and whoever asks later is told the truth."""
+
+    async def lie(_: Dispatcher, flight: Flight, __: float) -> KiwoomError:
+        return NotSent("No byte of it left.", client_order_id=flight.intent.client_order_id)
+
+    patch.setattr(Dispatcher, "_too_late", lie)
+
+
+def acceptance_bound_is_ignored(patch: pytest.MonkeyPatch) -> None:
+    """A request counts as dead as soon as its sender has given up."""
+    patch.setattr(Attempt, "dead_after", lambda self, _: self.ended)
+
+
 @frozen
 class Planted:
     """A plant, and what it must be found by.
@@ -253,5 +268,7 @@ PLANTS: Final[Mapping[str, Planted]] = {
         (fill_is_never_told, "I6"),
         (resend_needs_no_permission, "I1"),
         (cancellation_is_not_heard, "P3"),
+        (timeout_is_told_as_not_sent, "I3"),
+        (acceptance_bound_is_ignored, "I1 I3"),
     )
 }
