@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import date
 
 from kiwoom_async._domain.ambient import Ambient, korean_day
 from kiwoom_async._domain.cancellations import CancelReport
@@ -207,7 +208,13 @@ class Orders:
         return await self._journal.history(client_order_id)
 
     async def resolve(
-        self, client_order_id: str, *, accepted_as: str | None = None, not_accepted: bool = False, reason: str
+        self,
+        client_order_id: str,
+        *,
+        accepted_as: str | None = None,
+        not_accepted: bool = False,
+        reason: str,
+        day: date | None = None,
     ) -> Order:
         """Settle an unresolved order by hand, after a look at Kiwoom's own screen.
 
@@ -216,15 +223,18 @@ class Orders:
             accepted_as: Its broker order number, if it is on the book.
             not_accepted: True, if it is not on the book.
             reason: Why you are sure; kept in the history.
+            day: With `accepted_as`: the Korean day on whose list the number stands. None: the day on which it was sent;
+                an order sent around midnight needs it, since numbers begin anew every day.
 
         Raises:
-            ValidationError: The id is not known or not unresolved, or not exactly one verdict is given.
+            ValidationError: The id is not known or not unresolved, not exactly one verdict is given, or the day is
+                needed or impossible.
             JournalError: The number belongs to another of our orders.
 
         Delivery: The verdict is durable when this returns; whoever waits for the order is told. A wrong one can be
             taken back: see `take_back`.
         """
-        verdict = Verdict.of(accepted_as, not_accepted=not_accepted, reason=reason)
+        verdict = Verdict.of(accepted_as, not_accepted=not_accepted, reason=reason, day=day)
         settled = await settle(self._journal, client_order_id, verdict, spread=self._settlements.spread)
         self._settlements.ring(client_order_id)
         return settled

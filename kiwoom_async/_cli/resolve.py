@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from datetime import date
 from pathlib import Path
 from typing import Final
 
@@ -43,7 +44,20 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     verdict.add_argument("--not-accepted", action="store_true", help="it is not on the book")
     verdict.add_argument("--take-back", action="store_true", help="an earlier verdict was wrong: unresolved again")
     parser.add_argument("--reason", required=True, help="how you know; kept in the history")
+    parser.add_argument(
+        "--day",
+        type=_day,
+        metavar="YYYY-MM-DD",
+        help="with --as: the Korean day on whose list the number stands (default: the day of the send)",
+    )
     parser.set_defaults(run=run)
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not allowed: a day as in 2026-03-04") from None
 
 
 def run(args: argparse.Namespace) -> int:
@@ -66,7 +80,7 @@ def _settle(args: argparse.Namespace) -> Order:
         async with Journal(args.path, SystemAmbient(), account or "", seals=usual_seal_folder()) as journal:
             if args.take_back:
                 return await take_back(journal, args.key, args.reason)
-            verdict = Verdict.of(args.accepted_as, not_accepted=args.not_accepted, reason=args.reason)
+            verdict = Verdict.of(args.accepted_as, not_accepted=args.not_accepted, reason=args.reason, day=args.day)
             return await settle(journal, args.key, verdict)
 
     return anyio.run(work)

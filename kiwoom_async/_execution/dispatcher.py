@@ -15,8 +15,9 @@ from typing import Final
 
 import anyio
 
-from kiwoom_async._domain.ambient import Checkpoint, korean_day
+from kiwoom_async._domain.ambient import Checkpoint
 from kiwoom_async._domain.intents import Attempt, Intent, OrderRequest
+from kiwoom_async._domain.midnight import names_its_original
 from kiwoom_async._domain.orders import Order
 from kiwoom_async._domain.states import Delivery, Event
 from kiwoom_async._execution.answers import answer_of, unknown_error
@@ -384,7 +385,7 @@ class Dispatcher:
         self._ambient.reached(Checkpoint.BEFORE_OBLIGATION)
         if isinstance(outcome, Order) and outcome.broker_order_id is not None:
             aimed = intent.request.aimed_at(outcome.broker_order_id, outcome.day)
-            if aimed.may_be_sent_on(korean_day(self._ambient.now())):
+            if names_its_original(aimed, self._ambient.now(), self._timing):
                 return aimed
         reason = f"its target {target!r} is not on the book, so there is nothing to cancel"
         if isinstance(outcome, Order | OutcomeUnknown):
@@ -437,7 +438,8 @@ class Dispatcher:
             self._on_unknown()
         # A refused token whose second permission failed: that one may be in the journal all the same.
         may_be_followed = recorded.state is Delivery.NOT_ACCEPTED or MAY_BE_SENT_AGAIN in finding.evidence
-        if recorded.number == 1 and not may_be_followed:
+        is_of_its_day = finding.claim_day in {None, recorded.day}
+        if recorded.number == 1 and is_of_its_day and not may_be_followed:
             # The usual case, and all the journal knows of the order: no need to read it back.
             return answer_of(OrderRecord(flight.intent, (recorded,), (), finding.evidence))
         record = await self._journal.find(attempt.client_order_id)

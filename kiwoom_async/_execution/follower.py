@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from datetime import date, timedelta
+from datetime import date
 from typing import Final
 
 from kiwoom_async._domain.ambient import Ambient, korean_day
 from kiwoom_async._domain.health import Breach
+from kiwoom_async._domain.midnight import date_report
 from kiwoom_async._domain.reports import OrderReport
 from kiwoom_async._domain.vocabulary import Desk
 from kiwoom_async._execution.event_log import EventLog
@@ -22,10 +23,6 @@ from kiwoom_async._wire.frames import ORDER_REPORTS, RealEntry, decode_report
 from kiwoom_async.errors import QueryFailed, Refused, UnreadableReport
 
 _LOG: Final = logging.getLogger("kiwoom_async")
-
-FUTURE_MARGIN: Final = timedelta(minutes=5)
-"""How far the broker's clock may be ahead of ours before a report is taken for another day's. Source: our choice, far
-beyond any clock that is set at all."""
 
 
 class _NotYet(UnreadableReport):
@@ -101,9 +98,9 @@ class Follower:
 
     def _read(self, entry: RealEntry) -> OrderReport:
         received_at = entry.received_at or self._ambient.now()
-        report = decode_report(entry, korean_day(received_at))
-        if report.at is not None and report.at > received_at + FUTURE_MARGIN:
-            # It tells a time and no day, and numbers begin anew every day.
+        # It tells a time and no day, and numbers begin anew every day.
+        report = date_report(decode_report(entry, korean_day(received_at)), received_at)
+        if report is None:
             raise _NotYet("908", "says a time that has not come yet: it is not of today")
         self._monitor.reported(report, received_at)
         return report

@@ -191,7 +191,7 @@ class Monitor:
         if finding.resolved_by is not ResolvedBy.RESPONSE or number is None:
             return
         self._numbers += 1
-        place = attempt.request.desk.ledger, attempt.day, number
+        place = attempt.request.desk.ledger, finding.claim_day or attempt.day, number
         self._answered[place] = finding.ended
         if attempt.request.action is Action.NEW:
             self._unseen[place] = attempt.mark

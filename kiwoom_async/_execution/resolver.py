@@ -19,6 +19,7 @@ from kiwoom_async._domain.feed_status import Continuity
 from kiwoom_async._domain.health import BreachKind
 from kiwoom_async._domain.intents import Attempt
 from kiwoom_async._domain.matching import AlarmKind, Matching
+from kiwoom_async._domain.midnight import first_day
 from kiwoom_async._domain.monitors import judge_step
 from kiwoom_async._domain.reconciliation import ForeignOrder
 from kiwoom_async._domain.reports import Snapshot
@@ -89,6 +90,7 @@ class Resolver:
         self._own_continuity = own_continuity
         self._monitor = monitor
         self._rounds: dict[str, list[Round]] = {}
+        self._unlisted: dict[tuple[Desk, str], dict[str, float]] = {}
 
     @property
     def _timing(self) -> Timing:
@@ -372,14 +374,21 @@ class Resolver:
         )
 
     async def _check_open_orders(self, view: BookView, symbol: str, found: PassFindings) -> str:
-        """Say what contradicts the ledger's completeness for a symbol; empty where nothing does."""
+        """Say what contradicts the ledger's completeness for a symbol; empty where nothing does.
+
+        The ledger may list an open order by visibility_bound later (A5); the look is void at once, the alarm waits.
+        """
         if all(snapshot.is_final for snapshot in view.snapshots):
             return ""
         missing = view.unlisted_open_orders(await self._reader.fetch_open_orders(view.desk, symbol))
+        before, now = self._unlisted.get((view.desk, symbol), {}), self._ambient.monotonic()
+        unlisted = self._unlisted[view.desk, symbol] = {number: before.get(number, now) for number in missing}
         if not missing:
             return ""
-        flaw = f"open order {missing[0]} is not in the ledger, which is therefore incomplete"
-        found.raise_alarm(BreachKind.LEDGER_INCOMPLETE, flaw)
+        number = min(unlisted, key=lambda each: (unlisted[each], each))
+        flaw = f"open order {number} is not in the ledger, which is therefore incomplete"
+        if min(snapshot.began for snapshot in view.snapshots) - unlisted[number] > self._timing.visibility_bound:
+            found.raise_alarm(BreachKind.LEDGER_INCOMPLETE, flaw)
         return flaw
 
     async def _accept_absence(self, attempt: Attempt, view: BookView, proof: AbsenceProof, found: PassFindings) -> None:
@@ -499,7 +508,7 @@ class Resolver:
 
 
 def _first_day(attempts: Iterable[Attempt]) -> date:
-    return min(attempt.day for attempt in attempts)
+    return min(map(first_day, attempts))
 
 
 def of_desk(desk: Desk, attempts: Iterable[Attempt]) -> tuple[Attempt, ...]:

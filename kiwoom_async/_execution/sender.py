@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import date
 from typing import Any, Final
 
 import anyio
@@ -13,6 +14,7 @@ from attrs import evolve, frozen
 
 from kiwoom_async._domain.ambient import Ambient, Checkpoint, korean_day
 from kiwoom_async._domain.intents import Attempt, Intent, OrderRequest
+from kiwoom_async._domain.midnight import day_of_answer, names_its_original
 from kiwoom_async._domain.settings import Timing
 from kiwoom_async._domain.sharing import Token
 from kiwoom_async._domain.states import ON_THE_BOOK, Delivery, Event
@@ -31,7 +33,9 @@ from kiwoom_async._journal.transactions import Dispatched, DispatchPlan, Known, 
 from kiwoom_async._transport.gateway import Gateway
 from kiwoom_async._transport.limiter import Slot
 from kiwoom_async._transport.mark import DeliveryMark, SendAborted
-from kiwoom_async._wire.outcomes import Outcome, classify
+from kiwoom_async._wire.answers import read_date
+from kiwoom_async._wire.exchange import Answer, Exchange
+from kiwoom_async._wire.outcomes import Accepted, Outcome, Unclear, classify
 from kiwoom_async._wire.requests import Call, encode_order
 from kiwoom_async.errors import JournalError, KiwoomError, NotSent, QueryFailed, Refused
 
@@ -154,10 +158,11 @@ class Sender:
         self, flight: Flight, call: Call, plan: DispatchPlan, replaces: Replacement | None
     ) -> Permission:
         request = plan.request
-        if not request.may_be_sent_on(plan.day):
+        if not names_its_original(request, plan.dispatched_at, self._timing):
             raise NotSent(
                 f"Order {flight.intent.client_order_id!r} was not sent: the number {request.original} means its "
-                f"original on {request.original_day} only, and may be somebody else's order on {plan.day}.",
+                f"original on {request.original_day} only, and may be somebody else's order on the day when this "
+                "arrives.",
                 api_id=call.api_id,
                 client_order_id=flight.intent.client_order_id,
             )
@@ -255,11 +260,27 @@ class Sender:
             await complete(self.record(attempt, self._interrupted(mark)))
             raise
         self._ambient.reached(Checkpoint.AFTER_RESPONSE_BEFORE_RESULT_COMMIT)
-        outcome = classify(exchange, ready.call.api_id)
-        finding = self.stamp(finding_of(outcome))
+        outcome, day = self._date(attempt, classify(exchange, ready.call.api_id), exchange)
+        finding = evolve(self.stamp(finding_of(outcome)), claim_day=day)
         if came_too_late(attempt, outcome) and (status := await self._find_status(attempt)) is not None:
             finding = evolve(finding, evidence={**finding.evidence, "original_status": status.value})
         return outcome, finding
+
+    def _date(self, attempt: Attempt, outcome: Outcome, exchange: Exchange) -> tuple[Outcome, date | None]:
+        """Say on which day the number of an accepted order is valid; where that is not known, nothing is known."""
+        if not isinstance(outcome, Accepted) or not isinstance(exchange, Answer):
+            return outcome, None
+        day = day_of_answer(
+            attempt,
+            finished=self._ambient.now(),
+            took=self._ambient.monotonic() - attempt.dispatched,
+            stamp=read_date(exchange),
+            timing=self._timing,
+        )
+        if day is not None:
+            return outcome, day
+        reason = f"it got the number {outcome.broker_order_id} at midnight, and which day's that is has to be looked up"
+        return Unclear(reason, is_answered=True), None
 
     async def _find_status(self, attempt: Attempt) -> OrderStatus | None:
         """Look what left nothing to cancel, for as long as the ledger may still show the time before (A5)."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date, datetime
 
 from attrs import frozen
 
+from kiwoom_async._domain.ambient import korean_day
 from kiwoom_async._domain.intents import Attempt
+from kiwoom_async._domain.midnight import first_day, may_be_near
 from kiwoom_async._domain.orders import Order
 from kiwoom_async._domain.states import UNRESOLVED, Event
 from kiwoom_async._domain.validation import check_order_number
@@ -26,32 +29,50 @@ class Verdict:
     Attributes:
         number: The broker order number; None: it is not on the book.
         reason: Kept in the history.
+        day: The Korean day on whose list the number stands; None: that of the send.
     """
 
     number: str | None
     reason: str
+    day: date | None = None
 
     @classmethod
-    def of(cls, accepted_as: object, *, not_accepted: bool, reason: str) -> Verdict:
+    def of(cls, accepted_as: object, *, not_accepted: bool, reason: str, day: object = None) -> Verdict:
         """Check the arguments of a caller.
 
         Raises:
-            ValidationError: Not exactly one verdict, no number, or no reason.
+            ValidationError: Not exactly one verdict, no number, no reason, or a day that is none or not of a number.
         """
         if (accepted_as is not None) == not_accepted:
             raise ValidationError(
                 "accepted_as", accepted_as, "exactly one of accepted_as='0001234' and not_accepted=True"
             )
         number = None if accepted_as is None else check_order_number("accepted_as", accepted_as)
-        return cls(number, check_reason(reason))
+        if day is not None and (not isinstance(day, date) or isinstance(day, datetime) or number is None):
+            raise ValidationError("day", day, "with accepted_as, the datetime.date on whose list the number stands")
+        return cls(number, check_reason(reason), day)
 
-    @property
-    def finding(self) -> Finding:
-        """Give it as evidence."""
+    def finding_about(self, attempt: Attempt) -> Finding:
+        """Give it as evidence.
+
+        Raises:
+            ValidationError: The number cannot be of that day, or may be of two.
+        """
+        sent = korean_day(attempt.dispatched_at)
+        if self.day is not None and self.day < first_day(attempt):
+            raise ValidationError("day", self.day.isoformat(), f"{sent}, on which it was sent, or a later day")
+        if self.number is not None and self.day is None and may_be_near([attempt.dispatched_at], attempt.day):
+            raise ValidationError(
+                "day",
+                None,
+                f"the day on whose list the number stands: it was sent around midnight ({sent}), and "
+                "numbers begin anew every day",
+            )
         return Finding(
             Event.PROVEN_ABSENT if self.number is None else Event.ACKNOWLEDGED,
             reason=self.reason,
             broker_order_id=self.number,
+            claim_day=self.day,
             resolved_by=ResolvedBy.OPERATOR,
             evidence={"decided_by": "operator"},
         )
@@ -88,7 +109,7 @@ async def settle(
         spread: Told what the broker had said of the number before.
 
     Raises:
-        ValidationError: The id is not that of an unresolved order.
+        ValidationError: The id is not that of an unresolved order, or the day is not one of its.
         JournalError: The number belongs to another of our orders, or evidence came in between.
     """
     attempt = await _decisive(journal, client_order_id)
@@ -96,7 +117,7 @@ async def settle(
         raise ValidationError(
             "client_order_id", client_order_id, "the id of an unresolved order; see client.orders.unresolved()"
         )
-    conclusion = await journal.conclude(attempt, verdict.finding)
+    conclusion = await journal.conclude(attempt, verdict.finding_about(attempt))
     spread(conclusion.news)
     return await _written(journal, client_order_id, conclusion)
 

@@ -6,7 +6,7 @@ Like `transactions`, the writing functions run in the committing thread, inside 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,13 +15,10 @@ from attrs import frozen
 
 from kiwoom_async._domain.health import Breach, BreachKind, DurableHealth, JournalFacts, KeptBreach
 from kiwoom_async._domain.intents import Attempt
+from kiwoom_async._domain.midnight import may_be_near
 from kiwoom_async._domain.states import Delivery
 from kiwoom_async._domain.vocabulary import ResolvedBy
 from kiwoom_async._journal.records import Finding
-
-MIDNIGHT_MARGIN: Final = timedelta(minutes=5)
-"""How close to midnight two clocks may tell two days, on which numbers begin anew. Source: our choice, as far as a
-clock may be ahead of ours before its reports are taken for another day's."""
 
 
 @frozen
@@ -96,10 +93,7 @@ def note_fallen_number(connection: apsw.Connection, moved: Attempt, finding: Fin
     number = finding.broker_order_id
     if number is None or finding.resolved_by is not ResolvedBy.RESPONSE or int(number) > moved.mark:
         return
-    moments = [moved.dispatched_at, finding.ended_at or at]
-    if {(moment + margin).date() for moment in moments for margin in (MIDNIGHT_MARGIN, -MIDNIGHT_MARGIN)} == {
-        moved.day
-    }:
+    if not may_be_near((moved.dispatched_at, finding.ended_at or at), moved.day):
         text = f"order {moved.client_order_id} got the number {number}, and {moved.mark:07d} was known before"
         note_breaches(connection, moved.account, [Breach(BreachKind.NUMBER_FELL, text)], at)
 

@@ -14,6 +14,7 @@ from attrs import frozen
 
 from kiwoom_async._domain.intents import Attempt
 from kiwoom_async._domain.life import Life
+from kiwoom_async._domain.midnight import first_day
 from kiwoom_async._domain.reports import LedgerOrder
 from kiwoom_async._domain.vocabulary import Desk
 from kiwoom_async._journal.queries import read_attempt_of
@@ -151,7 +152,7 @@ def find_surprise(
     rows = connection.execute(
         "SELECT day, broker_order_id FROM kept_reports WHERE account = ? AND ledger = ? AND day >= ? "
         "AND json_extract(report, '$.symbol') = ?",
-        (attempt.account, attempt.request.desk.ledger.value, attempt.day.isoformat(), attempt.request.symbol),
+        (attempt.account, attempt.request.desk.ledger.value, first_day(attempt).isoformat(), attempt.request.symbol),
     )
     for day_text, number in rows:
         day = date.fromisoformat(day_text)

@@ -351,10 +351,10 @@ class _Trading:
 
     async def _decide(self, client: KiwoomClient, client_order_id: str, candidates: Sequence[str]) -> None:
         """Give an order the number that it has on the screen, or that of a twin where its own is taken; or none."""
-        numbers = [order.broker_order_id for order in self.broker.orders if order.idempotency_key == client_order_id]
-        if numbers:
-            numbers += [order.broker_order_id for order in self.broker.orders if order.broker_order_id in candidates]
-        for verdict in (*({"accepted_as": number} for number in numbers), {"not_accepted": True}):
+        own = [order for order in self.broker.orders if order.idempotency_key == client_order_id]
+        twins = [order for order in self.broker.orders if own and order.broker_order_id in candidates]
+        verdicts = [{"accepted_as": order.broker_order_id, "day": order.day} for order in [*own, *twins]]
+        for verdict in [*verdicts, {"not_accepted": True}]:
             with suppress(KiwoomError):
                 await client.orders.resolve(client_order_id, reason="seen on the screen", **verdict)  # type: ignore[arg-type]
                 return

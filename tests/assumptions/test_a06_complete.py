@@ -83,6 +83,32 @@ async def test_open_orders_that_the_ledger_lacks_hold_a_proof_back(tmp_path: Pat
             assert_one_order(broker)
 
 
+async def test_open_order_that_the_ledger_lists_a_little_later_is_no_alarm(tmp_path: Path) -> None:
+    """Within visibility_bound it may not be listed yet: the look counts for nothing, and no assumption is broken."""
+    async with broker_of(LOST, listen=False) as broker:
+        lying = LyingTransport(broker)
+        timing = evolve(QUICK, visibility_bound=1.0)
+        async with client_of(broker, tmp_path, timing=timing, transport=lying) as client:
+            await opened(broker)
+            await left_open(lambda: buy(client, deadline=0.05))
+            hidden = broker.place_foreign(symbol=SYMBOL, side=Side.SELL, quantity=3, price=71_000).broker_order_id
+            broker.place_foreign(symbol=SYMBOL, side=Side.SELL, quantity=4, price=71_000)
+            asked = []
+
+            def list_now(rows: Rows) -> Rows:
+                asked.append(len(rows))
+                lying.rows.pop("kt00007", None)
+                return rows
+
+            lying.rows["kt00007"] = lambda rows: [row for row in rows if row["ord_no"] != hidden]
+            lying.rows["ka10075"] = list_now
+            with pytest.raises(OrderNotAccepted):
+                await buy(client)
+            assert len(asked) > 1
+            assert_only(await client.health())
+            assert_one_order(broker)
+
+
 async def test_rows_of_another_account_are_an_alarm(tmp_path: Path) -> None:
     """The open orders suddenly show another account number: the look counts for nothing."""
 

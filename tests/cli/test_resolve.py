@@ -66,9 +66,14 @@ async def test_what_cannot_be_settled_says_why(tmp_path: Path, capsys: pytest.Ca
             (("--key", "open-1", "--take-back", "--reason", "x"), "settled by hand"),
             (("--key", "open-1", "--as", "seven", "--reason", "x"), "accepted_as"),
             (("--key", "open-1", "--not-accepted", "--reason", " "), "reason"),
+            (("--key", "open-1", "--not-accepted", "--reason", "x", "--day", "2026-03-04"), "day"),
+            (("--key", "open-1", "--as", "7", "--reason", "x", "--day", "2001-03-04"), "or a later day"),
         ):
             assert resolve(path, *arguments) == 1
             assert text in capsys.readouterr().err
+        with pytest.raises(SystemExit) as usage:
+            resolve(path, "--key", "open-1", "--as", "7", "--reason", "x", "--day", "yesterday")
+        assert usage.value.code == 2
         assert resolve(str(tmp_path / "none.db"), "--key", "x", "--not-accepted", "--reason", "x") == 1
         assert not (tmp_path / "none.db").exists()
 

@@ -1,0 +1,99 @@
+"""Two clocks that tell two days: numbers begin anew at midnight, and one day's number is another's order."""
+
+from __future__ import annotations
+
+from datetime import datetime, time, timedelta
+from pathlib import Path
+from typing import Final
+
+import httpx
+import pytest
+from attrs import evolve
+
+from kiwoom_async import NotSent, Order, ValidationError
+from kiwoom_async._domain.settings import KST
+from kiwoom_async.simulator import Fault, FaultKind, Simulator
+from tests.assumptions.breaking import KEY, LyingTransport, buy
+from tests.scenarios.trading import TIMING, Hands, client_of, left_open, on_book, orders_received
+
+BLIND: Final = Fault(FaultKind.QUERY_ERROR, times=100_000)
+WIDE: Final = evolve(TIMING, clock_skew=400.0)
+
+
+def hands_at(clock: time, *, days: int = 0) -> Hands:
+    """Make an ambient whose wall clock shows a time."""
+    now = datetime.now(KST)
+    return Hands(offset=datetime.combine(now.date() + timedelta(days=days), clock, KST) - now)
+
+
+def before_midnight() -> Simulator:
+    """Make a broker for whom the old day lasts another two minutes."""
+    return Simulator(ambient=hands_at(time(23, 58)))
+
+
+def after_midnight() -> Hands:
+    """Make a client's clock that shows the new day already."""
+    return hands_at(time(0, 0, 30), days=1)
+
+
+def without_date(api_id: str, headers: httpx.Headers) -> None:
+    """Take the broker's clock out of an answer."""
+    headers.pop("date", None)
+
+
+def assert_of_the_brokers_day(order: Order, broker: Simulator) -> None:
+    """The number is told with the day on which it is that order's."""
+    (mine,) = on_book(broker, KEY)
+    assert (order.broker_order_id, order.day) == (mine.broker_order_id, mine.day)
+
+
+async def test_answered_order_is_of_the_brokers_day(tmp_path: Path) -> None:
+    """Our clock tells the next day already; the number is valid on the day that the broker's answer tells."""
+    async with before_midnight() as broker:
+        async with client_of(broker, tmp_path, timing=WIDE, ambient=after_midnight()) as client:
+            order = await buy(client)
+            assert_of_the_brokers_day(order, broker)
+            assert await buy(client) == order
+            with pytest.raises((NotSent, ValidationError), match="day"):
+                await client.stock.cancel(order)
+        async with client_of(broker, tmp_path, timing=WIDE, ambient=after_midnight()) as client:
+            assert_of_the_brokers_day(await buy(client), broker)
+        assert len(orders_received(broker)) == 1
+
+
+async def test_answered_order_of_no_certain_day_is_looked_up(tmp_path: Path) -> None:
+    """Where the answer does not tell the broker's clock, the ledgers of both days are asked whose number it is."""
+    async with before_midnight() as broker:
+        lying = LyingTransport(broker, headers=without_date)
+        async with client_of(broker, tmp_path, timing=WIDE, ambient=after_midnight(), transport=lying) as client:
+            order = await buy(client)
+            assert_of_the_brokers_day(order, broker)
+            assert order.resolved_by == "ledger"
+        assert len(orders_received(broker)) == 1
+
+
+async def test_cancel_that_may_arrive_after_midnight_is_not_sent(tmp_path: Path) -> None:
+    """The number would be somebody else's by then."""
+    timing = evolve(TIMING, acceptance_bound=300.0)
+    async with before_midnight() as broker:
+        async with client_of(broker, tmp_path, timing=timing) as client:
+            order = await buy(client)
+            with pytest.raises(NotSent, match="somebody else's"):
+                await client.stock.cancel(order)
+        assert len(orders_received(broker)) == 1
+
+
+async def test_verdict_on_an_order_sent_around_midnight_needs_a_day(tmp_path: Path) -> None:
+    """A number alone could mean another order; no guess is made, and a day before the send is refused."""
+    async with (
+        before_midnight() as broker,
+        client_of(broker, tmp_path, timing=WIDE, ambient=after_midnight()) as client,
+    ):
+        broker.set_faults([Fault(FaultKind.DROP_AFTER_ACCEPTANCE), BLIND])
+        await left_open(lambda: buy(client, deadline=0.05))
+        (mine,) = on_book(broker, KEY)
+        for day in (None, mine.day - timedelta(days=1)):
+            with pytest.raises(ValidationError, match="day"):
+                await client.orders.resolve(KEY, accepted_as=mine.broker_order_id, reason="seen", day=day)
+        order = await client.orders.resolve(KEY, accepted_as=mine.broker_order_id, reason="seen", day=mine.day)
+        assert_of_the_brokers_day(order, broker)
