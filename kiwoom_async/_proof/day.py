@@ -10,53 +10,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import StrEnum, unique
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final
 
 from attrs import evolve, frozen
 
 from kiwoom_async._domain.ambient import Checkpoint
 from kiwoom_async._domain.vocabulary import ORDER_TYPE_RULES, Action, Desk, OrderType, Route, Side
+from kiwoom_async._proof.lives import CLOSING, RARE, Machine, draw_machines, often
 from kiwoom_async._proof.processes import Death, Moment
 from kiwoom_async._proof.steps import LAST, TICK, Chain, Manner, Step, draw_chain
 from kiwoom_async.simulator import EmptyList, Flavour, RateLimitStyle, TokenPolicy
 from kiwoom_async.simulator.chance import Generator, drawn, seeded
-
-_T = TypeVar("_T")
-
-
-@frozen
-class Life:
-    """One process from its start to its end.
-
-    Attributes:
-        rest: Seconds between the end of the life before and this one.
-        chains: Which chains it asks for, by number.
-        leaves_after: Seconds after which it closes its client in good order; None: when it has its answers.
-        freezes: Seconds from its start, and how long each.
-        reconciles: Seconds from its start at which the caller asks for a full pass.
-    """
-
-    rest: float
-    chains: tuple[int, ...]
-    death: Death | None = None
-    leaves_after: float | None = None
-    freezes: tuple[tuple[float, float], ...] = ()
-    reconciles: tuple[float, ...] = ()
-    listens: bool = False
-
-
-@frozen
-class Machine:
-    """A process and all its lives.
-
-    Attributes:
-        offset: Seconds by which its wall clock is ahead.
-    """
-
-    name: str
-    offset: float
-    has_feed: bool
-    lives: tuple[Life, ...]
 
 
 @unique
@@ -202,24 +166,6 @@ _RESENT_WITHIN: Final = 12.0
 _MANY_FAULTS: Final = 0.6
 _LOST_OFTEN: Final = 0.3
 
-CLOSING: Final = frozenset({Checkpoint.BEFORE_DAY_CLOSE, Checkpoint.AFTER_DAY_CLOSE})
-"""Where only a process is that closes the books of a day."""
-
-BEYOND: Final = frozenset({Checkpoint.DURING_AUTO_CANCEL})
-"""Where nobody is while the bounds hold: a surplus order is one that A4 was broken for."""
-
-RARE: Final = frozenset(
-    {
-        Checkpoint.BEFORE_CLAIM_COMMIT,
-        Checkpoint.AFTER_CLAIM_COMMIT,
-        Checkpoint.DURING_RESEND_DECISION,
-        Checkpoint.BEFORE_OBLIGATION,
-    }
-)
-"""Where a process is only if an answer was lost, or an order was canceled before it was answered."""
-
-_POINTS: Final = tuple(point for point in Checkpoint if point not in CLOSING | BEYOND)
-
 
 def plan_day(seed: int) -> Day:
     """Draw a day."""
@@ -230,12 +176,12 @@ def plan_day(seed: int) -> Day:
     day = Day(
         seed=seed,
         chains=chains,
-        machines=_machines(chance, chains),
+        machines=draw_machines(chance, chains),
         events=_events(chance, is_exclusive=is_exclusive),
         habits=_habits(chance, flavour),
         is_exclusive=is_exclusive,
         shares=chance.random() < 0.2,
-        twins=_often(chance, ("serialize", 0.8), ("allow", 0.15), ("fail", 0.05)),
+        twins=often(chance, ("serialize", 0.8), ("allow", 0.15), ("fail", 0.05)),
         order_faults=chance.choice((0.0, 0.2, 0.4, 0.6)),
         query_faults=chance.choice((0.0, 0.05, 0.15, 0.5)),
         feed_faults=chance.choice((0.0, 0.2, 0.4)),
@@ -300,15 +246,11 @@ def _closers(chance: Generator, day: Day) -> tuple[Death, ...]:
     return tuple(Death(Moment.AT_CHECKPOINT, checkpoint=chance.choice(points)) for _ in range(chance.randint(1, 2)))
 
 
-def _often(chance: Generator, *weighted: tuple[_T, float]) -> _T:
-    return chance.choices([value for value, _ in weighted], [weight for _, weight in weighted])[0]
-
-
 def _habits(chance: Generator, flavour: Flavour) -> Habits:
     return Habits(
         flavour=flavour,
         token_policy=chance.choice(tuple(TokenPolicy)),
-        empty_list=_often(chance, (EmptyList.SUCCESS, 0.6), (EmptyList.ERROR, 0.35), (EmptyList.UNCODED_ERROR, 0.05)),
+        empty_list=often(chance, (EmptyList.SUCCESS, 0.6), (EmptyList.ERROR, 0.35), (EmptyList.UNCODED_ERROR, 0.05)),
         rate_limit_style=chance.choice(tuple(RateLimitStyle)),
         page_size=chance.choice((3, 10, 40)),
         is_from_inclusive=chance.random() < 0.5,
@@ -341,7 +283,7 @@ def _chains(chance: Generator, flavour: Flavour) -> tuple[Chain, ...]:
 def _new(chance: Generator, client_order_id: str, flavour: Flavour) -> Step:
     desk = Desk.GOLD if chance.random() < 0.15 else Desk.STOCK
     side = chance.choice((Side.BUY, Side.SELL))
-    order_type = _often(chance, *_TYPES) if desk is Desk.STOCK else OrderType.LIMIT
+    order_type = often(chance, *_TYPES) if desk is Desk.STOCK else OrderType.LIMIT
     is_usual = order_type in {OrderType.LIMIT, OrderType.MARKET}
     routes = (Route.KRX, Route.KRX, Route.SOR, Route.NXT) if flavour is Flavour.REAL and is_usual else (Route.KRX,)
     price = _price(chance, desk) if ORDER_TYPE_RULES[order_type].needs_price else None
@@ -356,7 +298,7 @@ def _new(chance: Generator, client_order_id: str, flavour: Flavour) -> Step:
         stop_price=price if order_type is OrderType.STOP_LIMIT else None,
         order_type=order_type,
         route=None if desk is Desk.GOLD else chance.choice(routes),
-        resend_within=_often(chance, (None, 0.6), (4.0, 0.1), (12.0, 0.3)),
+        resend_within=often(chance, (None, 0.6), (4.0, 0.1), (12.0, 0.3)),
     )
     return _with_manner(chance, step)
 
@@ -366,7 +308,7 @@ def _price(chance: Generator, desk: Desk) -> int:
 
 
 def _with_manner(chance: Generator, step: Step) -> Step:
-    manner = _often(
+    manner = often(
         chance, (Manner.PATIENT, 0.55), (Manner.DEADLINE, 0.15), (Manner.TIMEOUT, 0.15), (Manner.CANCELED, 0.15)
     )
     return evolve(
@@ -374,7 +316,7 @@ def _with_manner(chance: Generator, step: Step) -> Step:
         manner=manner,
         hurry=round(chance.random() ** 2 * 2.0, 3),
         pause=0.0 if chance.random() < 0.3 else round(chance.random() * 0.5, 3),
-        callers=_often(chance, (1, 0.8), (2, 0.15), (3, 0.05)),
+        callers=often(chance, (1, 0.8), (2, 0.15), (3, 0.05)),
     )
 
 
@@ -389,62 +331,10 @@ def _follower(chance: Generator, new: Step, action: Action, number: int) -> Step
         price=_price(chance, new.desk) if action is Action.MODIFY else None,
         stop_price=new.stop_price if action is Action.MODIFY else None,
         route=new.route,
-        resend_within=_often(chance, (None, 0.7), (12.0, 0.3)),
+        resend_within=often(chance, (None, 0.7), (12.0, 0.3)),
         is_blind=action is Action.CANCEL and chance.random() < 0.5,
     )
     return _with_manner(chance, step)
-
-
-# How the processes live
-
-
-def _machines(chance: Generator, chains: Sequence[Chain]) -> tuple[Machine, ...]:
-    count = _often(chance, (1, 0.4), (2, 0.4), (3, 0.2))
-    owned: list[list[int]] = [[] for _ in range(count)]
-    for chain, (new, *_) in enumerate(chains):
-        owned[chance.randrange(count)].append(chain)
-        if count > 1 and not new.is_preceded and chance.random() < 0.25:
-            # Two processes ask for the same ids.
-            other = owned[chance.randrange(count)]
-            other += [] if chain in other else [chain]
-    return tuple(_machine(chance, "ABC"[number], tuple(wanted)) for number, wanted in enumerate(owned))
-
-
-def _machine(chance: Generator, name: str, chains: tuple[int, ...]) -> Machine:
-    lives = _often(chance, (1, 0.45), (2, 0.4), (3, 0.15))
-    return Machine(
-        name=name,
-        offset=round(chance.uniform(-0.4, 0.4), 3),
-        has_feed=chance.random() < 0.7,
-        lives=tuple(_life(chance, chains, is_last=life == lives - 1) for life in range(lives)),
-    )
-
-
-def _life(chance: Generator, chains: tuple[int, ...], *, is_last: bool) -> Life:
-    return Life(
-        rest=round(chance.random() * 2.0, 3),
-        chains=chains,
-        death=None if is_last and chance.random() < 0.7 else _death(chance),
-        leaves_after=round(chance.random() * 10.0, 3) if chance.random() < 0.15 else None,
-        freezes=((round(chance.random() * 6.0, 3), _standstill(chance)),) if chance.random() < 0.15 else (),
-        reconciles=(round(chance.random() * 8.0, 3),) if chance.random() < 0.2 else (),
-        listens=chance.random() < 0.3,
-    )
-
-
-def _standstill(chance: Generator) -> float:
-    """Draw how long a process stands still: some shorter, some longer than its leases."""
-    return round(_often(chance, (0.5, 0.4), (5.0, 0.3), (15.0, 0.2), (75.0, 0.1)) * (0.5 + chance.random()), 3)
-
-
-def _death(chance: Generator) -> Death:
-    moment = chance.choice(tuple(Moment))
-    if moment is Moment.AT_SECOND:
-        return Death(moment, seconds=round(chance.random() * 6.0, 3))
-    if moment is Moment.AT_CHECKPOINT:
-        point = chance.choice(_POINTS)
-        return Death(moment, checkpoint=point, count=1 if point in RARE else min(chance.randint(1, 4), 2))
-    return Death(moment, count=chance.randint(1, 30))
 
 
 # What else happens
@@ -468,7 +358,7 @@ def _events(chance: Generator, *, is_exclusive: bool) -> tuple[Event, ...]:
     if not is_exclusive:
         weighted = (*_USUAL, (Happening.TWIN_BY_PROGRAM, 0.3))
     events = [
-        Event(round(chance.random() * _SPAN, 3), _often(chance, *weighted), chance.random())
+        Event(round(chance.random() * _SPAN, 3), often(chance, *weighted), chance.random())
         for _ in range(chance.randint(0, 8))
     ]
     return tuple(sorted(events, key=lambda event: event.at))

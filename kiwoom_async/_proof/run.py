@@ -23,11 +23,12 @@ from kiwoom_async._client import KiwoomClient
 from kiwoom_async._domain.settings import Credentials, Environment, Limits
 from kiwoom_async._domain.states import Delivery
 from kiwoom_async._journal.store import Access, open_writer, prepare_file
-from kiwoom_async._proof.day import Day, Event, Life, Machine
+from kiwoom_async._proof.day import Day, Event
 from kiwoom_async._proof.evidence import sends_of
 from kiwoom_async._proof.happenings import Scene, happen
 from kiwoom_async._proof.judging import excuse, is_left_open, judge
 from kiwoom_async._proof.kernel import close_files, locks_of
+from kiwoom_async._proof.lives import Life, Machine
 from kiwoom_async._proof.network import Network, Weather
 from kiwoom_async._proof.observing import heard, no_rings_looked_for
 from kiwoom_async._proof.outcomes import DayResult, count_faults, count_witnesses

@@ -55,11 +55,11 @@ def _near_visibility(chance: Generator) -> float:
 
 
 _LATE: Final = 10.0
-"""Seconds. Source: our choice; a weak proof, which needs the longest, takes half of it from the end of the sender on."""
+"""Seconds. Source: our choice; a weak proof, the slowest, takes half as long if it forgets the bound."""
 
 
 def timing_of(day: Day) -> Timing:
-    """Give the bounds of the day. Where orders are nearly as slow as A4 allows, every proof that forgets it is early."""
+    """Give the bounds of the day. Where orders are nearly as slow as A4 allows, a proof that forgets it is early."""
     return evolve(TIMING, acceptance_bound=_LATE) if day.is_near_bounds else TIMING
 
 

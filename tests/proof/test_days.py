@@ -20,8 +20,9 @@ from kiwoom_async._domain.health import BreachKind
 from kiwoom_async._domain.settings import KST
 from kiwoom_async._domain.vocabulary import Desk, OrderType, Route
 from kiwoom_async._proof.campaign import Ground, Tally, ground, run_days
-from kiwoom_async._proof.day import BEYOND, CLOSING, RARE, Happening, plan_day, seed_of
+from kiwoom_async._proof.day import Happening, plan_day, seed_of
 from kiwoom_async._proof.judging import excuse, false_alarms
+from kiwoom_async._proof.lives import BEYOND, CLOSING, RARE
 from kiwoom_async._proof.processes import MORNING, Moment
 from kiwoom_async._proof.steps import Manner
 from tests.proof.plants import PLANTS
