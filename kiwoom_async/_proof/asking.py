@@ -10,7 +10,7 @@ from attrs import define, evolve
 
 from kiwoom_async._audit import Answer
 from kiwoom_async._client import KiwoomClient
-from kiwoom_async._desks import OrderDesk
+from kiwoom_async._desks import CreditDesk, OrderDesk
 from kiwoom_async._domain.orders import Order
 from kiwoom_async._domain.vocabulary import Action, Desk
 from kiwoom_async._order_call import OrderCall
@@ -95,7 +95,7 @@ class Caller:
         return task.result()
 
     async def _call(self, step: Step, target: str | None, deadline: float) -> OrderCall:
-        desk: OrderDesk = self.client.gold if step.desk is Desk.GOLD else self.client.stock
+        desk = self._desk(step.desk)
         asking: dict[str, Any] = {
             "client_order_id": step.client_order_id,
             "deadline": deadline,
@@ -118,6 +118,14 @@ class Caller:
             return desk.cancel(order, quantity=step.quantity, **asking)
         assert step.price is not None, "the plan names it"  # noqa: S101
         return desk.modify(order, price=step.price, stop_price=step.stop_price, **asking)
+
+    def _desk(self, desk: Desk) -> OrderDesk | CreditDesk:
+        desks: dict[Desk, OrderDesk | CreditDesk] = {
+            Desk.STOCK: self.client.stock,
+            Desk.CREDIT: self.client.credit,
+            Desk.GOLD: self.client.gold,
+        }
+        return desks[desk]
 
     async def _target(self, client_order_id: str) -> Order:
         try:

@@ -16,6 +16,7 @@ from attrs import evolve, frozen
 
 from kiwoom_async._domain.ambient import Checkpoint
 from kiwoom_async._domain.vocabulary import ORDER_TYPE_RULES, Action, Desk, OrderType, Route, Side
+from kiwoom_async._proof.additions import Halt, assign, draw_additions
 from kiwoom_async._proof.lives import CLOSING, RARE, Machine, draw_machines, often
 from kiwoom_async._proof.processes import Death, Moment
 from kiwoom_async._proof.steps import LAST, TICK, Chain, Manner, Step, draw_chain
@@ -45,6 +46,8 @@ class Happening(StrEnum):
     FEED_CUT = "feed_cut"
     FEED_TAKEN = "feed_taken"
     """Somebody else logs in with our key."""
+    LEDGER_AWAY = "ledger_away"
+    """No query is answered for a while, and orders are taken all the same."""
 
 
 @frozen
@@ -52,7 +55,7 @@ class Event:
     """Something the world does.
 
     Attributes:
-        draw: Chooses among what is there, in [0, 1).
+        draw: Chooses among what is there, in [0, 1). LEDGER_AWAY: the seconds.
     """
 
     at: float
@@ -88,6 +91,8 @@ class Day:
         clock_set_at: The second in which the wall clocks are set, within what A11 allows; None: they are not.
         is_near_bounds: What may be slow is nearly as slow as the bounds allow (A4, A5).
         cancels_duplicates: The clients are allowed to cancel surplus orders.
+        halt: Somebody engages the kill switch; None: nobody does.
+        orders_per_day: The most new orders that the clients let through; None: no limit.
         shares: The processes share token and rate limits through a file.
         twins: The clients' policy for identical orders.
         order_faults, query_faults, feed_faults, network_faults: Shares of what is hit.
@@ -111,6 +116,8 @@ class Day:
     clock_set_at: float | None = None
     is_near_bounds: bool = False
     cancels_duplicates: bool = False
+    halt: Halt | None = None
+    orders_per_day: int | None = None
 
     @property
     def needs_people(self) -> bool:
@@ -165,6 +172,8 @@ _UNTIL_MIDNIGHT: Final = 14 * 3600.0
 _RESENT_WITHIN: Final = 12.0
 _MANY_FAULTS: Final = 0.6
 _LOST_OFTEN: Final = 0.3
+_ADDED: Final = 0xADD
+_SHARE_OF_CREDIT_TWINS: Final = 0.4
 
 
 def plan_day(seed: int) -> Day:
@@ -194,7 +203,32 @@ def plan_day(seed: int) -> Day:
     )
     if day.is_near_bounds:
         day = evolve(day, network_faults=_LOST_OFTEN)
-    return evolve(_helped_to_die(day), closers=_closers(chance, day))
+    return _with_additions(evolve(_helped_to_die(day), closers=_closers(chance, day)))
+
+
+def _with_additions(day: Day) -> Day:
+    """Add what some days have besides; the others stay as they are, whatever is added here."""
+    chance = seeded(day.seed ^ _ADDED)
+    more = draw_additions(chance, partial(_on_credit, chance, day))
+    chains = (*day.chains, *more.credit)
+    outage = () if more.outage is None else (Event(more.outage[0], Happening.LEDGER_AWAY, more.outage[1]),)
+    return evolve(
+        day,
+        chains=chains,
+        machines=assign(chance, day.machines, range(len(day.chains), len(chains)), more.sweep),
+        events=tuple(sorted((*day.events, *outage), key=lambda event: event.at)),
+        halt=more.halt,
+        orders_per_day=more.orders_per_day,
+    )
+
+
+def _on_credit(chance: Generator, day: Day, client_order_id: str) -> Chain:
+    new = _new(chance, client_order_id, day.habits.flavour, Desk.CREDIT)
+    alike = [first for first, *_ in day.chains if first.desk is Desk.STOCK and not first.is_preceded]
+    if alike and chance.random() < _SHARE_OF_CREDIT_TWINS:
+        # Like one for cash in all but the loan.
+        new = evolve(new.as_twin_of(chance.choice(alike)), desk=Desk.CREDIT)
+    return draw_chain(chance, new, _FOLLOWERS, partial(_follower, chance, new))
 
 
 def _helped_to_die(day: Day) -> Day:
@@ -280,10 +314,11 @@ def _chains(chance: Generator, flavour: Flavour) -> tuple[Chain, ...]:
     return tuple(chains)
 
 
-def _new(chance: Generator, client_order_id: str, flavour: Flavour) -> Step:
-    desk = Desk.GOLD if chance.random() < 0.15 else Desk.STOCK
+def _new(chance: Generator, client_order_id: str, flavour: Flavour, desk: Desk | None = None) -> Step:
+    if desk is None:
+        desk = Desk.GOLD if chance.random() < 0.15 else Desk.STOCK
     side = chance.choice((Side.BUY, Side.SELL))
-    order_type = often(chance, *_TYPES) if desk is Desk.STOCK else OrderType.LIMIT
+    order_type = OrderType.LIMIT if desk is Desk.GOLD else often(chance, *_TYPES)
     is_usual = order_type in {OrderType.LIMIT, OrderType.MARKET}
     routes = (Route.KRX, Route.KRX, Route.SOR, Route.NXT) if flavour is Flavour.REAL and is_usual else (Route.KRX,)
     price = _price(chance, desk) if ORDER_TYPE_RULES[order_type].needs_price else None

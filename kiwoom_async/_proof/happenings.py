@@ -10,6 +10,7 @@ from attrs import frozen
 
 from kiwoom_async._domain.vocabulary import Desk
 from kiwoom_async._proof.day import Day, Event, Happening
+from kiwoom_async._proof.network import Weather
 from kiwoom_async._proof.processes import World
 from kiwoom_async._proof.steps import LAST, TICK
 from kiwoom_async.simulator import BookOrder, Channel, Simulator
@@ -25,6 +26,7 @@ class Scene:
     day: Day
     broker: Simulator
     world: World
+    weather: Weather
 
 
 def happen(scene: Scene, event: Event) -> None:
@@ -105,6 +107,15 @@ def _broker_away(scene: Scene, event: Event) -> None:
     scene.world.start(be_away(), "the broker is away")
 
 
+def _ledger_away(scene: Scene, event: Event) -> None:
+    async def be_away() -> None:
+        scene.weather.hides_ledger = True
+        await asyncio.sleep(event.draw)
+        scene.weather.hides_ledger = False
+
+    scene.world.start(be_away(), "the ledger is away")
+
+
 def _feed_cut(scene: Scene, _: Event) -> None:
     scene.broker.cut_feed()
 
@@ -125,4 +136,5 @@ _HAPPENINGS: Final[Mapping[Happening, Callable[[Scene, Event], None]]] = {
     Happening.BROKER_AWAY: _broker_away,
     Happening.FEED_CUT: _feed_cut,
     Happening.FEED_TAKEN: _feed_taken,
+    Happening.LEDGER_AWAY: _ledger_away,
 }

@@ -34,6 +34,19 @@ _POINTS: Final = tuple(point for point in Checkpoint if point not in CLOSING | B
 
 
 @frozen
+class Sweep:
+    """A caller has everything canceled.
+
+    Attributes:
+        after: Seconds from the start of the process.
+        includes_foreign: Other people's orders, too.
+    """
+
+    after: float
+    includes_foreign: bool
+
+
+@frozen
 class Life:
     """One process from its start to its end.
 
@@ -52,6 +65,7 @@ class Life:
     freezes: tuple[tuple[float, float], ...] = ()
     reconciles: tuple[float, ...] = ()
     listens: bool = False
+    sweeps: tuple[Sweep, ...] = ()
 
 
 @frozen

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, deque
 from enum import StrEnum, unique
+from http import HTTPStatus
 from typing import Final
 
 import aiohttp
@@ -18,6 +19,7 @@ from kiwoom_async._proof.processes import Pace, Process, World
 from kiwoom_async._transport.mark import GUARD, MARK, DeliveryMark
 from kiwoom_async.errors import StreamLost
 from kiwoom_async.simulator import Simulator
+from kiwoom_async.simulator.catalog import QUERY_API_IDS
 from kiwoom_async.simulator.feed_line import FeedLine
 from kiwoom_async.simulator.feed_sessions import Ending
 
@@ -53,6 +55,15 @@ _FAULTS: Final = tuple(NetworkFault)
 _RESETS: Final = frozenset({NetworkFault.RESET_UP, NetworkFault.RESET_DOWN})
 
 
+@frozen
+class Departure:
+    """An order, a modify or a cancel whose first byte has left."""
+
+    at: float
+    api_id: str
+    client_order_id: str
+
+
 @define(eq=False)
 class Weather:
     """How bad the network is.
@@ -61,11 +72,15 @@ class Weather:
         intensity: Share of the requests that something befalls.
         injected: How often each fault has hit.
         slow_way: Seconds between which some orders are on their way; None: none is that slow.
+        hides_ledger: A gateway in front of the broker answers every query with an error of its own.
+        departures: Every order whose first byte has left, with the second.
     """
 
     intensity: float
     injected: Counter[NetworkFault] = field(factory=Counter)
     slow_way: tuple[float, float] | None = None
+    hides_ledger: bool = False
+    departures: list[Departure] = field(factory=list)
 
     def way(self, pace: Pace, *, is_order: bool) -> float:
         """Draw how long a request is on its way."""
@@ -129,6 +144,9 @@ class Network(httpx.AsyncBaseTransport):
             guard()
         mark.hand_over()
         world.note(self.process.name, "sent", label)
+        if "idempotency-key" in request.headers:
+            headers = request.headers
+            self.weather.departures.append(Departure(world.now, headers["api-id"], headers["idempotency-key"]))
         # Without the marks and the patience of the sender: from here on it is on its own.
         request.extensions = {}
         crossing = _Crossing(request, world.loop.create_future(), fault, label)
@@ -168,6 +186,8 @@ class Network(httpx.AsyncBaseTransport):
             crossing.answer.set_result(outcome)
 
     async def _ask(self, crossing: _Crossing) -> httpx.Response | Exception:
+        if self.weather.hides_ledger and crossing.request.headers.get("api-id") in QUERY_API_IDS:
+            return httpx.Response(HTTPStatus.SERVICE_UNAVAILABLE, text="<html>maintenance</html>")
         self.process.world.note("broker", "arrived", crossing.label)
         try:
             return await self.broker.transport.handle_async_request(crossing.request)

@@ -114,7 +114,7 @@ class _Trading:
     def __attrs_post_init__(self) -> None:
         self.weather = Weather(self.day.network_faults, slow_way=slow_way(self.day))
         self.broker = broker_of(self.day, self.world)
-        self.scene = Scene(self.day, self.broker, self.world)
+        self.scene = Scene(self.day, self.broker, self.world, self.weather)
 
     @property
     def journal(self) -> Path:
@@ -161,6 +161,7 @@ class _Trading:
         self.broker.set_feed_faults(None)
         self.weather.intensity = 0.0
         self.weather.slow_way = None
+        self.weather.hides_ledger = False
 
     # Processes
 

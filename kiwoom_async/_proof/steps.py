@@ -16,10 +16,10 @@ from kiwoom_async._desks import MAX_ATTEMPTS
 from kiwoom_async._domain.vocabulary import Action, Desk, OrderType, Route, Side
 from kiwoom_async.simulator.chance import Generator
 
-LAST: Final = {Desk.STOCK: 70_000, Desk.GOLD: 180_000}
+LAST: Final = {Desk.STOCK: 70_000, Desk.CREDIT: 70_000, Desk.GOLD: 180_000}
 """Where everything trades when a plan begins, KRW. Source: the simulator's."""
 
-TICK: Final = {Desk.STOCK: 100, Desk.GOLD: 10}
+TICK: Final = {Desk.STOCK: 100, Desk.CREDIT: 100, Desk.GOLD: 10}
 """The tick there, KRW. Source: the exchange's tables."""
 
 _ALIKE: Final = ("desk", "symbol", "side", "quantity", "price", "order_type", "route", "stop_price")

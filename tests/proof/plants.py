@@ -255,7 +255,7 @@ class Planted:
 PLANTS: Final[Mapping[str, Planted]] = {
     plant.__name__: Planted(plant, frozenset(found_by.split()))
     for plant, found_by in (
-        (failed_query_is_an_empty_ledger, "I1 I3 alarm"),
+        (failed_query_is_an_empty_ledger, "I1 I3"),
         (high_water_mark_is_ignored, "I2 I4"),
         (resend_needs_no_proof, "I1"),
         (exception_releases_the_claim, "I1 I3"),
