@@ -129,6 +129,11 @@ class Day:
         return not self.is_exclusive or self.habits.empty_list is EmptyList.UNCODED_ERROR
 
     @property
+    def has_sweep(self) -> bool:
+        """Tell whether somebody has everything canceled."""
+        return any(life.sweeps for machine in self.machines for life in machine.lives)
+
+    @property
     def orders(self) -> int:
         """Count the orders, modifies and cancels that are wanted."""
         return sum(map(len, self.chains))

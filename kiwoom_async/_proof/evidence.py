@@ -68,6 +68,11 @@ def book_entry(order: BookOrder) -> BookEntry:
     )
 
 
+def book_of(broker: Simulator, boot: float) -> list[BookEntry]:
+    """List a broker's whole book, on a clock that shows 0 where the broker's monotonic one shows `boot`."""
+    return [evolve(book_entry(order), accepted_at=order.accepted_tick - boot) for order in broker.all_orders]
+
+
 def sends_of(requests: Iterable[ReceivedRequest]) -> list[str]:
     """List the key of every order request that arrived; "" for one without a key."""
     return [request.headers.get("idempotency-key", "") for request in requests if request.api_id in ORDER_API_IDS]

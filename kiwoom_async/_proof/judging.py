@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Final
 
 import apsw
-from attrs import evolve
 
 from kiwoom_async._audit import Audit, BookEntry, FillHeard, Verdict, check_history
 from kiwoom_async._domain.health import KIND_RULES, BreachKind, HealthState
 from kiwoom_async._domain.states import IN_FLIGHT, Delivery
 from kiwoom_async._proof.day import Day
-from kiwoom_async._proof.evidence import attempts_of, book_entry, revived_of, sends_of
+from kiwoom_async._proof.evidence import attempts_of, book_of, revived_of, sends_of, told_by
+from kiwoom_async._proof.happenings import Scene
+from kiwoom_async._proof.interventions import find_departures, find_excess, find_unswept, swept_history
 from kiwoom_async._proof.processes import UPTIME
 from kiwoom_async._proof.setting import TIMING
 from kiwoom_async._proof.strategies import PUNCTUALITY, Hearing, Record
@@ -24,17 +25,20 @@ _SLACK: Final = 1.0 + 2 * TIMING.clock_skew
 """Seconds by which an order may seem older than it is: the broker's times are whole seconds, and two clocks differ."""
 
 
-def judge(broker: Simulator, journal: Path, record: Record) -> tuple[Audit, list[str]]:
+def judge(scene: Scene, journal: Path, record: Record) -> tuple[Audit, list[str]]:
     """Give what the history checker says, and every finding of the day in words."""
-    revived = revived_of(journal)
+    revived, attempts = revived_of(journal), attempts_of(journal)
+    begun = {attempt.client_order_id for attempt in attempts if attempt.may_have_left}
+    asks, answers = swept_history(*told_by(journal), begun) if record.swept or scene.day.has_sweep else ([], [])
+    book = _book(scene.broker, record)
     # Where the last process was not done in time, nobody has heard it all; that it was not is a finding already.
     everything = record.heard["Z"].fills if "Z" in record.heard else None
     audit = check_history(
-        record.asks,
-        record.answers,
-        _book(broker, record),
-        sends=sends_of(broker.requests),
-        attempts=attempts_of(journal),
+        [*record.asks, *asks],
+        [*record.answers, *answers],
+        book,
+        sends=sends_of(scene.broker.requests),
+        attempts=attempts,
         fills=everything,
         revived=revived,
         died=record.died,
@@ -45,6 +49,7 @@ def judge(broker: Simulator, journal: Path, record: Record) -> tuple[Audit, list
         found += [
             f"I6 {name}: {text}" for text in _misheard(hearing, hearing.fills if everything is None else everything)
         ]
+    found += _interfered(scene, book, record)
     # In a world in which every bound holds there is none.
     found += [f"I3 {name}: turned up after a proof of absence, and no bound was broken" for name in sorted(revived)]
     found += [
@@ -53,6 +58,15 @@ def judge(broker: Simulator, journal: Path, record: Record) -> tuple[Audit, list
         if answer.verdict is Verdict.ERROR
     ]
     return audit, [*found, *false_alarms(_breaches(journal))]
+
+
+def _interfered(scene: Scene, book: Sequence[BookEntry], record: Record) -> Iterator[str]:
+    yield from find_departures(scene.weather.departures, record.holds)
+    for swept in record.swept:
+        yield from find_unswept(swept, book)
+    if scene.day.orders_per_day is not None:
+        # Near midnight, two clocks tell two days.
+        yield from find_excess(book, scene.day.orders_per_day * (2 if scene.day.begins_at else 1))
 
 
 def excuse(day: Day, client_order_id: str, why: str) -> str:
@@ -83,15 +97,16 @@ def _has_other_obligations(day: Day, client_order_id: str) -> bool:
     """Tell whether an identical order has other steps to follow."""
     own = next((chain for chain in day.chains if chain[0].client_order_id == client_order_id), None)
     return own is not None and any(
-        chain is not own and len(chain) + len(own) > 2 and chain[0].question(None).terms == own[0].question(None).terms
+        chain is not own
+        and (day.has_sweep or len(chain) + len(own) > 2)
+        and chain[0].question(None).terms == own[0].question(None).terms
         for chain in day.chains
     )
 
 
 def _book(broker: Simulator, record: Record) -> list[BookEntry]:
     """Give the broker's book, with twins renamed as far as nobody can tell them apart."""
-    # The callers' clock is the world's, which has no boot.
-    book = [evolve(book_entry(order), accepted_at=order.accepted_tick - UPTIME) for order in broker.all_orders]
+    book = book_of(broker, UPTIME)
     accepted = {number_of(entry): entry.accepted_at for entry in book if entry.accepted_at is not None}
     moments = Moments(record.asked, accepted, _SLACK)
     return renamed(record.asks, record.answers, book, moments)

@@ -56,6 +56,7 @@ class Life:
         leaves_after: Seconds after which it closes its client in good order; None: when it has its answers.
         freezes: Seconds from its start, and how long each.
         reconciles: Seconds from its start at which the caller asks for a full pass.
+        sweeps: When the caller has everything canceled.
     """
 
     rest: float

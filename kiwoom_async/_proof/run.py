@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from functools import partial
@@ -20,14 +20,18 @@ from attrs import define, field
 
 from kiwoom_async._audit import FINAL, Audit, Verdict
 from kiwoom_async._client import KiwoomClient
+from kiwoom_async._domain.guards import OrderLimits
 from kiwoom_async._domain.settings import Credentials, Environment, Limits
 from kiwoom_async._domain.states import Delivery
+from kiwoom_async._journal.journal import Journal
 from kiwoom_async._journal.store import Access, open_writer, prepare_file
+from kiwoom_async._proof.additions import Halt
 from kiwoom_async._proof.day import Day, Event
 from kiwoom_async._proof.evidence import sends_of
 from kiwoom_async._proof.happenings import Scene, happen
+from kiwoom_async._proof.interventions import halt, resume
 from kiwoom_async._proof.judging import excuse, is_left_open, judge
-from kiwoom_async._proof.kernel import close_files, locks_of
+from kiwoom_async._proof.kernel import close_files, locks_of, locks_of_journal
 from kiwoom_async._proof.lives import Life, Machine
 from kiwoom_async._proof.network import Network, Weather
 from kiwoom_async._proof.observing import heard, no_rings_looked_for
@@ -100,7 +104,7 @@ class _Trading:
     world: World
     findings: list[str] = field(factory=list)
     record: Record = field(factory=Record)
-    processes: dict[Process, list[KiwoomClient]] = field(factory=dict)
+    processes: dict[Process, list[KiwoomClient | Journal]] = field(factory=dict)
     broker: Simulator = field(init=False)
     weather: Weather = field(init=False)
     scene: Scene = field(init=False)
@@ -131,6 +135,8 @@ class _Trading:
                     self.world.later(at, action)
             async with self._ticking():
                 machines = [asyncio.create_task(self._run(machine), name=machine.name) for machine in self.day.machines]
+                if self.day.halt is not None:
+                    machines.append(asyncio.create_task(self._halt(self.day.halt), name="operator"))
                 _, late = await asyncio.wait(machines, timeout=_DAY_AT_MOST)
             for task in machines:
                 task.cancel()
@@ -189,6 +195,23 @@ class _Trading:
         self.processes[process] = []
         return process
 
+    async def _halt(self, plan: Halt) -> None:
+        process = self._make_operator("halt")
+        process.death = plan.death
+        await process.start(halt(self.journal, process, plan, self.record.holds, self._opened(process))).wait()
+
+    def _make_operator(self, name: str) -> Process:
+        return self._make_process(name, Machine(name, 0.0, has_feed=False, lives=()))
+
+    def _opened(self, process: Process) -> Callable[[Journal], None]:
+        """Give what a process without a client tells of its journal, so that the kernel can clear it away."""
+
+        def note(journal: Journal) -> None:
+            process.locks = partial(locks_of_journal, journal)
+            self.processes[process].append(journal)
+
+        return note
+
     async def _live(self, process: Process, machine: Machine, life: Life) -> None:
         client = await self._open(process, has_feed=machine.has_feed)
         strategies = Strategies(client, process, self.record, self.broker)
@@ -197,6 +220,7 @@ class _Trading:
         work = asyncio.gather(
             *(strategies.follow(self.day.chains[chain]) for chain in life.chains),
             *(self._reconcile(client, after) for after in life.reconciles),
+            *map(strategies.sweep, life.sweeps),
         )
         await asyncio.wait([work], timeout=life.leaves_after)
         strategies.is_over = True
@@ -228,6 +252,7 @@ class _Trading:
                 return client
 
     def _make_client(self, process: Process, *, has_feed: bool) -> KiwoomClient:
+        allowed = self.day.orders_per_day
         routes = {"KRX"} if self.day.habits.flavour is Flavour.MOCK else {"KRX", "NXT", "SOR"}
         return KiwoomClient(
             Credentials("simulated", "simulated"),
@@ -241,6 +266,7 @@ class _Trading:
             twins=self.day.twins,
             cancel_duplicates=self.day.cancels_duplicates,
             transport=Network(process, self.broker, self.weather),
+            order_limits=None if allowed is None else OrderLimits(orders_per_day=allowed),
             feed=has_feed,
             ambient=process,
             shared_state=self.folder / "shared.db" if self.day.shares else False,
@@ -275,6 +301,9 @@ class _Trading:
         async with self._ticking():
             for number, death in enumerate(self.day.closers, start=1):
                 await self._close_books(f"Y{number}", death)
+            if self.day.halt is not None:
+                process = self._make_operator("resume")
+                await process.start(resume(self.journal, process, self.record.holds, self._opened(process))).wait()
             is_another_needed = is_left_open(self.journal)
             if is_another_needed:
                 await self._close_books("Y")
@@ -363,7 +392,7 @@ class _Trading:
 
     def _judge(self) -> None:
         self.record.died = frozenset(process.name for process in self.processes if process.is_dead)
-        self.audit, found = judge(self.broker, self.journal, self.record)
+        self.audit, found = judge(self.scene, self.journal, self.record)
         self.findings += found
         for process in self.processes:
             if process.is_running:

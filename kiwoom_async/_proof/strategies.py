@@ -16,6 +16,8 @@ from kiwoom_async._domain.vocabulary import Route
 from kiwoom_async._journal.claims import place_of, read_high_water
 from kiwoom_async._proof.asking import Caller
 from kiwoom_async._proof.evidence import fill_heard
+from kiwoom_async._proof.interventions import Hold, Swept, working_orders
+from kiwoom_async._proof.lives import Sweep
 from kiwoom_async._proof.processes import Process
 from kiwoom_async._proof.steps import Chain, Step
 from kiwoom_async.errors import JournalError, KiwoomError
@@ -56,6 +58,8 @@ class Record:
         asked: Client order id to the second in which it was asked for first.
         older: The order of another program that precedes ours.
         died: The processes that were killed: who asked there need not have been told anything.
+        holds: When the kill switch was engaged.
+        swept: What callers were told who had everything canceled.
         heard: What the listeners of each machine were told, over all its lives.
     """
 
@@ -66,6 +70,8 @@ class Record:
     older: BookOrder | None = None
     heard: dict[str, Hearing] = field(factory=dict)
     died: frozenset[str] = frozenset()
+    holds: list[Hold] = field(factory=list)
+    swept: list[Swept] = field(factory=list)
 
     def ask(self, step: Step, target: str | None, process: str, now: float) -> str:
         """Write down that somebody asks; give the name of this one ask."""
@@ -175,6 +181,25 @@ class Strategies:
         number = answer.broker_order_id or answer.detail
         world.note(self.process.name, "told", f"{step.client_order_id} {answer.verdict.value} {number}")
         return answer
+
+    async def sweep(self, plan: Sweep) -> None:
+        """Have everything canceled, and write down what that came to."""
+        await anyio.sleep(plan.after)
+        if self.is_over:
+            return
+        world = self.process.world
+        began = world.now
+        world.note(self.process.name, "sweeps", "")
+        try:
+            report = await self.client.orders.cancel_all(include_foreign=plan.includes_foreign)
+        except JournalError:
+            if not self.is_over:
+                raise
+            return
+        self.record.swept.append(Swept(began, world.now, report, working_orders(self.broker)))
+        for result in report.results:
+            number = result.broker_order_id or result.client_order_id
+            world.note(self.process.name, "swept", f"{number} {result.outcome.value} {result.error or ''}".rstrip())
 
     async def listen(self, hearing: Hearing) -> None:
         """Read the events of the account, as a strategy does that follows its orders and goes on where it stopped."""

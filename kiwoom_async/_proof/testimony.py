@@ -10,11 +10,11 @@ from attrs import define, evolve, field
 
 from kiwoom_async._audit import DENIALS, FINAL, Answer, Ask, BookEntry, Terms, Verdict
 
-_Number = tuple[bool, str | None, str]
+Number = tuple[bool, str | None, str]
 """The ledger (gold has its own), the day and the number: numbers begin anew every day (A8)."""
 
 
-def number_of(entry: BookEntry) -> _Number:
+def number_of(entry: BookEntry) -> Number:
     """Name an order on the book."""
     return entry.terms.desk == "gold", entry.day, entry.broker_order_id
 
@@ -30,7 +30,7 @@ class Moments:
     """
 
     asked: Mapping[str, float] = field(factory=dict)
-    accepted: Mapping[_Number, float] = field(factory=dict)
+    accepted: Mapping[Number, float] = field(factory=dict)
     slack: float = 0.0
 
 
@@ -52,7 +52,7 @@ def renamed(
     entries = list(book)
     swap = _Swap(moments, _first(answers, FINAL), _first(answers, FINAL & DENIALS))
     numbers = _told(answers)
-    names: dict[_Number, str] = {}
+    names: dict[Number, str] = {}
     for ids in twins.values():
         own = [entry for entry in entries if entry.client_order_id in ids and not entry.is_foreign]
         count = Counter(entry.client_order_id for entry in own)
@@ -107,10 +107,10 @@ class _Swap:
         ids: list[str],
         told: Mapping[str, tuple[str | None, str]],
         count: Mapping[str | None, int],
-    ) -> dict[_Number, str]:
+    ) -> dict[Number, str]:
         """Give the orders of one kind, of ids that have one each, to who was told of them; the rest to who has none."""
         listed = {(entry.day, entry.broker_order_id): entry for entry in entries}
-        names: dict[_Number, str] = {}
+        names: dict[Number, str] = {}
         for name in ids:
             entry = listed.get(told[name]) if name in told else None
             is_alone = count.get(name, 0) <= 1
