@@ -33,6 +33,9 @@ _SHARE_OF_SLOW: Final = 0.4
 LONGEST_CONNECT: Final = 0.3
 """Seconds until there is a connection, where there is one. Source: our choice."""
 
+LONGEST_SLOW_CONNECT: Final = 0.9
+"""The same on days on which it is slow. Source: our choice, less than the simulated `Timing.connect_timeout`."""
+
 
 @unique
 class NetworkFault(StrEnum):
@@ -73,6 +76,7 @@ class Weather:
         injected: How often each fault has hit.
         slow_way: Seconds between which some orders are on their way; None: none is that slow.
         hides_ledger: A gateway in front of the broker answers every query with an error of its own.
+        connects_slowly: Some connections take nearly as long as the clients wait for one.
         departures: Every order whose first byte has left, with the second.
     """
 
@@ -80,6 +84,7 @@ class Weather:
     injected: Counter[NetworkFault] = field(factory=Counter)
     slow_way: tuple[float, float] | None = None
     hides_ledger: bool = False
+    connects_slowly: bool = False
     departures: list[Departure] = field(factory=list)
 
     def way(self, pace: Pace, *, is_order: bool) -> float:
@@ -87,6 +92,12 @@ class Weather:
         if is_order and self.slow_way is not None and pace.chance.random() < _SHARE_OF_SLOW:
             return pace.chance.uniform(*self.slow_way)
         return pace.draw(LONGEST_WAY)
+
+    def connecting(self, pace: Pace) -> float:
+        """Draw how long a request waits for its connection, with the permission to leave."""
+        if self.connects_slowly and pace.chance.random() < _SHARE_OF_SLOW:
+            return pace.chance.uniform(LONGEST_CONNECT, LONGEST_SLOW_CONNECT)
+        return pace.draw(LONGEST_CONNECT)
 
     def strike(self, world: World) -> NetworkFault | None:
         """Draw what befalls a request."""
@@ -134,7 +145,7 @@ class Network(httpx.AsyncBaseTransport):
         fault = self.weather.strike(world)
         if fault is not None:
             world.note(self.process.name, "network", f"{label} {fault.value}")
-        await asyncio.sleep(self.process.pace.draw(LONGEST_CONNECT))
+        await asyncio.sleep(self.weather.connecting(self.process.pace))
         if fault is NetworkFault.CONNECT_HANGS:
             await world.loop.create_future()
         if fault is NetworkFault.NO_ROUTE or self.broker.transport.is_closed():

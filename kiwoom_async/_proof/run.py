@@ -117,6 +117,8 @@ class _Trading:
 
     def __attrs_post_init__(self) -> None:
         self.weather = Weather(self.day.network_faults, slow_way=slow_way(self.day))
+        # So that some have their permission to leave, and have not left, when somebody engages the kill switch.
+        self.weather.connects_slowly = self.day.halt is not None
         self.broker = broker_of(self.day, self.world)
         self.scene = Scene(self.day, self.broker, self.world, self.weather)
 

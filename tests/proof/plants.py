@@ -14,19 +14,23 @@ from attrs import evolve, frozen
 
 from kiwoom_async._domain import life, relations
 from kiwoom_async._domain.absence import AbsenceProof, NotYet, Strength, prove_absence
+from kiwoom_async._domain.cancellations import CancelOutcome, CancelResult
 from kiwoom_async._domain.events import OrderEvent, OrderEventKind
+from kiwoom_async._domain.guards import KillSwitchState, Totals
 from kiwoom_async._domain.intents import Attempt, Intent
 from kiwoom_async._domain.orders import Order
 from kiwoom_async._domain.relations import ChannelKnowledge, Claimant, Relation
 from kiwoom_async._domain.reports import LedgerOrder, OpenOrder, Snapshot
 from kiwoom_async._domain.states import Event
 from kiwoom_async._domain.vocabulary import Desk
-from kiwoom_async._execution import findings, resolver
+from kiwoom_async._execution import findings, resolver, sweeper
 from kiwoom_async._execution.book_view import BookView
 from kiwoom_async._execution.dispatcher import Dispatcher
 from kiwoom_async._execution.flights import Flight
 from kiwoom_async._execution.ledger_reader import LedgerReader
-from kiwoom_async._journal import claims, queries, transactions
+from kiwoom_async._execution.sweeper import Sweeper
+from kiwoom_async._journal import claims, guards, queries, transactions
+from kiwoom_async._journal.journal import Journal
 from kiwoom_async._journal.lives import Hearing
 from kiwoom_async._journal.records import Finding
 from kiwoom_async._order_call import OrderCall
@@ -236,6 +240,47 @@ def acceptance_bound_is_ignored(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Attempt, "dead_after", lambda self, _: self.ended)
 
 
+def halt_is_asked_for_too_early(patch: pytest.MonkeyPatch) -> None:
+    """Whoever engages the kill switch is told so while orders still leave that had their permission before."""
+
+    async def nobody(_: Journal) -> tuple[Attempt, ...]:
+        return ()
+
+    patch.setattr(Journal, "permitted_attempts", nobody)
+
+
+def halt_is_for_one_process(patch: pytest.MonkeyPatch) -> None:
+    """The permission to send does not ask the journal's kill switch."""
+    patch.setattr(guards, "read_switch", lambda _: KillSwitchState())
+
+
+def limits_are_for_one_order(patch: pytest.MonkeyPatch) -> None:
+    """What others have sent today does not count."""
+    patch.setattr(guards, "read_totals", lambda *_: Totals())
+
+
+def cancel_all_forgets_what_is_unknown(patch: pytest.MonkeyPatch) -> None:
+    """Only what is known to be in the book is canceled."""
+    patch.setattr(sweeper, "_MAY_BE_ON_THE_BOOK", frozenset())
+
+
+def unknown_cancel_is_done(patch: pytest.MonkeyPatch) -> None:
+    """A cancel whose answer is not there yet is reported as one that came to its end."""
+    cancel = sweeper.Sweeper._cancel
+
+    async def hopeful(self: Sweeper, aim: Any, patience: Any) -> CancelResult:
+        result = await cancel(self, aim, patience)
+        return evolve(result, outcome=CancelOutcome.FINISHED) if result.outcome is CancelOutcome.UNKNOWN else result
+
+    patch.setattr(Sweeper, "_cancel", hopeful)
+
+
+def credit_is_taken_for_cash(patch: pytest.MonkeyPatch) -> None:
+    """An order for cash may be one on credit."""
+    checks = tuple(check for check in relations._CHECKS if check is not relations._by_credit)
+    patch.setattr(relations, "_CHECKS", checks)
+
+
 @frozen
 class Planted:
     """A plant, and what it must be found by.
@@ -270,5 +315,11 @@ PLANTS: Final[Mapping[str, Planted]] = {
         (cancellation_is_not_heard, "P3"),
         (timeout_is_told_as_not_sent, "I3"),
         (acceptance_bound_is_ignored, "I1 I3"),
+        (halt_is_asked_for_too_early, "halt"),
+        (halt_is_for_one_process, "halt"),
+        (limits_are_for_one_order, "limit"),
+        (cancel_all_forgets_what_is_unknown, "sweep"),
+        (unknown_cancel_is_done, "sweep"),
+        (credit_is_taken_for_cash, "I2 left"),
     )
 }
