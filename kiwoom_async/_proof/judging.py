@@ -8,7 +8,7 @@ from typing import Final
 
 import apsw
 
-from kiwoom_async._audit import Audit, BookEntry, FillHeard, Verdict, check_history
+from kiwoom_async._audit import Answer, Ask, Audit, BookEntry, FillHeard, Verdict, check_history
 from kiwoom_async._domain.health import KIND_RULES, BreachKind, HealthState
 from kiwoom_async._domain.states import IN_FLIGHT, Delivery
 from kiwoom_async._proof.day import Day
@@ -29,13 +29,14 @@ def judge(scene: Scene, journal: Path, record: Record) -> tuple[Audit, list[str]
     """Give what the history checker says, and every finding of the day in words."""
     revived, attempts = revived_of(journal), attempts_of(journal)
     begun = {attempt.client_order_id for attempt in attempts if attempt.may_have_left}
-    asks, answers = swept_history(*told_by(journal), begun) if record.swept or scene.day.has_sweep else ([], [])
-    book = _book(scene.broker, record)
+    swept = ([], []) if record.swept_from is None else swept_history(*told_by(journal), begun)
+    asks, answers = [*record.asks, *swept[0]], [*record.answers, *swept[1]]
+    book = _book(scene.broker, record, asks, answers)
     # Where the last process was not done in time, nobody has heard it all; that it was not is a finding already.
     everything = record.heard["Z"].fills if "Z" in record.heard else None
     audit = check_history(
-        [*record.asks, *asks],
-        [*record.answers, *answers],
+        asks,
+        answers,
         book,
         sends=sends_of(scene.broker.requests),
         attempts=attempts,
@@ -104,12 +105,13 @@ def _has_other_obligations(day: Day, client_order_id: str) -> bool:
     )
 
 
-def _book(broker: Simulator, record: Record) -> list[BookEntry]:
+def _book(broker: Simulator, record: Record, asks: Iterable[Ask], answers: Iterable[Answer]) -> list[BookEntry]:
     """Give the broker's book, with twins renamed as far as nobody can tell them apart."""
+    asks = list(asks)
+    asked = {ask.client_order_id: record.swept_from for ask in asks if record.swept_from is not None} | record.asked
     book = book_of(broker, UPTIME)
     accepted = {number_of(entry): entry.accepted_at for entry in book if entry.accepted_at is not None}
-    moments = Moments(record.asked, accepted, _SLACK)
-    return renamed(record.asks, record.answers, book, moments)
+    return renamed(asks, answers, book, Moments(asked, accepted, _SLACK))
 
 
 def _misheard(hearing: Hearing, everything: Sequence[FillHeard]) -> Iterator[str]:

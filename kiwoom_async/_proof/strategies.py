@@ -59,7 +59,8 @@ class Record:
         older: The order of another program that precedes ours.
         died: The processes that were killed: who asked there need not have been told anything.
         holds: When the kill switch was engaged.
-        swept: What callers were told who had everything canceled.
+        swept_from: The second in which a caller first had everything canceled; None: nobody has.
+        swept: What such callers were told.
         heard: What the listeners of each machine were told, over all its lives.
     """
 
@@ -71,6 +72,7 @@ class Record:
     heard: dict[str, Hearing] = field(factory=dict)
     died: frozenset[str] = frozenset()
     holds: list[Hold] = field(factory=list)
+    swept_from: float | None = None
     swept: list[Swept] = field(factory=list)
 
     def ask(self, step: Step, target: str | None, process: str, now: float) -> str:
@@ -189,6 +191,8 @@ class Strategies:
             return
         world = self.process.world
         began = world.now
+        if self.record.swept_from is None:
+            self.record.swept_from = began
         world.note(self.process.name, "sweeps", "")
         try:
             report = await self.client.orders.cancel_all(include_foreign=plan.includes_foreign)

@@ -42,16 +42,17 @@ def renamed(
     Which of two identical orders, in the air at the same time, has which number is a name and no fact (section 6 of the
     theory: true up to renaming interchangeable intents). In the air means: the order was accepted after its new owner
     had been asked for, before that one was settled and before the other one was denied. How many orders an id has is a
-    fact: one that has two keeps them, and the others change places one for one.
+    fact: one that has two keeps them, and the others change places one for one. Two cancels of all that is left of one
+    order are twins as well.
     """
     answers = list(answers)
+    numbers = _told(answers)
     twins: dict[Terms, dict[str, None]] = defaultdict(dict)
     for ask in asks:
-        if ask.target is None:
-            twins[ask.terms][ask.client_order_id] = None
+        if (kind := _kind(ask, numbers)) is not None:
+            twins[kind][ask.client_order_id] = None
     entries = list(book)
     swap = _Swap(moments, _first(answers, FINAL), _first(answers, FINAL & DENIALS))
-    numbers = _told(answers)
     names: dict[Number, str] = {}
     for ids in twins.values():
         own = [entry for entry in entries if entry.client_order_id in ids and not entry.is_foreign]
@@ -61,6 +62,16 @@ def renamed(
         entry if entry.is_foreign else evolve(entry, client_order_id=names.get(number_of(entry), entry.client_order_id))
         for entry in entries
     ]
+
+
+def _kind(ask: Ask, numbers: Mapping[str, tuple[str | None, str]]) -> Terms | None:
+    """Give what twins have in common: all their fields, or that they cancel all that is left of one order."""
+    if ask.target is None and not ask.is_repeatable:
+        return ask.terms
+    original = ask.terms.original or numbers.get(ask.target or "", (None, None))[1]
+    if not ask.is_repeatable or original is None:
+        return None
+    return Terms(ask.terms.ledger, ask.terms.action, ask.terms.symbol, original=original)
 
 
 def _first(answers: Iterable[Answer], verdicts: frozenset[Verdict]) -> dict[str, float]:
