@@ -19,8 +19,8 @@ from attrs import define, field
 _T = TypeVar("_T")
 
 _LEAST: Final = 1e-6
-"""Seconds that every wait takes at the least. Source: our choice. A real clock goes on by itself; here somebody who waits
-for what a rounding leaves of a wait would wait for ever at one moment."""
+"""Seconds that every wait takes at the least. Source: our choice. A real clock goes on by itself; here somebody who
+waits for what a rounding leaves of a wait would wait for ever at one moment."""
 
 
 class Killed(BaseException):
