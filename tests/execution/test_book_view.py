@@ -16,7 +16,7 @@ def unlisted(looked: float, *, is_answered: bool) -> tuple[str, ...]:
     """Say what an empty look fails to show of an order whose sender ended in second 1030."""
     known = attempt(state=Delivery.ACKNOWLEDGED, broker_order_id="0000101", is_answered=is_answered)
     claim = Claim("key-1", DAY, "0000101", "a", 1, None, 0, None, None)
-    look = Snapshot(Desk.STOCK, DAY, 0, (), began=looked, finished=looked + 0.1)
+    look = Snapshot(Desk.STOCK, DAY, 0, (), began=looked, finished=looked + 0.1, is_final=False, queries=1)
     return BookView(
         desk=Desk.STOCK,
         snapshots=(look,),
