@@ -209,8 +209,9 @@ class BookView:
                 and attempt.request.action is Action.NEW
                 and attempt.state in ON_THE_BOOK
                 and attempt.boot_id == self.boot_id
-                and attempt.ended is not None
-                and attempt.ended < latest
+                # Not when its sender gave up: it may have been accepted after that, and told by the feed (A4).
+                and (dead_since := attempt.dead_after(self.timing)) is not None
+                and dead_since < latest
             ]
         return tuple(missing)
 

@@ -11,12 +11,14 @@ import apsw
 from kiwoom_async._audit import Answer, Ask, Audit, BookEntry, FillHeard, Verdict, check_history
 from kiwoom_async._domain.health import KIND_RULES, BreachKind, HealthState
 from kiwoom_async._domain.states import IN_FLIGHT, Delivery
+from kiwoom_async._domain.vocabulary import Route
 from kiwoom_async._proof.day import Day
 from kiwoom_async._proof.evidence import attempts_of, book_of, revived_of, sends_of, told_by
 from kiwoom_async._proof.happenings import Scene
 from kiwoom_async._proof.interventions import find_departures, find_excess, find_unswept, swept_history
 from kiwoom_async._proof.processes import UPTIME
 from kiwoom_async._proof.setting import TIMING
+from kiwoom_async._proof.steps import Step
 from kiwoom_async._proof.strategies import PUNCTUALITY, Hearing, Record
 from kiwoom_async._proof.testimony import Moments, number_of, renamed
 from kiwoom_async.simulator import Simulator
@@ -77,6 +79,8 @@ def excuse(day: Day, client_order_id: str, why: str) -> str:
         return "its original lost a quantity that no listed row explains"
     if "it may be any of the orders" in why and _has_other_types(day, client_order_id):
         return "the ledger may word several order types alike"
+    if "it may be any of the orders" in why and _has_other_ways(day, client_order_id):
+        return "what went by SOR may be listed under the venue of another order"
     if "it may be any of the orders" in why and _has_other_obligations(day, client_order_id):
         # Theory, section 6: where the obligations of twins differ, which of them has the order is a person's to say.
         return "one of its twins is to be canceled or modified, and they are not interchangeable"
@@ -85,13 +89,24 @@ def excuse(day: Day, client_order_id: str, why: str) -> str:
 
 def _has_other_types(day: Day, client_order_id: str) -> bool:
     """Tell whether orders of another type may be this one: few of the ledger's words for types are published."""
+    return any(step.order_type is not own.order_type for own, step in _likes(day, client_order_id))
+
+
+def _has_other_ways(day: Day, client_order_id: str) -> bool:
+    """Tell whether orders of another route may be this one: SOR sends an order to any venue."""
+    return any(
+        step.route is not own.route and Route.SOR in {step.route, own.route}
+        for own, step in _likes(day, client_order_id)
+    )
+
+
+def _likes(day: Day, client_order_id: str) -> Iterator[tuple[Step, Step]]:
+    """Pair an order with those of the same symbol, side and quantity."""
     new = [chain[0] for chain in day.chains]
     own = next((step for step in new if step.client_order_id == client_order_id), None)
-    return own is not None and any(
-        step.order_type is not own.order_type
-        and (step.symbol, step.side, step.quantity) == (own.symbol, own.side, own.quantity)
-        for step in new
-    )
+    for step in new:
+        if own is not None and (step.symbol, step.side, step.quantity) == (own.symbol, own.side, own.quantity):
+            yield own, step
 
 
 def _has_other_obligations(day: Day, client_order_id: str) -> bool:

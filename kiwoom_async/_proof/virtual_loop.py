@@ -18,6 +18,10 @@ from attrs import define, field
 
 _T = TypeVar("_T")
 
+_LEAST: Final = 1e-6
+"""Seconds that every wait takes at the least. Source: our choice. A real clock goes on by itself; here somebody who
+waits for what a rounding leaves of a wait would wait for ever at one moment."""
+
 
 class Killed(BaseException):
     """A process died in the middle of this call; ends the callback that it died in, and is no fault."""
@@ -102,6 +106,12 @@ class VirtualLoop(asyncio.BaseEventLoop):
     ) -> asyncio.Handle:
         """Do the same: there is one thread."""
         return self.call_soon(callback, *args, context=context)
+
+    def call_later(  # type: ignore[override]
+        self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """Run a callback after some seconds."""
+        return self.call_at(self._moment + (max(delay, _LEAST) if delay > 0 else 0.0), callback, *args, context=context)
 
     def call_at(  # type: ignore[override]
         self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None

@@ -208,3 +208,17 @@ def test_work_for_threads_is_done_at_once(loop: VirtualLoop) -> None:
 
     assert loop.run_until_complete(main()) == 42
     assert loop.time() == 0.0
+
+
+def test_wait_for_what_a_rounding_leaves_ends(loop: VirtualLoop) -> None:
+    """A wait too short to move the clock at all moves it all the same: who waits until a moment gets there."""
+
+    async def main() -> int:
+        await asyncio.sleep(1.7)
+        until, turns = loop.time() + 4e-16, 0
+        while loop.time() < until and turns < 100:
+            await asyncio.sleep(1e-17)
+            turns += 1
+        return turns
+
+    assert loop.run_until_complete(main()) == 1
