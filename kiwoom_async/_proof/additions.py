@@ -28,16 +28,14 @@ _SPAN: Final = 8.0
 
 @frozen
 class Halt:
-    """Somebody engages the kill switch from a process of his own, and releases it later.
+    """Somebody engages the kill switch from a process of his own, and releases it later; several times, perhaps.
 
     Attributes:
-        at: Seconds from the start.
-        seconds: Until he releases it.
+        times: Seconds of rest before it is engaged, and until it is released.
         death: How that process dies; then somebody releases the switch the next morning. None: it does not.
     """
 
-    at: float
-    seconds: float
+    times: tuple[tuple[float, float], ...]
     death: Death | None = None
 
 
@@ -64,14 +62,18 @@ def draw_additions(chance: Generator, draw_credit: Callable[[str], Chain]) -> Ad
     return Additions(
         credit=tuple(draw_credit(f"k{number}") for number in credit),
         halt=_halt(chance) if chance.random() < _SHARE_OF_HALTS else None,
-        sweep=Sweep(_second(chance), chance.random() < 0.3) if chance.random() < _SHARE_OF_SWEEPS else None,
+        sweep=_sweep(chance) if chance.random() < _SHARE_OF_SWEEPS else None,
         outage=_outage(chance) if chance.random() < _SHARE_OF_OUTAGES else None,
         orders_per_day=chance.randint(2, 6) if chance.random() < _SHARE_OF_LIMITS else None,
     )
 
 
-def _second(chance: Generator) -> float:
-    return round(chance.random() * _SPAN, 3)
+def _sweep(chance: Generator) -> Sweep:
+    return Sweep(
+        after=round(chance.random() * _SPAN, 3),
+        includes_foreign=chance.random() < 0.3,
+        deadline=round(chance.uniform(0.2, 3.0), 3) if chance.random() < 0.6 else None,
+    )
 
 
 def _outage(chance: Generator) -> tuple[float, float]:
@@ -83,7 +85,9 @@ def _halt(chance: Generator) -> Halt:
     if chance.random() < 0.3:
         moment = chance.choice((Moment.BEFORE_COMMIT, Moment.AFTER_COMMIT))
         death = Death(moment, count=chance.randint(1, 3))
-    return Halt(_second(chance), round(chance.random() ** 2 * 10.0, 3), death)
+    count = chance.randint(1, 4)
+    times = ((round(chance.random() * 3.0, 3), round(chance.random() ** 2 * 5.0, 3)) for _ in range(count))
+    return Halt(tuple(times), death)
 
 
 def assign(

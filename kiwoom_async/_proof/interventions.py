@@ -51,11 +51,12 @@ async def halt(
     journal: Path, process: Process, plan: Halt, holds: list[Hold], opened: Callable[[Journal], None]
 ) -> None:
     """Engage the kill switch from a process of its own, as from a command line, and release it later."""
-    await anyio.sleep(plan.at)
-    await _move(journal, process, opened, is_engaged=True)
-    holds.append(Hold(process.world.now))
-    await anyio.sleep(plan.seconds)
-    await resume(journal, process, holds, opened)
+    for rest, seconds in plan.times:
+        await anyio.sleep(rest)
+        await _move(journal, process, opened, is_engaged=True)
+        holds.append(Hold(process.world.now))
+        await anyio.sleep(seconds)
+        await resume(journal, process, holds, opened)
 
 
 async def resume(journal: Path, process: Process, holds: Iterable[Hold], opened: Callable[[Journal], None]) -> None:

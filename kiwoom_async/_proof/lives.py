@@ -40,10 +40,12 @@ class Sweep:
     Attributes:
         after: Seconds from the start of the process.
         includes_foreign: Other people's orders, too.
+        deadline: Seconds to wait for each cancel; None: the client's own.
     """
 
     after: float
     includes_foreign: bool
+    deadline: float | None = None
 
 
 @frozen

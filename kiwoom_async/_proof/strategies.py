@@ -195,7 +195,7 @@ class Strategies:
             self.record.swept_from = began
         world.note(self.process.name, "sweeps", "")
         try:
-            report = await self.client.orders.cancel_all(include_foreign=plan.includes_foreign)
+            report = await self.client.orders.cancel_all(include_foreign=plan.includes_foreign, deadline=plan.deadline)
         except JournalError:
             if not self.is_over:
                 raise

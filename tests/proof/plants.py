@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from itertools import count
+from operator import attrgetter
 from typing import Any, Final
 
 import apsw
@@ -35,6 +36,7 @@ from kiwoom_async._journal.lives import Hearing
 from kiwoom_async._journal.records import Finding
 from kiwoom_async._order_call import OrderCall
 from kiwoom_async._order_form import OrderForm
+from kiwoom_async._proof.day import Day, Happening
 from kiwoom_async._transport.session import RestSession
 from kiwoom_async._wire.exchange import Breakdown, Exchange
 from kiwoom_async._wire.outcomes import Unclear
@@ -287,20 +289,38 @@ class Planted:
 
     Attributes:
         found_by: Where a violation of one of these promises is told, it is found; anything else is something else.
+        may_show: Tells whether a day has what it takes for it to show.
     """
 
     plant: Plant
     found_by: frozenset[str]
+    may_show: Callable[[Day], object] = bool
 
     def is_found(self, violations: Sequence[str]) -> bool:
         """Tell whether violations of a day show it."""
         return any(violation.split(" ", 1)[0].rstrip(":") in self.found_by for violation in violations)
 
 
+def _has_outage(day: Day) -> bool:
+    return any(event.happening is Happening.LEDGER_AWAY for event in day.events)
+
+
+def _has_credit(day: Day) -> bool:
+    return any(new.desk is Desk.CREDIT for new, *_ in day.chains)
+
+
+def _has_halt(day: Day) -> bool:
+    return day.halt is not None
+
+
+def _has_limit(day: Day) -> bool:
+    return day.orders_per_day is not None
+
+
 PLANTS: Final[Mapping[str, Planted]] = {
-    plant.__name__: Planted(plant, frozenset(found_by.split()))
-    for plant, found_by in (
-        (failed_query_is_an_empty_ledger, "I1 I3"),
+    plant.__name__: Planted(plant, frozenset(found_by.split()), *may_show)
+    for plant, found_by, *may_show in (
+        (failed_query_is_an_empty_ledger, "I1 I3", _has_outage),
         (high_water_mark_is_ignored, "I2 I4"),
         (resend_needs_no_proof, "I1"),
         (exception_releases_the_claim, "I1 I3"),
@@ -314,12 +334,12 @@ PLANTS: Final[Mapping[str, Planted]] = {
         (resend_needs_no_permission, "I1"),
         (cancellation_is_not_heard, "P3"),
         (timeout_is_told_as_not_sent, "I3"),
-        (acceptance_bound_is_ignored, "I1 I3"),
-        (halt_is_asked_for_too_early, "halt"),
-        (halt_is_for_one_process, "halt"),
-        (limits_are_for_one_order, "limit"),
-        (cancel_all_forgets_what_is_unknown, "sweep"),
-        (unknown_cancel_is_done, "sweep"),
-        (credit_is_taken_for_cash, "I2 left"),
+        (acceptance_bound_is_ignored, "I1 I3", attrgetter("is_near_bounds")),
+        (halt_is_asked_for_too_early, "halt", _has_halt),
+        (halt_is_for_one_process, "halt", _has_halt),
+        (limits_are_for_one_order, "limit", _has_limit),
+        (cancel_all_forgets_what_is_unknown, "sweep", attrgetter("has_sweep")),
+        (unknown_cancel_is_done, "sweep", attrgetter("has_sweep")),
+        (credit_is_taken_for_cash, "I2 left", _has_credit),
     )
 }
