@@ -1,7 +1,7 @@
 """What some days have besides: drawn by a generator of its own, so that the days without it stay what they were. Pure.
 
-Orders on credit, a halt from another process, everything canceled at once, a limit on orders, and an outage of every
-query that lasts longer than a proof of absence takes.
+Orders on credit, a halt from another process, everything canceled at once, a limit on orders, an outage of every query
+that lasts longer than a proof of absence takes, a frame of the feed that is too big, and a dry run beside the real one.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ _SHARE_OF_HALTS: Final = 0.15
 _SHARE_OF_SWEEPS: Final = 0.15
 _SHARE_OF_LIMITS: Final = 0.1
 _SHARE_OF_OUTAGES: Final = 0.15
+_SHARE_OF_BIG_FRAMES: Final = 0.1
+_SHARE_OF_REHEARSALS: Final = 0.1
 """Of the days. Source: our choice; half of them have none of these."""
 
 _SPAN: Final = 8.0
@@ -47,6 +49,8 @@ class Additions:
         credit: Orders on credit, with what is done with them.
         outage: From which second on no query is answered, and for how long. None: there is none.
         orders_per_day: The most new orders that the clients let through. None: no limit.
+        big_frame: From which second on the next frame of the feed is bigger than the client takes. None: none is.
+        rehearsal: In which second a dry run of everything begins, with the same ids. None: there is none.
     """
 
     credit: tuple[Chain, ...] = ()
@@ -54,6 +58,8 @@ class Additions:
     sweep: Sweep | None = None
     outage: tuple[float, float] | None = None
     orders_per_day: int | None = None
+    big_frame: float | None = None
+    rehearsal: float | None = None
 
 
 def draw_additions(chance: Generator, draw_credit: Callable[[str], Chain]) -> Additions:
@@ -65,12 +71,18 @@ def draw_additions(chance: Generator, draw_credit: Callable[[str], Chain]) -> Ad
         sweep=_sweep(chance) if chance.random() < _SHARE_OF_SWEEPS else None,
         outage=_outage(chance) if chance.random() < _SHARE_OF_OUTAGES else None,
         orders_per_day=chance.randint(2, 6) if chance.random() < _SHARE_OF_LIMITS else None,
+        big_frame=_second(chance) if chance.random() < _SHARE_OF_BIG_FRAMES else None,
+        rehearsal=_second(chance) if chance.random() < _SHARE_OF_REHEARSALS else None,
     )
+
+
+def _second(chance: Generator) -> float:
+    return round(chance.random() * _SPAN, 3)
 
 
 def _sweep(chance: Generator) -> Sweep:
     return Sweep(
-        after=round(chance.random() * _SPAN, 3),
+        after=_second(chance),
         includes_foreign=chance.random() < 0.3,
         deadline=round(chance.uniform(0.2, 3.0), 3) if chance.random() < 0.6 else None,
     )

@@ -46,6 +46,8 @@ class Happening(StrEnum):
     FEED_CUT = "feed_cut"
     FEED_TAKEN = "feed_taken"
     """Somebody else logs in with our key."""
+    FEED_BIG = "feed_big"
+    """The feed sends a frame that is bigger than the client takes."""
     LEDGER_AWAY = "ledger_away"
     """No query is answered for a while, and orders are taken all the same."""
 
@@ -93,6 +95,7 @@ class Day:
         cancels_duplicates: The clients are allowed to cancel surplus orders.
         halt: Somebody engages the kill switch; None: nobody does.
         orders_per_day: The most new orders that the clients let through; None: no limit.
+        rehearsal: The second in which a dry run of everything begins; None: there is none.
         shares: The processes share token and rate limits through a file.
         twins: The clients' policy for identical orders.
         order_faults, query_faults, feed_faults, network_faults: Shares of what is hit.
@@ -118,6 +121,7 @@ class Day:
     cancels_duplicates: bool = False
     halt: Halt | None = None
     orders_per_day: int | None = None
+    rehearsal: float | None = None
 
     @property
     def needs_people(self) -> bool:
@@ -216,13 +220,18 @@ def _with_additions(day: Day) -> Day:
     chance = seeded(day.seed ^ _ADDED)
     more = draw_additions(chance, partial(_on_credit, chance, day))
     chains = (*day.chains, *more.credit)
-    outage = () if more.outage is None else (Event(more.outage[0], Happening.LEDGER_AWAY, more.outage[1]),)
+    events = list(day.events)
+    if more.outage is not None:
+        events.append(Event(more.outage[0], Happening.LEDGER_AWAY, more.outage[1]))
+    if more.big_frame is not None:
+        events.append(Event(more.big_frame, Happening.FEED_BIG))
     return evolve(
         day,
         chains=chains,
         machines=assign(chance, day.machines, range(len(day.chains), len(chains)), more.sweep),
-        events=tuple(sorted((*day.events, *outage), key=lambda event: event.at)),
+        events=tuple(sorted(events, key=lambda event: event.at)),
         halt=more.halt,
+        rehearsal=more.rehearsal,
         orders_per_day=more.orders_per_day,
     )
 

@@ -120,6 +120,10 @@ def _feed_cut(scene: Scene, _: Event) -> None:
     scene.broker.cut_feed()
 
 
+def _feed_big(scene: Scene, _: Event) -> None:
+    scene.weather.is_frame_big = True
+
+
 def _feed_taken(scene: Scene, _: Event) -> None:
     scene.broker.take_over_session()
 
@@ -136,5 +140,6 @@ _HAPPENINGS: Final[Mapping[Happening, Callable[[Scene, Event], None]]] = {
     Happening.BROKER_AWAY: _broker_away,
     Happening.FEED_CUT: _feed_cut,
     Happening.FEED_TAKEN: _feed_taken,
+    Happening.FEED_BIG: _feed_big,
     Happening.LEDGER_AWAY: _ledger_away,
 }

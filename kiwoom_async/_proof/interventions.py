@@ -30,6 +30,9 @@ from kiwoom_async.simulator.catalog import ORDER_API_IDS
 SWEPT: Final = "cancel-all-"
 """How the ids of cancels begin that `cancel_all` has made. Source: its reports."""
 
+DRY: Final = "dry run"
+"""The process that only rehearses."""
+
 _CANCELS: Final = frozenset({"kt10003", "kt10009", "kt50003"}) & ORDER_API_IDS
 _DONE: Final = frozenset({CancelOutcome.CANCELED, CancelOutcome.FINISHED})
 
@@ -83,6 +86,11 @@ def find_departures(departures: Iterable[Departure], holds: Sequence[Hold]) -> I
         for hold in holds:
             if hold.since < one.at and (hold.until is None or one.at < hold.until):
                 yield f"halt {one.client_order_id}: it left at {one.at:.3f} s, the switch held since {hold.since:.3f} s"
+
+
+def find_wet(departures: Iterable[Departure], dry: str) -> Iterator[str]:
+    """Say what has left a dry run."""
+    return (f"dry {one.client_order_id}: it left at {one.at:.3f} s" for one in departures if one.process == dry)
 
 
 def find_excess(book: Iterable[BookEntry], limit: int) -> Iterator[str]:

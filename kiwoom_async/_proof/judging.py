@@ -15,7 +15,7 @@ from kiwoom_async._domain.vocabulary import Route
 from kiwoom_async._proof.day import Day
 from kiwoom_async._proof.evidence import attempts_of, book_of, revived_of, sends_of, told_by
 from kiwoom_async._proof.happenings import Scene
-from kiwoom_async._proof.interventions import find_departures, find_excess, find_unswept, swept_history
+from kiwoom_async._proof.interventions import DRY, find_departures, find_excess, find_unswept, find_wet, swept_history
 from kiwoom_async._proof.processes import UPTIME
 from kiwoom_async._proof.setting import TIMING
 from kiwoom_async._proof.steps import Step
@@ -65,6 +65,7 @@ def judge(scene: Scene, journal: Path, record: Record) -> tuple[Audit, list[str]
 
 def _interfered(scene: Scene, book: Sequence[BookEntry], record: Record) -> Iterator[str]:
     yield from find_departures(scene.weather.departures, record.holds)
+    yield from find_wet(scene.weather.departures, DRY)
     for swept in record.swept:
         yield from find_unswept(swept, book)
     if scene.day.orders_per_day is not None:

@@ -63,6 +63,7 @@ class Departure:
     """An order, a modify or a cancel whose first byte has left."""
 
     at: float
+    process: str
     api_id: str
     client_order_id: str
 
@@ -76,6 +77,7 @@ class Weather:
         injected: How often each fault has hit.
         slow_way: Seconds between which some orders are on their way; None: none is that slow.
         hides_ledger: A gateway in front of the broker answers every query with an error of its own.
+        is_frame_big: The next frame of the feed is bigger than the client takes.
         connects_slowly: Some connections take nearly as long as the clients wait for one.
         departures: Every order whose first byte has left, with the second.
     """
@@ -84,6 +86,7 @@ class Weather:
     injected: Counter[NetworkFault] = field(factory=Counter)
     slow_way: tuple[float, float] | None = None
     hides_ledger: bool = False
+    is_frame_big: bool = False
     connects_slowly: bool = False
     departures: list[Departure] = field(factory=list)
 
@@ -156,8 +159,8 @@ class Network(httpx.AsyncBaseTransport):
         mark.hand_over()
         world.note(self.process.name, "sent", label)
         if "idempotency-key" in request.headers:
-            headers = request.headers
-            self.weather.departures.append(Departure(world.now, headers["api-id"], headers["idempotency-key"]))
+            ids = request.headers["api-id"], request.headers["idempotency-key"]
+            self.weather.departures.append(Departure(world.now, self.process.name, *ids))
         # Without the marks and the patience of the sender: from here on it is on its own.
         request.extensions = {}
         crossing = _Crossing(request, world.loop.create_future(), fault, label)
@@ -289,10 +292,13 @@ class VirtualLine:
             return
         loop, context = self.process.world.loop, self.process.world.context
         while self._far.outbox:
-            step = self._far.outbox.popleft()
+            step: str | Ending | aiohttp.WebSocketError = self._far.outbox.popleft()
+            if self.weather.is_frame_big and isinstance(step, str):
+                self.weather.is_frame_big = False
+                step = aiohttp.WebSocketError(aiohttp.WSCloseCode.MESSAGE_TOO_BIG, "Message size exceeds limit")
             self._down_at = max(self._down_at, loop.time() + self.process.world.pace.draw(LONGEST_WAY))
             loop.call_at(self._down_at, self._take, _message(step), context=context)
-            if isinstance(step, Ending):
+            if not isinstance(step, str):
                 self.process.world.later(0.0, self._far.hang_up)
                 return
 
@@ -302,9 +308,12 @@ class VirtualLine:
             self._news.set()
 
 
-def _message(step: str | Ending) -> aiohttp.WSMessage:
+def _message(step: str | Ending | aiohttp.WebSocketError) -> aiohttp.WSMessage:
     if isinstance(step, str):
         return aiohttp.WSMessage(aiohttp.WSMsgType.TEXT, step, None)
+    if isinstance(step, aiohttp.WebSocketError):
+        # What aiohttp makes of a frame that is too big.
+        return aiohttp.WSMessage(aiohttp.WSMsgType.ERROR, step, None)
     if step is Ending.CLOSE:
         return aiohttp.WSMessage(aiohttp.WSMsgType.CLOSE, 1000, "Bye")
     return aiohttp.WSMessage(aiohttp.WSMsgType.ERROR, ConnectionResetError("connection reset by peer"), None)

@@ -29,7 +29,7 @@ from kiwoom_async._proof.additions import Halt
 from kiwoom_async._proof.day import Day, Event
 from kiwoom_async._proof.evidence import sends_of
 from kiwoom_async._proof.happenings import Scene, happen
-from kiwoom_async._proof.interventions import halt, resume
+from kiwoom_async._proof.interventions import DRY, halt, resume
 from kiwoom_async._proof.judging import excuse, is_left_open, judge
 from kiwoom_async._proof.kernel import close_files, locks_of, locks_of_journal
 from kiwoom_async._proof.lives import Life, Machine
@@ -139,6 +139,8 @@ class _Trading:
                 machines = [asyncio.create_task(self._run(machine), name=machine.name) for machine in self.day.machines]
                 if self.day.halt is not None:
                     machines.append(asyncio.create_task(self._halt(self.day.halt), name="operator"))
+                if self.day.rehearsal is not None:
+                    machines.append(asyncio.create_task(self._rehearse(self.day.rehearsal), name="dry run"))
                 _, late = await asyncio.wait(machines, timeout=_DAY_AT_MOST)
             for task in machines:
                 task.cancel()
@@ -202,6 +204,17 @@ class _Trading:
         process.death = plan.death
         await process.start(halt(self.journal, process, plan, self.record.holds, self._opened(process))).wait()
 
+    async def _rehearse(self, at: float) -> None:
+        await asyncio.sleep(at)
+        process = self._make_operator(DRY)
+
+        async def rehearse() -> None:
+            client = await self._open(process, has_feed=False, is_dry=True)
+            await Strategies(client, process, self.record, self.broker).rehearse(self.day.chains)
+            await client.__aexit__(None, None, None)
+
+        await process.start(rehearse()).wait()
+
     def _make_operator(self, name: str) -> Process:
         return self._make_process(name, Machine(name, 0.0, has_feed=False, lives=()))
 
@@ -238,10 +251,10 @@ class _Trading:
         with suppress(KiwoomError):
             await client.reconcile()
 
-    async def _open(self, process: Process, *, has_feed: bool) -> KiwoomClient:
+    async def _open(self, process: Process, *, has_feed: bool, is_dry: bool = False) -> KiwoomClient:
         """Open a client; the network may be down just now, so try for a while."""
         while True:
-            client = self._make_client(process, has_feed=has_feed)
+            client = self._make_client(process, has_feed=has_feed, is_dry=is_dry)
             process.locks = partial(locks_of, client)
             self.processes[process].append(client)
             try:
@@ -253,7 +266,7 @@ class _Trading:
                 self.world.note(process.name, "open", "")
                 return client
 
-    def _make_client(self, process: Process, *, has_feed: bool) -> KiwoomClient:
+    def _make_client(self, process: Process, *, has_feed: bool, is_dry: bool) -> KiwoomClient:
         allowed = self.day.orders_per_day
         routes = {"KRX"} if self.day.habits.flavour is Flavour.MOCK else {"KRX", "NXT", "SOR"}
         return KiwoomClient(
@@ -270,6 +283,7 @@ class _Trading:
             transport=Network(process, self.broker, self.weather),
             order_limits=None if allowed is None else OrderLimits(orders_per_day=allowed),
             feed=has_feed,
+            dry_run=is_dry,
             ambient=process,
             shared_state=self.folder / "shared.db" if self.day.shares else False,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Final
 
@@ -204,6 +204,24 @@ class Strategies:
         for result in report.results:
             number = result.broker_order_id or result.client_order_id
             world.note(self.process.name, "swept", f"{number} {result.outcome.value} {result.error or ''}".rstrip())
+
+    async def rehearse(self, chains: Iterable[Chain]) -> None:
+        """Ask for all new orders under the ids of the real ones, with a client that is a dry run.
+
+        What is told of a real order is judged as anybody's answer is; a dry one is on nobody's book.
+        """
+        await asyncio.gather(*(self._rehearse(new) for new, *_ in chains))
+
+    async def _rehearse(self, new: Step) -> None:
+        caller = Caller(self.client, PATIENCE, self.process.world.loop.time)
+        answer = await caller.ask(new, None, hurried=False)
+        self.process.world.note(self.process.name, "told", f"{new.client_order_id} {answer.verdict.value} in a dry run")
+        is_dry = answer.verdict is Verdict.ACCEPTED and answer.broker_order_id is None
+        is_held = answer.verdict is Verdict.NOT_SENT and new.client_order_id not in self.record.wanted
+        if not is_dry and not is_held:
+            assert answer.asked_at is not None, "every caller tells it"  # noqa: S101
+            call = self.record.ask(new, None, self.process.name, answer.asked_at)
+            self.record.answers.append(evolve(answer, call=call))
 
     async def listen(self, hearing: Hearing) -> None:
         """Read the events of the account, as a strategy does that follows its orders and goes on where it stopped."""

@@ -20,6 +20,7 @@ from kiwoom_async._proof.interventions import (
     find_departures,
     find_excess,
     find_unswept,
+    find_wet,
     swept_history,
 )
 from kiwoom_async._proof.network import Departure
@@ -55,7 +56,7 @@ def place() -> Iterator[Ground]:
 def test_only_cancels_leave_while_orders_are_held(at: float, api_id: str, *, is_found: bool) -> None:
     """New orders and modifies of every desk are held, from the answer to `engage` until somebody releases it."""
     holds = [Hold(10.0, 12.0), Hold(20.0)]
-    assert bool(list(find_departures([Departure(at, api_id, "a")], holds))) is is_found
+    assert bool(list(find_departures([Departure(at, "A1", api_id, "a")], holds))) is is_found
 
 
 def test_more_orders_than_the_limit_are_found() -> None:
@@ -63,6 +64,12 @@ def test_more_orders_than_the_limit_are_found() -> None:
     others = [evolve(ORDER, is_foreign=True), evolve(ORDER, terms=CANCEL), evolve(ORDER, day="2026-03-04")]
     assert list(find_excess([ORDER, UNSEEN, *others], 2)) == []
     assert list(find_excess([ORDER, UNSEEN, *others], 1)) == ["limit: 2 new orders on 2026-03-03, 1 are allowed"]
+
+
+def test_what_leaves_a_dry_run_is_found() -> None:
+    """Whatever it is."""
+    departures = [Departure(1.0, "A1", "kt10000", "a"), Departure(2.0, "dry run", "kt10003", "b")]
+    assert list(find_wet(departures, "dry run")) == ["dry b: it left at 2.000 s"]
 
 
 def result(outcome: CancelOutcome, name: str | None, number: str | None) -> CancelResult:
@@ -105,13 +112,16 @@ def test_what_is_added_changes_no_other_day(monkeypatch: pytest.MonkeyPatch) -> 
     days = [plan_day(seed_of(1, number)) for number in range(60)]
     monkeypatch.setattr(planning, "draw_additions", lambda *_: Additions())
     plain = [plan_day(day.seed) for day in days]
+    added = {Happening.LEDGER_AWAY, Happening.FEED_BIG}
     assert any(day != bare for day, bare in zip(days, plain, strict=True))
     for day, bare in zip(days, plain, strict=True):
         assert day.chains[: len(bare.chains)] == bare.chains
-        assert [event for event in day.events if event.happening is not Happening.LEDGER_AWAY] == list(bare.events)
-        assert evolve(
-            day, chains=bare.chains, machines=bare.machines, events=bare.events, halt=None, orders_per_day=None
-        ) == (bare)
+        assert [event for event in day.events if event.happening not in added] == list(bare.events)
+        drawn = {
+            name: getattr(bare, name)
+            for name in ("chains", "machines", "events", "halt", "orders_per_day", "rehearsal")
+        }
+        assert evolve(day, **{name: getattr(bare, name) for name in drawn}) == bare
         if day.chains == bare.chains and not day.has_sweep:
             assert day.machines == bare.machines
 
@@ -138,5 +148,7 @@ def test_additions_take_place(place: Ground) -> None:
     assert any(" canceled" in text for day in swept for text in first(place, "swept", day))
     on_credit = next(day for day in days() if any(new.desk is Desk.CREDIT for new, *_ in day.chains))
     assert any(text.startswith(("kt10006", "kt10007")) for text in first(place, "arrived", on_credit))
+    rehearsed = (day for day in days() if day.rehearsal is not None)
+    assert any("accepted in a dry run" in text for day in rehearsed for text in first(place, "told", day))
     limited = (day for day in days() if day.orders_per_day is not None)
     assert any("LimitExceeded" in text for day in limited for text in first(place, "told", day))
