@@ -61,6 +61,9 @@ _SETTLED_WITHIN: Final = 400.0
 _LOOK: Final = 1.0
 _SENDS_OF_THE_UNSENT: Final = 4
 _OPERATOR_AFTER: Final = 60.0
+_TRADES_WITHIN: Final = 2.0
+"""Seconds in which an order that was placed just now has traded, several times what the broker of these days takes."""
+
 _LISTENS: Final = 60
 _URL: Final = "http://simulator.invalid"
 
@@ -171,7 +174,7 @@ class _Trading:
         self.broker.set_feed_faults(None)
         self.weather.intensity = 0.0
         self.weather.slow_way = None
-        self.weather.hides_ledger = False
+        self.weather.hides_ledger = self.weather.is_frame_big = self.weather.connects_slowly = False
 
     # Processes
 
@@ -366,6 +369,7 @@ class _Trading:
 
     async def _hear_out(self, hearing: Hearing) -> None:
         """Wait until every fill that the broker has on its book is told, or for so long that it is not."""
+        await anyio.sleep(_TRADES_WITHIN)
         filled = sum(order.filled_quantity for order in self.broker.all_orders if not order.is_foreign)
         for _ in range(_LISTENS):
             if sum(fill.quantity for fill in hearing.fills) >= filled:
