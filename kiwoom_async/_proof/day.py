@@ -179,6 +179,7 @@ _UNTIL_MIDNIGHT: Final = 14 * 3600.0
 """Seconds from ten in the morning on."""
 
 _RESENT_WITHIN: Final = 12.0
+_SOME_FAULTS: Final = 0.4
 _MANY_FAULTS: Final = 0.6
 _LOST_OFTEN: Final = 0.3
 _ADDED: Final = 0xADD
@@ -222,6 +223,8 @@ def _with_additions(day: Day) -> Day:
     chains = (*day.chains, *more.credit)
     events = list(day.events)
     if more.outage is not None:
+        # Nothing is at stake where every order is answered.
+        day = evolve(day, order_faults=max(day.order_faults, _SOME_FAULTS))
         events.append(Event(more.outage[0], Happening.LEDGER_AWAY, more.outage[1]))
     if more.big_frame is not None:
         events.append(Event(more.big_frame, Happening.FEED_BIG))
