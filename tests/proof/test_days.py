@@ -7,19 +7,21 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import count, islice
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from attrs import evolve
 
 from kiwoom_async._ambient import SystemAmbient
+from kiwoom_async._audit import Answer, Ask, Audit, BookEntry, check_history
 from kiwoom_async._domain.ambient import Checkpoint
 from kiwoom_async._domain.health import BreachKind
 from kiwoom_async._domain.settings import KST
 from kiwoom_async._domain.vocabulary import Desk, OrderType, Route
+from kiwoom_async._proof import judging
 from kiwoom_async._proof.campaign import Ground, Tally, ground, run_days
 from kiwoom_async._proof.day import Happening, plan_day, seed_of
 from kiwoom_async._proof.judging import excuse, false_alarms
@@ -128,6 +130,21 @@ def test_planted_bugs_are_found(name: str, place: Ground, monkeypatch: pytest.Mo
     assert any(planted.is_found(place.run(SEED, number).violations) for number in islice(days, TRIES))
 
 
+def test_who_is_told_nothing_is_found(place: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer that never came is missed, by the process and the call that it was asked in."""
+    missed: list[str | None] = []
+
+    def deaf(asks: Sequence[Ask], answers: Sequence[Answer], book: Sequence[BookEntry], **more: Any) -> Audit:
+        missed.append(answers[0].call)
+        return check_history(asks, answers[1:], book, **more)
+
+    monkeypatch.setattr(judging, "check_history", deaf)
+    violations = place.run(SEED, 3).violations
+    assert len(missed) == 1
+    assert missed[0] is not None
+    assert [violation.split()[0] for violation in violations] == ["P3"]
+
+
 def test_every_plant_is_tried() -> None:
     """No planted bug is left out."""
     assert FIRST_TRIES.keys() == PLANTS.keys()
@@ -148,11 +165,17 @@ def test_plans_hold_everything_that_can_happen() -> None:
     assert {step.route for step in steps} == {None, *Route}
     assert {step.order_type for step in steps} >= {OrderType.LIMIT, OrderType.MARKET, OrderType.STOP_LIMIT}
     assert {step.stop_price is None for step in steps} == {True, False}
-    assert {step.desk for step in steps} == {Desk.STOCK, Desk.GOLD}
-    for name in ("begins_at", "reboot_at", "clock_set_at", "is_near_bounds", "cancels_duplicates", "closers"):
+    assert {step.desk for step in steps} == set(Desk)
+    for name in (
+        *("begins_at", "reboot_at", "clock_set_at", "is_near_bounds", "cancels_duplicates", "closers"),
+        *("halt", "has_sweep", "orders_per_day", "rehearsal"),
+    ):
         assert {bool(getattr(day, name)) for day in days} == {True, False}, name
     assert Counter(len(day.machines) for day in days).keys() == {1, 2, 3}
     assert any(life.freezes for life in lives)
+    assert {day.halt.death is None for day in days if day.halt is not None} == {True, False}
+    assert {sweep.includes_foreign for life in lives for sweep in life.sweeps} == {True, False}
+    assert {sweep.deadline is None for life in lives for sweep in life.sweeps} == {True, False}
     assert {day.is_exclusive for day in days} == {True, False}
 
 
