@@ -163,7 +163,10 @@ def _table(seed: int, tally: Tally, seconds: float) -> Iterator[str]:
     ):
         yield ""
         yield title
-        yield from (f"  {kind:<{_LABEL - 2}}{times:>12}" for kind, times in sorted(counted.items()))
+        for kind, times in sorted(counted.items()):
+            *above, last = textwrap.wrap(kind, _LABEL - 1, initial_indent="  ", subsequent_indent="    ")
+            yield from above
+            yield f"{last:<{_LABEL}}{times:>12}"
     if tally.failures:
         yield ""
         shown = f"the first {KEPT} of {tally.failed}" if tally.failed > KEPT else f"all {tally.failed}"

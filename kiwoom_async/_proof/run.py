@@ -209,6 +209,7 @@ class _Trading:
 
     async def _rehearse(self, at: float) -> None:
         await asyncio.sleep(at)
+        self.happened["dry_run"] += 1
         process = self._make_operator(DRY)
 
         async def rehearse() -> None:
@@ -435,12 +436,13 @@ class _Trading:
 
     def result(self) -> DayResult:
         """Sum up."""
+        happened = {**self.happened, "halt": len(self.record.holds), "cancel_all": len(self.record.swept)}
         return DayResult(
             seed=self.day.seed,
             orders=len(self.record.wanted),
             sends=len(sends_of(self.broker.requests)),
             violations=tuple(self.findings),
-            faults=count_faults(self.broker, self.weather, self.happened),
+            faults=count_faults(self.broker, self.weather, happened),
             witnesses={} if self.audit is None else count_witnesses(self.audit),
             deaths=Counter(_cause(process) for process in self.processes if process.is_dead),
             freezes=self.freezes,

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -54,7 +55,7 @@ def test_day_that_keeps_its_promises_ends_well(capsys: pytest.CaptureFixture[str
 def test_table_names_the_days_that_failed() -> None:
     """Every one by its number and its first violation, within a hundred columns, and the command that replays it."""
     failures = [Failure(day, 123, ("I1 o1: 2 orders on the book " + "or more " * 20, "I2")) for day in range(7, 60)]
-    tally = Tally(days=90)
+    tally = Tally(days=90, faults=Counter({"world: settled by the operator: " + "a long reason " * 9: 7}))
     for failure in failures:
         tally.add(Tally(violations=2, failed=1, failures=[failure]))
     told = list(_table(9, tally, 1.0))
