@@ -18,7 +18,7 @@ from attrs import define, field
 
 _T = TypeVar("_T")
 
-_TURNS_AT_ONE_MOMENT: Final = 200
+_TURNS_AT_ONE_MOMENT: Final = 5_000
 _TICK: Final = 1e-6
 """After so many turns the clock goes on by so many seconds. Source: our choice. A real clock goes on by itself; here
 somebody who waits for what a rounding leaves of a wait would wait for ever at one moment."""

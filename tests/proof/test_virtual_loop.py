@@ -54,7 +54,7 @@ def test_ready_callbacks_run_in_the_order_they_came(loop: VirtualLoop) -> None:
 
 
 def test_timers_of_one_moment_do_not_jump_the_queue(loop: VirtualLoop) -> None:
-    """No time passes while anything is ready."""
+    """No time passes while anything is ready, unless it is ready for ever."""
 
     async def count() -> float:
         for _ in range(1000):
@@ -210,23 +210,23 @@ def test_work_for_threads_is_done_at_once(loop: VirtualLoop) -> None:
     assert loop.time() == 0.0
 
 
-@pytest.mark.parametrize("spin", [lambda: asyncio.sleep(1e-17), lambda: asyncio.sleep(0), lambda: give_up()])
+async def give_up() -> None:
+    """Wait for something that never happens, with no patience at all."""
+    with anyio.move_on_after(1e-17):
+        await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("spin", [lambda: asyncio.sleep(1e-17), lambda: asyncio.sleep(0), give_up])
 def test_wait_for_what_a_rounding_leaves_ends(loop: VirtualLoop, spin: Callable[[], Awaitable[None]]) -> None:
     """Waits too short to move the clock move it all the same in the end: who waits until a moment gets there."""
 
     async def main() -> int:
         await asyncio.sleep(1.7)
         until, turns = loop.time() + 4e-16, 0
-        while loop.time() < until and turns < 10_000:
+        while loop.time() < until and turns < 50_000:
             await spin()
             turns += 1
         return turns
 
-    assert 1 < loop.run_until_complete(main()) < 10_000
+    assert 1 < loop.run_until_complete(main()) < 50_000
     assert loop.time() < 1.7001
-
-
-async def give_up() -> None:
-    """Wait for something that never happens, with no patience at all."""
-    with anyio.move_on_after(1e-17):
-        await asyncio.Event().wait()
