@@ -18,9 +18,10 @@ from attrs import define, field
 
 _T = TypeVar("_T")
 
-_LEAST: Final = 1e-6
-"""Seconds that every wait takes at the least. Source: our choice. A real clock goes on by itself; here somebody who
-waits for what a rounding leaves of a wait would wait for ever at one moment."""
+_TURNS_AT_ONE_MOMENT: Final = 5_000
+_TICK: Final = 1e-6
+"""After so many turns the clock goes on by so many seconds. Source: our choice. A real clock goes on by itself; here
+somebody who waits for what a rounding leaves of a wait would wait for ever at one moment."""
 
 
 class Killed(BaseException):
@@ -85,6 +86,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._numbers = count()
         self.faults: list[str] = []
         self.steps = 0
+        self._turns = 0
         _Task.begin_anew()
         self.set_task_factory(_make_task)
         self.set_exception_handler(_note_fault)
@@ -106,12 +108,6 @@ class VirtualLoop(asyncio.BaseEventLoop):
     ) -> asyncio.Handle:
         """Do the same: there is one thread."""
         return self.call_soon(callback, *args, context=context)
-
-    def call_later(  # type: ignore[override]
-        self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
-    ) -> asyncio.TimerHandle:
-        """Run a callback after some seconds."""
-        return self.call_at(self._moment + (max(delay, _LEAST) if delay > 0 else 0.0), callback, *args, context=context)
 
     def call_at(  # type: ignore[override]
         self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
@@ -147,12 +143,16 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def _run_once(self) -> None:
         soon, timers = self._soon, self._timers
+        self._turns += 1
+        if self._turns > _TURNS_AT_ONE_MOMENT:
+            self._turns, self._moment = 0, self._moment + _TICK
         if not soon:
             while timers and timers[0][2].cancelled():
                 heapq.heappop(timers)
             if not timers:
                 raise Standstill(_waiting(self))
-            self._moment = max(self._moment, timers[0][0])
+            if timers[0][0] > self._moment:
+                self._turns, self._moment = 0, timers[0][0]
         while timers and timers[0][0] <= self._moment:
             _, _, timer, realm = heapq.heappop(timers)
             soon.append((timer, realm))

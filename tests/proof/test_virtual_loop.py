@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextvars import copy_context
 from typing import Any
 
@@ -54,7 +54,7 @@ def test_ready_callbacks_run_in_the_order_they_came(loop: VirtualLoop) -> None:
 
 
 def test_timers_of_one_moment_do_not_jump_the_queue(loop: VirtualLoop) -> None:
-    """No time passes while anything is ready."""
+    """No time passes while anything is ready, unless it is ready for ever."""
 
     async def count() -> float:
         for _ in range(1000):
@@ -210,15 +210,23 @@ def test_work_for_threads_is_done_at_once(loop: VirtualLoop) -> None:
     assert loop.time() == 0.0
 
 
-def test_wait_for_what_a_rounding_leaves_ends(loop: VirtualLoop) -> None:
-    """A wait too short to move the clock at all moves it all the same: who waits until a moment gets there."""
+async def give_up() -> None:
+    """Wait for something that never happens, with no patience at all."""
+    with anyio.move_on_after(1e-17):
+        await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("spin", [lambda: asyncio.sleep(1e-17), lambda: asyncio.sleep(0), give_up])
+def test_wait_for_what_a_rounding_leaves_ends(loop: VirtualLoop, spin: Callable[[], Awaitable[None]]) -> None:
+    """Waits too short to move the clock move it all the same in the end: who waits until a moment gets there."""
 
     async def main() -> int:
         await asyncio.sleep(1.7)
         until, turns = loop.time() + 4e-16, 0
-        while loop.time() < until and turns < 100:
-            await asyncio.sleep(1e-17)
+        while loop.time() < until and turns < 50_000:
+            await spin()
             turns += 1
         return turns
 
-    assert loop.run_until_complete(main()) == 1
+    assert 1 < loop.run_until_complete(main()) < 50_000
+    assert loop.time() < 1.7001
