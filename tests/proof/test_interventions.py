@@ -119,7 +119,7 @@ def test_what_is_added_changes_no_other_day(monkeypatch: pytest.MonkeyPatch) -> 
         assert [event for event in day.events if event.happening not in added] == list(bare.events)
         drawn = {
             name: getattr(bare, name)
-            for name in ("chains", "machines", "events", "halt", "orders_per_day", "rehearsal")
+            for name in ("chains", "machines", "events", "halt", "orders_per_day", "rehearsal", "order_faults")
         }
         assert evolve(day, **{name: getattr(bare, name) for name in drawn}) == bare
         if day.chains == bare.chains and not day.has_sweep:
