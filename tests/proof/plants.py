@@ -13,6 +13,7 @@ import apsw
 import pytest
 from attrs import evolve, frozen
 
+from kiwoom_async._client import KiwoomClient
 from kiwoom_async._domain import life, relations
 from kiwoom_async._domain.absence import AbsenceProof, NotYet, Strength, prove_absence
 from kiwoom_async._domain.cancellations import CancelOutcome, CancelResult
@@ -22,6 +23,7 @@ from kiwoom_async._domain.intents import Attempt, Intent
 from kiwoom_async._domain.orders import Order
 from kiwoom_async._domain.relations import ChannelKnowledge, Claimant, Relation
 from kiwoom_async._domain.reports import LedgerOrder, OpenOrder, Snapshot
+from kiwoom_async._domain.settings import Credentials
 from kiwoom_async._domain.states import Event
 from kiwoom_async._domain.vocabulary import Desk
 from kiwoom_async._execution import findings, resolver, sweeper
@@ -283,6 +285,16 @@ def credit_is_taken_for_cash(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(relations, "_CHECKS", checks)
 
 
+def dry_run_is_ignored(patch: pytest.MonkeyPatch) -> None:
+    """A client that should only rehearse sends what it is asked for."""
+    begin = KiwoomClient.__init__
+
+    def forgetful(self: KiwoomClient, credentials: Credentials, **settings: Any) -> None:
+        begin(self, credentials, **(settings | {"dry_run": False}))
+
+    patch.setattr(KiwoomClient, "__init__", forgetful)
+
+
 @frozen
 class Planted:
     """A plant, and what it must be found by.
@@ -313,6 +325,10 @@ def _has_halt(day: Day) -> bool:
     return day.halt is not None
 
 
+def _has_rehearsal(day: Day) -> bool:
+    return day.rehearsal is not None
+
+
 def _has_limit(day: Day) -> bool:
     return day.orders_per_day is not None
 
@@ -340,6 +356,7 @@ PLANTS: Final[Mapping[str, Planted]] = {
         (limits_are_for_one_order, "limit", _has_limit),
         (cancel_all_forgets_what_is_unknown, "sweep", attrgetter("has_sweep")),
         (unknown_cancel_is_done, "sweep", attrgetter("has_sweep")),
+        (dry_run_is_ignored, "dry", _has_rehearsal),
         (credit_is_taken_for_cash, "I2 left", _has_credit),
     )
 }

@@ -58,6 +58,7 @@ FIRST_TRIES: Final = {
     "limits_are_for_one_order": 18,
     "cancel_all_forgets_what_is_unknown": 2,
     "unknown_cancel_is_done": 11,
+    "dry_run_is_ignored": 26,
     "credit_is_taken_for_cash": 33,
 }
 """Days near which a planted bug shows, so that the suite need not play those before: found by playing from 0 on."""
