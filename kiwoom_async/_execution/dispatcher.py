@@ -281,9 +281,9 @@ class Dispatcher:
     def _cut_off(self, flight: Flight) -> KiwoomError:
         """Say what became of a flight whose task was ended, so that it cannot ask the journal any more.
 
-        Another process may have sent the order meanwhile, unless nobody else can have its id.
+        Another process may have sent the order since it was looked up, unless nobody else can have its id.
         """
-        if flight.is_fresh or flight.may_have_left:
+        if flight.may_have_left or flight.is_unsent or (flight.is_fresh and flight.last is None):
             return self._not_left(flight)
         return OutcomeUnknown(flight.intent.client_order_id, "the client is closing and does not look it up any more")
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from kiwoom_async import ClientOrderIdConflict, KiwoomClient, NotSent, Order, OrderRefused, OutcomeUnknown
+from kiwoom_async._journal.transactions import DispatchPlan, Permission
 from kiwoom_async.simulator import Fault, FaultKind
 from tests.scenarios.trading import SYMBOL, broker_of, client_of, gateway_of, on_book, orders_received
 
@@ -106,6 +107,27 @@ async def test_cut_off_is_not_certain_of_what_others_sent(tmp_path: Path, monkey
         sent = await buy(free)
         cut_off(held)
         with pytest.raises(OutcomeUnknown, match="does not look it up"):
+            await asking
+        assert (await buy(held)).broker_order_id == sent.broker_order_id
+
+
+async def test_cut_off_while_the_permission_is_denied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The journal denies the permission because another process has sent the id, and nobody is there to hear it."""
+    async with broker_of() as broker, client_of(broker, tmp_path) as held, client_of(broker, tmp_path) as free:
+        dispatch, asks, may_ask = held._journal.dispatch, asyncio.Event(), asyncio.Event()
+
+        async def ask_late(plan: DispatchPlan) -> Permission:
+            asks.set()
+            await may_ask.wait()
+            return await dispatch(plan)
+
+        monkeypatch.setattr(held._journal, "dispatch", ask_late)
+        asking = asyncio.ensure_future(buy(held))
+        await asks.wait()
+        sent = await buy(free)
+        cut_off(held)
+        may_ask.set()
+        with pytest.raises(OutcomeUnknown):
             await asking
         assert (await buy(held)).broker_order_id == sent.broker_order_id
 
