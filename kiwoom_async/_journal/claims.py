@@ -16,6 +16,7 @@ from kiwoom_async._domain.intents import Attempt
 from kiwoom_async._domain.life import Life
 from kiwoom_async._domain.reports import LedgerOrder
 from kiwoom_async._domain.vocabulary import Desk
+from kiwoom_async._journal.decoding import decoding
 from kiwoom_async._journal.queries import read_attempt_of
 from kiwoom_async._journal.records import LIFE_COLUMNS, life_row, read_life
 
@@ -109,7 +110,10 @@ def claimed_place(connection: apsw.Connection, attempt: Attempt) -> Place | None
         "SELECT account, ledger, day FROM claims WHERE client_order_id = ? AND attempt = ?",
         (attempt.client_order_id, attempt.number),
     ).fetchone()
-    return None if row is None else (str(row[0]), str(row[1]), str(row[2]))
+    if row is None:
+        return None
+    with decoding():
+        return str(row[0]), Desk(row[1]).value, date.fromisoformat(row[2]).isoformat()
 
 
 def delete_claim(connection: apsw.Connection, place: Place, number: str) -> None:
@@ -154,8 +158,9 @@ def find_surprise(
         (attempt.account, attempt.request.desk.ledger.value, attempt.day.isoformat(), attempt.request.symbol),
     )
     for day_text, number in rows:
-        day = date.fromisoformat(day_text)
-        is_older = day == attempt.day and int(number) <= attempt.mark
+        with decoding():
+            day = date.fromisoformat(day_text)
+            is_older = day == attempt.day and int(number) <= attempt.mark
         if not is_older and (day, number) not in considered:
             return str(number)
     return None
