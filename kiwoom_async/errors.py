@@ -241,7 +241,9 @@ class QueryFailed(ReconciliationError):
 
 
 class AmbiguousMatch(ReconciliationError):
-    """More than one explanation fits the broker's book; a person has to decide.
+    """More than one explanation fits the broker's book, which is final; a person has to decide.
+
+    The cause of the `OutcomeUnknown` that such an order is answered with from then on.
 
     Attributes:
         client_order_id: The order in question.

@@ -46,7 +46,11 @@ class Ambient(Protocol):
         """Read the wall clock, aware, in Korean time."""
 
     def monotonic(self) -> float:
-        """Read the clock that never jumps, in seconds; shared by all processes of one boot."""
+        """Read the clock that never jumps, in seconds; shared by all processes of one boot.
+
+        It counts while the machine sleeps. The event loop's own clock may not, and begins elsewhere: a moment of this
+        one becomes a timer only as the seconds that are left until then.
+        """
 
     def random_bytes(self, count: int) -> bytes:
         """Draw random bytes."""

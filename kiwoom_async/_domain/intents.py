@@ -201,8 +201,9 @@ class Attempt:
     def clock_step(self, now: datetime, monotonic: float, boot_id: str) -> float:
         """Give by how many seconds the wall clock runs ahead of what it was when this was sent; 0 for a usual little.
 
-        The clock that never jumps tells, within one run of the operating system. It stands still while a machine
-        sleeps, so that a sleep looks like a clock that was set forward by as much: nobody can tell them apart here.
+        The clock that never jumps tells, within one run of the operating system. It counts while the machine sleeps.
+        It stands still while a virtual machine is paused, so that a pause looks like a clock that was set forward by
+        as much: nobody can tell them apart here.
         """
         if boot_id != self.boot_id:
             return 0.0

@@ -94,14 +94,14 @@ def judge_step(client_order_id: str, step: float, timing: Timing, *, is_proven_o
         step: See `Attempt.clock_step`.
         timing: The bounds.
         is_proven_off: The broker's answers show that the clock is off. Without that, a jump forward may as well be a
-            machine that slept, with a clock that was right all the time.
+            virtual machine that was paused, with a clock that was right all the time.
     """
     if abs(step) <= timing.clock_skew:
         return None
     text = f"the clock was set by {step:+.0f} s after order {client_order_id} was sent, or its sender's was off"
     if step < 0 or is_proven_off:
         return Breach(BreachKind.CLOCK_OFF, text)
-    return Breach(BreachKind.CLOCK_NEAR, f"{text}, or the machine slept")
+    return Breach(BreachKind.CLOCK_NEAR, f"{text}, or the machine was paused")
 
 
 def clock_gap(stamp: datetime, earliest: datetime, latest: datetime) -> float:

@@ -14,7 +14,7 @@ from typing import Final
 from attrs import frozen
 
 from kiwoom_async._domain.intents import Attempt, OrderRequest
-from kiwoom_async._domain.reports import LedgerOrder
+from kiwoom_async._domain.reports import LedgerOrder, OrderReport, ReportKind
 from kiwoom_async._domain.settings import Environment, Timing
 from kiwoom_async._domain.states import IN_FLIGHT
 from kiwoom_async._domain.vocabulary import ORDER_TYPE_RULES, Action, Desk, Route
@@ -185,6 +185,24 @@ def relation(claimant: Claimant, row: LedgerOrder, channels: ChannelKnowledge) -
             found = told
     told = channels.relation(row.channel)
     return told if found is Relation.LIKELY else min(found, told, key=_STRENGTH.index)
+
+
+def is_report_of_another(request: OrderRequest, report: OrderReport) -> bool:
+    """Tell whether a report is certainly of another order than a new one of ours.
+
+    Only an acceptance repeats what was sent, and only where nothing else can be told of our order under that number:
+    what SOR has sent on in parts shows the quantity of a part.
+    """
+    if request.action is not Action.NEW or report.kind is not ReportKind.ACCEPTED:
+        return False
+    if report.action is not Action.NEW or report.original is not None:
+        return False
+    has_own_price = request.order_type is not None and ORDER_TYPE_RULES[request.order_type].needs_price
+    return (
+        report.side is not request.side
+        or (request.route is not Route.SOR and report.quantity not in {0, request.quantity})
+        or (has_own_price and report.price not in {None, request.price})
+    )
 
 
 def disagreements(claimant: Claimant, row: LedgerOrder) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from kiwoom_async._journal.records import Claim, OrderRecord, from_plain
 from kiwoom_async._wire.codes import CodeMeaning
 from kiwoom_async._wire.requests import order_api_id
 from kiwoom_async.errors import (
+    AmbiguousMatch,
     AuthenticationError,
     InvalidRequest,
     KiwoomError,
@@ -148,7 +149,10 @@ def _not_accepted(record: OrderRecord, last: Attempt) -> KiwoomError:
 
 
 def _at_close(record: OrderRecord, last: Attempt) -> KiwoomError:
-    return unknown_error(record.intent.client_order_id, last)
+    unsure = unknown_error(record.intent.client_order_id, last)
+    if candidates := record.evidence.get("candidates"):
+        unsure.__cause__ = AmbiguousMatch(record.intent.client_order_id, tuple(candidates))
+    return unsure
 
 
 def unknown_error(client_order_id: str, last: Attempt | None) -> OutcomeUnknown:

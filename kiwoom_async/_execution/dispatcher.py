@@ -146,14 +146,9 @@ class Dispatcher:
         if flight.is_wanted or flight.may_have_left:
             return unknown_error(client_order_id, flight.last)
         # The guard runs in this event loop right before the first byte, and from now on it refuses.
-        try:
-            elsewhere = await self._find_sent(flight)
-        except JournalError as error:
-            unsure = unknown_error(client_order_id, flight.last)
-            unsure.__cause__ = error
-            return unsure
+        elsewhere = await self._told_elsewhere(flight)
         if elsewhere is not None:
-            return answer_of(elsewhere) or unknown_error(client_order_id, elsewhere.decisive)
+            return elsewhere
         return NotSent(
             f"Order {client_order_id!r} was not sent within {seconds:g} s. No byte of it left; you may call again with "
             "the same client_order_id.",
@@ -262,7 +257,7 @@ class Dispatcher:
             flight.answer = await self._fault(flight, error)
         finally:
             if flight.answer is None:
-                flight.answer = self._not_left(flight)
+                flight.answer = self._cut_off(flight)
             flight.landed.set()
             self._repeats.discard(flight)
             if self._flights.get(client_order_id) is flight:
@@ -281,16 +276,17 @@ class Dispatcher:
 
     async def _called_off(self, flight: Flight) -> Order | KiwoomError:
         """Say what became of a flight that was called off; another process may have sent the order meanwhile."""
-        if not flight.may_have_left:
-            try:
-                elsewhere = await self._find_sent(flight)
-            except JournalError as error:
-                unsure = unknown_error(flight.intent.client_order_id, flight.last)
-                unsure.__cause__ = error
-                return unsure
-            if elsewhere is not None:
-                return answer_of(elsewhere) or unknown_error(flight.intent.client_order_id, elsewhere.decisive)
-        return self._not_left(flight)
+        elsewhere = None if flight.may_have_left else await self._told_elsewhere(flight)
+        return self._not_left(flight) if elsewhere is None else elsewhere
+
+    def _cut_off(self, flight: Flight) -> KiwoomError:
+        """Say what became of a flight whose task was ended, so that it cannot ask the journal any more.
+
+        Another process may have sent the order since it was looked up, unless nobody else can have its id.
+        """
+        if flight.may_have_left or flight.is_unsent or (flight.is_fresh and flight.last is None):
+            return self._not_left(flight)
+        return OutcomeUnknown(flight.intent.client_order_id, "the client is closing and does not look it up any more")
 
     def _not_left(self, flight: Flight) -> KiwoomError:
         client_order_id = flight.intent.client_order_id
@@ -299,9 +295,12 @@ class Dispatcher:
         reason = "the client is closing" if self._is_closing else "nobody waits for it any more"
         return NotSent(f"Order {client_order_id!r} was not sent: {reason}.", client_order_id=client_order_id)
 
-    async def _fault(self, flight: Flight, error: Exception) -> KiwoomError:
+    async def _fault(self, flight: Flight, error: Exception) -> Order | KiwoomError:
         reason = f"a fault of the library, {type(error).__name__}"
         if flight.stage is Stage.ON_THE_GROUND and flight.last is None and not flight.is_ours:
+            elsewhere = await self._told_elsewhere(flight)
+            if elsewhere is not None:
+                return elsewhere
             unsent = NotSent(
                 f"Order {flight.intent.client_order_id!r} was not sent: {reason}. No byte of it left.",
                 api_id=order_api_id(flight.intent.request),
@@ -350,6 +349,19 @@ class Dispatcher:
         if differences := record.intent.differences(flight.intent):
             raise ClientOrderIdConflict(flight.intent.client_order_id, differences)
         return record
+
+    async def _told_elsewhere(self, flight: Flight) -> Order | KiwoomError | None:
+        """Give what the id means if another process has sent it meanwhile, or may have; None if nobody has."""
+        client_order_id = flight.intent.client_order_id
+        try:
+            record = await self._find_sent(flight)
+        except ClientOrderIdConflict as conflict:
+            return conflict
+        except JournalError as error:
+            unsure = unknown_error(client_order_id, flight.last)
+            unsure.__cause__ = error
+            return unsure
+        return None if record is None else answer_of(record) or unknown_error(client_order_id, record.decisive)
 
     async def _get_permission(self, flight: Flight, request: OrderRequest) -> Ready | Known:
         while True:

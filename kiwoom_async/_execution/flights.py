@@ -37,6 +37,7 @@ class Flight:
     Attributes:
         mark: Of the send under way; tells whether the broker may have it.
         is_ours: The library itself wants it, whoever waits: a resend, a durable obligation.
+        is_unsent: The transaction of a permission has found that nobody has sent the id, and nobody can since.
     """
 
     intent: Intent
@@ -46,6 +47,7 @@ class Flight:
     answer: Order | KiwoomError | None = None
     passengers: int = 0
     is_ours: bool = False
+    is_unsent: bool = False
     stage: Stage = Stage.LOOKING_UP
     mark: DeliveryMark | None = None
     last: Attempt | None = None

@@ -423,7 +423,9 @@ class Resolver:
         is_over = all(snapshot.is_final for snapshot in view.snapshots) and len(self._rounds.get(attempt.key, [])) > 1
         if is_over and attempt.state is not Delivery.UNRESOLVED_AT_CLOSE:
             self._ambient.reached(Checkpoint.BEFORE_DAY_CLOSE)
-            await self._conclude(attempt, Finding(Event.DAY_CLOSED, reason=f"the day is over and {why}"), found)
+            left = {"candidates": candidates} if (candidates := self.last_candidates(attempt)) else {}
+            closed = Finding(Event.DAY_CLOSED, reason=f"the day is over and {why}", evidence=left)
+            await self._conclude(attempt, closed, found)
             self._ambient.reached(Checkpoint.AFTER_DAY_CLOSE)
 
     async def _revive(self, matching: Matching, view: BookView, found: PassFindings) -> None:

@@ -151,7 +151,7 @@ class Sender:
             flight.last = permission.attempt
             return Ready(permission.attempt, call, content, token, slot)
         slot.give_back()
-        flight.stage = Stage.ON_THE_GROUND
+        flight.stage, flight.is_unsent = Stage.ON_THE_GROUND, False
         return permission
 
     async def _ask_for_permission(
@@ -181,6 +181,7 @@ class Sender:
             flight.stage = Stage.ON_THE_GROUND
             self._guards.note(error)
             raise
+        flight.is_unsent = not isinstance(permission, Known)
         if cancellation is not None:
             if isinstance(permission, Dispatched):
                 finding = Finding(Event.PROVEN_UNSENT, reason="the client was closed before the first byte")

@@ -18,6 +18,7 @@ from kiwoom_async._domain.intents import Attempt
 from kiwoom_async._domain.midnight import may_be_near
 from kiwoom_async._domain.states import Delivery
 from kiwoom_async._domain.vocabulary import ResolvedBy
+from kiwoom_async._journal.decoding import decoding
 from kiwoom_async._journal.records import Finding
 
 
@@ -121,6 +122,7 @@ def read_breaches(connection: apsw.Connection, account: str) -> tuple[KeptBreach
     return tuple(found[kind] for kind in BreachKind if kind in found)
 
 
+@decoding()
 def _read_breach(row: tuple[Any, ...]) -> KeptBreach:
     kind, text, first_at, last_at, times = row
     return KeptBreach(
@@ -147,7 +149,8 @@ def read_unresolved(connection: apsw.Connection, account: str, since: date) -> t
         "AND state IN ('not_accepted', 'unresolved_at_close') AND state = 'unresolved_at_close'",
         (account, since.isoformat()),
     )
-    return tuple(sorted(datetime.fromisoformat(text) for (text,) in rows))
+    with decoding():
+        return tuple(sorted(datetime.fromisoformat(text) for (text,) in rows))
 
 
 def read_accounts(connection: apsw.Connection) -> tuple[str, ...]:

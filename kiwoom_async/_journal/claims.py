@@ -15,10 +15,12 @@ from attrs import frozen
 from kiwoom_async._domain.intents import Attempt
 from kiwoom_async._domain.life import Life
 from kiwoom_async._domain.midnight import first_day
-from kiwoom_async._domain.reports import LedgerOrder
+from kiwoom_async._domain.relations import is_report_of_another
+from kiwoom_async._domain.reports import LedgerOrder, OrderReport
 from kiwoom_async._domain.vocabulary import Desk
+from kiwoom_async._journal.decoding import decoding
 from kiwoom_async._journal.queries import read_attempt_of
-from kiwoom_async._journal.records import LIFE_COLUMNS, life_row, read_life
+from kiwoom_async._journal.records import LIFE_COLUMNS, from_json, life_row, read_life
 
 Place: TypeAlias = tuple[str, str, str]
 """Account, ledger and day: where a number means one order."""
@@ -110,7 +112,10 @@ def claimed_place(connection: apsw.Connection, attempt: Attempt) -> Place | None
         "SELECT account, ledger, day FROM claims WHERE client_order_id = ? AND attempt = ?",
         (attempt.client_order_id, attempt.number),
     ).fetchone()
-    return None if row is None else (str(row[0]), str(row[1]), str(row[2]))
+    if row is None:
+        return None
+    with decoding():
+        return str(row[0]), Desk(row[1]).value, date.fromisoformat(row[2]).isoformat()
 
 
 def delete_claim(connection: apsw.Connection, place: Place, number: str) -> None:
@@ -148,18 +153,22 @@ def has_kept_change(connection: apsw.Connection, place: Place, number: str) -> b
 def find_surprise(
     connection: apsw.Connection, attempt: Attempt, considered: Collection[tuple[date, str]]
 ) -> str | None:
-    """Find an order of an attempt's symbol that the feed has told of and a proof has not taken into account."""
+    """Find an order that may be an attempt's, told of by the feed, that a proof has not taken into account."""
     rows = connection.execute(
-        "SELECT day, broker_order_id FROM kept_reports WHERE account = ? AND ledger = ? AND day >= ? "
-        "AND json_extract(report, '$.symbol') = ?",
+        "SELECT day, broker_order_id, report FROM kept_reports WHERE account = ? AND ledger = ? AND day >= ? "
+        "AND json_extract(report, '$.symbol') = ? ORDER BY day, n",
         (attempt.account, attempt.request.desk.ledger.value, first_day(attempt).isoformat(), attempt.request.symbol),
     )
-    for day_text, number in rows:
-        day = date.fromisoformat(day_text)
-        is_older = day == attempt.day and int(number) <= attempt.mark
-        if not is_older and (day, number) not in considered:
-            return str(number)
-    return None
+    strange: dict[tuple[date, str], bool] = {}
+    for day_text, number, text in rows:
+        with decoding():
+            place = date.fromisoformat(day_text), str(number)
+            is_older = place[0] == attempt.day and int(number) <= attempt.mark
+        if is_older or place in considered:
+            continue
+        is_another = is_report_of_another(attempt.request, from_json(text, OrderReport))
+        strange[place] = strange.get(place, False) or is_another
+    return next((number for (_, number), is_another in strange.items() if not is_another), None)
 
 
 # ---------------------------------------------------------------- what a day's numbers teach

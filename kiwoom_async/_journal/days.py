@@ -6,7 +6,7 @@ Like `transactions`, the writing functions run in the committing thread, inside 
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 import apsw
 
@@ -15,6 +15,7 @@ from kiwoom_async._domain.intents import Attempt
 from kiwoom_async._domain.settings import KST
 from kiwoom_async._domain.vocabulary import Desk
 from kiwoom_async._journal.claims import Place, place_of
+from kiwoom_async._journal.decoding import decoding
 from kiwoom_async._journal.lives import Hearing
 from kiwoom_async._journal.queries import read_working
 from kiwoom_async._journal.records import FeedSession, ReportNews, from_json, to_json
@@ -64,7 +65,8 @@ def read_days_to_close(connection: apsw.Connection, account: str, before: date) 
         "SELECT ledger, day FROM open_days WHERE account = ? AND day < ? ORDER BY day, ledger",
         (account, before.isoformat()),
     )
-    return tuple((Desk(ledger), date.fromisoformat(day)) for ledger, day in rows)
+    with decoding():
+        return tuple((Desk(ledger), date.fromisoformat(day)) for ledger, day in rows)
 
 
 def read_day_close(connection: apsw.Connection, account: str, desk: Desk, day: date) -> DayClose | None:
@@ -135,8 +137,11 @@ def read_feed_session(connection: apsw.Connection, account: str) -> FeedSession 
         "FROM feed_sessions WHERE account = ? ORDER BY epoch DESC LIMIT 1",
         (account,),
     ).fetchone()
-    if row is None:
-        return None
+    return None if row is None else _read_session(row)
+
+
+@decoding()
+def _read_session(row: tuple[Any, ...]) -> FeedSession:
     return FeedSession(
         epoch=row[0],
         runner=row[1],

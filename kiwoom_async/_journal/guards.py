@@ -32,6 +32,7 @@ from kiwoom_async._domain.guards import (
 from kiwoom_async._domain.intents import Attempt, Intent, OrderRequest
 from kiwoom_async._domain.states import Delivery
 from kiwoom_async._domain.vocabulary import Action
+from kiwoom_async._journal.decoding import decoding
 from kiwoom_async._journal.queries import can_be_stored, read_attempt_of, read_claim_of
 from kiwoom_async._journal.records import ATTEMPT_COLUMNS, from_json, read_attempt, to_json
 from kiwoom_async.errors import ClientOrderIdConflict, NotSent
@@ -73,7 +74,8 @@ def read_switch(connection: apsw.Connection) -> KillSwitchState:
     ).fetchone()
     if row is None:
         return KillSwitchState()
-    return KillSwitchState(bool(row[0]), row[1], row[2], datetime.fromisoformat(row[3]))
+    with decoding():
+        return KillSwitchState(bool(row[0]), row[1], row[2], datetime.fromisoformat(row[3]))
 
 
 def move_switch(connection: apsw.Connection, state: KillSwitchState) -> KillSwitchState:
@@ -188,7 +190,8 @@ def recount(connection: apsw.Connection, attempt: Attempt, evidence: Mapping[str
     should = is_counted(attempt.state, is_weak=_is_weak(attempt, evidence))
     if row is None or should == bool(row[6]):
         return
-    burden = Burden(row[3], row[4], None if row[5] is None else int(row[5]), None, None)
+    with decoding():
+        burden = Burden(row[3], row[4], None if row[5] is None else int(row[5]), None, None)
     account, day, symbol = row[:3]
     _add(connection, account, day, symbol, burden, 1 if should else -1)
     connection.execute(
@@ -222,7 +225,8 @@ def _read_totals(connection: apsw.Connection, account: str, day: str, symbol: st
         "SELECT orders, quantity, value, unvalued FROM day_totals WHERE account = ? AND day = ? AND symbol = ?",
         (account, day, symbol),
     ).fetchone()
-    return Totals() if row is None else Totals(row[0], row[1], int(row[2]), row[3])
+    with decoding():
+        return Totals() if row is None else Totals(row[0], row[1], int(row[2]), row[3])
 
 
 # ---------------------------------------------------------------- dry runs
@@ -263,4 +267,5 @@ def read_rehearsed(connection: apsw.Connection, client_order_id: str) -> Intent 
     row = connection.execute("SELECT * FROM dry_orders WHERE client_order_id = ?", (client_order_id,)).fetchone()
     if row is None:
         return None
-    return Intent(row[0], row[1], from_json(row[2], OrderRequest), datetime.fromisoformat(row[3]), row[4], row[5])
+    with decoding():
+        return Intent(row[0], row[1], from_json(row[2], OrderRequest), datetime.fromisoformat(row[3]), row[4], row[5])

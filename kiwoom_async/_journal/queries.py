@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from datetime import date, datetime
-from typing import Final
+from typing import Any, Final
 
 import apsw
 
@@ -14,6 +14,7 @@ from kiwoom_async._domain.intents import Attempt
 from kiwoom_async._domain.reports import OrderReport
 from kiwoom_async._domain.states import Delivery
 from kiwoom_async._domain.vocabulary import Desk
+from kiwoom_async._journal.decoding import decoding
 from kiwoom_async._journal.records import (
     ATTEMPT_COLUMNS,
     CLAIM_COLUMNS,
@@ -62,9 +63,7 @@ def read_record(connection: apsw.Connection, client_order_id: str) -> OrderRecor
             (client_order_id,),
         )
     )
-    numbers = {attempt.number: attempt.broker_order_id for attempt in attempts}
-    if any(claim.broker_order_id != numbers.get(claim.attempt) for claim in claims):
-        raise ValueError("an order and its number do not fit each other")
+    _require_fitting(attempts, claims)
     answered_by = connection.execute(
         "SELECT attempt FROM history WHERE client_order_id = ? "
         "AND event IN ('acknowledged', 'reappeared', 'duplicated') ORDER BY sequence LIMIT 1",
@@ -75,7 +74,18 @@ def read_record(connection: apsw.Connection, client_order_id: str) -> OrderRecor
         "ORDER BY sequence DESC LIMIT 1",
         (client_order_id, answered_by or decisive_attempt(attempts).number),
     ).get
-    return OrderRecord(read_intent(row), attempts, claims, json.loads(evidence) if evidence else {}, answered_by)
+    with decoding():
+        told = json.loads(evidence) if evidence else {}
+    return OrderRecord(read_intent(row), attempts, claims, told, answered_by)
+
+
+@decoding()
+def _require_fitting(attempts: tuple[Attempt, ...], claims: tuple[Claim, ...]) -> None:
+    if not attempts:
+        raise LookupError("an order without a send")
+    numbers = {attempt.number: attempt.broker_order_id for attempt in attempts}
+    if any(claim.broker_order_id != numbers.get(claim.attempt) for claim in claims):
+        raise ValueError("an order and its number do not fit each other")
 
 
 def read_attempt_of(connection: apsw.Connection, client_order_id: str, number: int) -> Attempt | None:
@@ -195,8 +205,12 @@ def read_working(connection: apsw.Connection, account: str) -> tuple[WorkingOrde
         "AND (c.status IS NULL OR c.status IN ('working', 'partially_filled'))",
         (account,),
     )
-    orders = (WorkingOrder(Desk(row[0]), date.fromisoformat(row[1]), *row[2:]) for row in rows)
-    return tuple(sorted(orders, key=lambda order: (order.day, order.desk, order.broker_order_id)))
+    return tuple(sorted(map(_read_working, rows), key=lambda order: (order.day, order.desk, order.broker_order_id)))
+
+
+@decoding()
+def _read_working(row: tuple[Any, ...]) -> WorkingOrder:
+    return WorkingOrder(Desk(row[0]), date.fromisoformat(row[1]), *row[2:])
 
 
 def read_order_events(connection: apsw.Connection, account: str, since: int, limit: int) -> tuple[OrderEvent, ...]:
@@ -247,15 +261,17 @@ def read_claim_of(connection: apsw.Connection, account: str, desk: Desk, day: da
 
 def read_history(connection: apsw.Connection, client_order_id: str) -> tuple[HistoryEntry, ...]:
     """Read everything that happened to an id, oldest first."""
-    return tuple(_history(connection, client_order_id))
-
-
-def _history(connection: apsw.Connection, client_order_id: str) -> Iterator[HistoryEntry]:
-    for sequence, name, attempt, at, event, state, evidence in connection.execute(
+    rows = connection.execute(
         "SELECT sequence, client_order_id, attempt, at, event, state, evidence FROM history "
         "WHERE client_order_id = ? ORDER BY sequence",
         (client_order_id,),
-    ):
-        yield HistoryEntry(
-            sequence, name, attempt, datetime.fromisoformat(at), event, Delivery(state), json.loads(evidence)
-        )
+    )
+    return tuple(map(_read_entry, rows))
+
+
+@decoding()
+def _read_entry(row: tuple[Any, ...]) -> HistoryEntry:
+    sequence, name, attempt, at, event, state, evidence = row
+    return HistoryEntry(
+        sequence, name, attempt, datetime.fromisoformat(at), event, Delivery(state), json.loads(evidence)
+    )

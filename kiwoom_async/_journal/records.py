@@ -20,6 +20,7 @@ from kiwoom_async._domain.life import Life
 from kiwoom_async._domain.reports import LedgerOrder
 from kiwoom_async._domain.states import Delivery, Event
 from kiwoom_async._domain.vocabulary import Action, Desk, OrderStatus, ResolvedBy
+from kiwoom_async._journal.decoding import decoding
 
 _T = TypeVar("_T")
 
@@ -57,6 +58,7 @@ def to_json(record: Any) -> str:
     return json.dumps(to_plain(record), separators=(",", ":"))
 
 
+@decoding()
 def from_json(text: str, kind: type[_T]) -> _T:
     """Read a record from JSON."""
     return _CONVERTER.structure(json.loads(text), kind)
@@ -325,6 +327,7 @@ def _read_request(text: str, fingerprint: str) -> OrderRequest:
     return request
 
 
+@decoding()
 def read_intent(row: tuple[Any, ...]) -> Intent:
     """Read the columns of an intent."""
     return Intent(
@@ -369,6 +372,7 @@ def attempt_row(attempt: Attempt) -> tuple[Any, ...]:
     )
 
 
+@decoding()
 def read_attempt(row: tuple[Any, ...]) -> Attempt:
     """Read the columns of an attempt."""
     return Attempt(
@@ -399,6 +403,7 @@ CLAIM_COLUMNS: Final = (
 )
 
 
+@decoding()
 def read_claim(row: tuple[Any, ...]) -> Claim:
     """Read the columns of a claim."""
     return Claim(
@@ -439,6 +444,7 @@ def life_row(life: Life) -> tuple[Any, ...]:
     )
 
 
+@decoding()
 def read_life(row: tuple[Any, ...]) -> Life:
     """Read the columns of a life."""
     status = None if row[2] is None else OrderStatus(row[2])
@@ -467,6 +473,7 @@ def event_row(account: str, event: OrderEvent) -> tuple[Any, ...]:
     return account, event.client_order_id, event.recorded_at.isoformat(), to_json(plain)
 
 
+@decoding()
 def read_event(row: tuple[Any, ...]) -> OrderEvent:
     """Read an order event from its sequence number and its JSON."""
     return from_plain({"sequence": row[0], **json.loads(row[1])}, OrderEvent)

@@ -29,6 +29,7 @@ from platformdirs import user_state_path
 
 from kiwoom_async._domain.ambient import Ambient, new_identifier
 from kiwoom_async._domain.settings import KST
+from kiwoom_async._journal.decoding import decoding
 from kiwoom_async._journal.guards import storable, this_process
 from kiwoom_async._journal.store import Access, mapped_errors, open_writer, real_path, transaction
 from kiwoom_async.errors import JournalRestored
@@ -87,7 +88,8 @@ def read_acceptance(connection: apsw.Connection) -> Acceptance | None:
     row = connection.execute(
         "SELECT at, accepted_by, reason, missing FROM identities WHERE reason <> '' ORDER BY sequence DESC LIMIT 1"
     ).fetchone()
-    return None if row is None else Acceptance(datetime.fromisoformat(row[0]), *row[1:])
+    with decoding():
+        return None if row is None else Acceptance(datetime.fromisoformat(row[0]), *row[1:])
 
 
 @define

@@ -10,14 +10,13 @@ import re
 import stat
 import threading
 from collections.abc import Callable
-from decimal import InvalidOperation
 from importlib import resources
 from pathlib import Path
 from typing import Final
 
 import apsw
-import cattrs
 
+from kiwoom_async._journal.decoding import Unreadable
 from kiwoom_async.errors import (
     ConfigurationError,
     JournalCorrupt,
@@ -26,7 +25,6 @@ from kiwoom_async.errors import (
     JournalOnNetwork,
     JournalReadOnly,
     JournalTooNew,
-    KiwoomError,
 )
 
 APPLICATION_ID: Final = 0x6B697761
@@ -292,8 +290,8 @@ def damaged(path: Path, why: str) -> JournalCorrupt:
     return JournalCorrupt(f"The journal {path} {_DAMAGED} ({why}). Nothing is sent without a durable record.")
 
 
-UNREADABLE: Final = (ValueError, LookupError, TypeError, InvalidOperation, cattrs.BaseValidationError)
-"""What comes of texts in the file that are not what we wrote."""
+UNREADABLE: Final = (Unreadable, UnicodeError)
+"""What comes of texts in the file that are not what we wrote: of decoding a row, or of SQLite's own reading."""
 
 
 def unreadable(path: Path, error: BaseException) -> JournalError:
@@ -304,7 +302,7 @@ def unreadable(path: Path, error: BaseException) -> JournalError:
             f"The journal {path} was given a text that no file can hold, such as a part of a character. Nothing of it "
             "is written."
         )
-    return damaged(path, f"a value in it cannot be read: {type(error).__name__}")
+    return damaged(path, f"a value in it cannot be read: {error if isinstance(error, Unreadable) else 'UnicodeError'}")
 
 
 class transaction:  # noqa: N801 - used as a statement
@@ -348,7 +346,10 @@ _MEANINGS: Final[tuple[tuple[tuple[type[Exception], ...], type[JournalError], st
 
 
 class mapped_errors:  # noqa: N801 - used as a statement
-    """Turn SQLite's exceptions, and values that nobody can read, into `JournalError`: the one place that does."""
+    """Turn SQLite's exceptions, and values that nobody can read, into `JournalError`: the one place that does.
+
+    Every other error is a fault of ours, and says so by itself.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -359,7 +360,7 @@ class mapped_errors:  # noqa: N801 - used as a statement
     def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: object) -> None:
         if isinstance(error, apsw.Error):
             raise to_journal_error(error, self._path) from error
-        if isinstance(error, UNREADABLE) and not isinstance(error, KiwoomError):
+        if isinstance(error, UNREADABLE):
             raise unreadable(self._path, error) from error
 
 

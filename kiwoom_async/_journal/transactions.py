@@ -29,6 +29,7 @@ from kiwoom_async._journal.claims import (
     read_high_water,
 )
 from kiwoom_async._journal.days import open_day, reopen_day, was_heard
+from kiwoom_async._journal.decoding import decoding
 from kiwoom_async._journal.lives import Hearing
 from kiwoom_async._journal.queries import read_attempt_of, read_open, read_record
 from kiwoom_async._journal.records import (
@@ -340,7 +341,8 @@ def _fitting_event(connection: apsw.Connection, attempt: Attempt, event: Event) 
         "SELECT state FROM attempts WHERE client_order_id = ? AND number <> ?",
         (attempt.client_order_id, attempt.number),
     )
-    return Event.DUPLICATED if any(Delivery(state) in ON_THE_BOOK for (state,) in others) else Event.REAPPEARED
+    with decoding():
+        return Event.DUPLICATED if any(Delivery(state) in ON_THE_BOOK for (state,) in others) else Event.REAPPEARED
 
 
 def _agree(connection: apsw.Connection, attempt: Attempt, finding: Finding, at: datetime) -> Conclusion:

@@ -19,7 +19,7 @@ import apsw
 from kiwoom_async._domain.ambient import Workplace
 from kiwoom_async._journal.store import UNREADABLE, to_journal_error, unreadable
 from kiwoom_async._workplace import THREADS
-from kiwoom_async.errors import JournalError, KiwoomError
+from kiwoom_async.errors import JournalError
 
 _T = TypeVar("_T")
 _Result = tuple[Any, BaseException | None]
@@ -105,7 +105,7 @@ class Worker:
         except apsw.Error as error:
             return None, self._explain(error)
         except UNREADABLE as error:
-            return None, error if isinstance(error, KiwoomError) else self._blame(error)
+            return None, self._blame(error)
         except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits, not to this thread
             return None, error
 

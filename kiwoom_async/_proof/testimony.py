@@ -42,8 +42,9 @@ def renamed(
     Which of two identical orders, in the air at the same time, has which number is a name and no fact (section 6 of the
     theory: true up to renaming interchangeable intents). In the air means: the order was accepted after its new owner
     had been asked for, before that one was settled and before the other one was denied. How many orders an id has is a
-    fact: one that has two keeps them, and the others change places one for one. Two cancels of all that is left of one
-    order are twins as well.
+    fact: one that has two keeps them, and the others change places one for one. But where one of two twins was proven
+    absent and sent again, which of them that was is a name, too: an id that was told of its last order may have had the
+    first one for a twin that has none. Two cancels of all that is left of one order are twins as well.
     """
     answers = list(answers)
     numbers = _told(answers)
@@ -57,7 +58,7 @@ def renamed(
     for ids in twins.values():
         own = [entry for entry in entries if entry.client_order_id in ids and not entry.is_foreign]
         count = Counter(entry.client_order_id for entry in own)
-        names |= swap.names([entry for entry in own if count[entry.client_order_id] == 1], list(ids), numbers, count)
+        names |= swap.names(own, list(ids), numbers, count)
     return [
         entry if entry.is_foreign else evolve(entry, client_order_id=names.get(number_of(entry), entry.client_order_id))
         for entry in entries
@@ -112,6 +113,10 @@ class _Swap:
             return False
         return accepted <= min(self.settled.get(owner, inf), self.denied.get(entry.client_order_id or "", inf))
 
+    def is_earlier(self, one: BookEntry, other: BookEntry) -> bool:
+        """Tell whether an order was accepted before another one."""
+        return self.moments.accepted.get(number_of(one), inf) < self.moments.accepted.get(number_of(other), -inf)
+
     def names(
         self,
         entries: list[BookEntry],
@@ -119,16 +124,23 @@ class _Swap:
         told: Mapping[str, tuple[str | None, str]],
         count: Mapping[str | None, int],
     ) -> dict[Number, str]:
-        """Give the orders of one kind, of ids that have one each, to who was told of them; the rest to who has none."""
+        """Give the orders of one kind to who was told of them, and those of ids that have one to who has none."""
         listed = {(entry.day, entry.broker_order_id): entry for entry in entries}
         names: dict[Number, str] = {}
         for name in ids:
             entry = listed.get(told[name]) if name in told else None
-            is_alone = count.get(name, 0) <= 1
-            if entry is not None and (entry.client_order_id == name or (is_alone and self.may(entry, name))):
+            if entry is None:
+                continue
+            owner = entry.client_order_id
+            if count[owner] == 1:
+                is_free = count.get(name, 0) <= 1
+            else:
+                kept = listed.get(told.get(owner or "", (None, "")))
+                is_free = not count.get(name, 0) and kept is not None and self.is_earlier(entry, kept)
+            if owner == name or (is_free and self.may(entry, name)):
                 names[number_of(entry)] = name
         free = [name for name in ids if name not in names.values() and count.get(name, 0) <= 1]
-        left = [entry for entry in entries if number_of(entry) not in names]
+        left = [entry for entry in entries if number_of(entry) not in names and count[entry.client_order_id] == 1]
         for entry in sorted(left, key=lambda entry: entry.client_order_id not in free):
             if entry.client_order_id in free:
                 free.remove(entry.client_order_id)

@@ -60,7 +60,7 @@ async def test_reports_of_the_future_are_an_alarm(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("minutes", "state"), [(5, HealthState.WARNING), (-5, HealthState.ALARM)])
 async def test_clock_that_jumps_beside_an_unresolved_order(tmp_path: Path, minutes: int, state: HealthState) -> None:
-    """A jump forward may be a machine that slept, and is a warning; one back is an alarm. Both stay in the journal."""
+    """A jump forward may be a paused machine, and is a warning; one back is an alarm. Both stay in the journal."""
     hands = Hands()
     async with broker_of(Fault(FaultKind.DROP_BEFORE_ACCEPTANCE, api_ids="kt10000"), ambient=hands) as broker:
         async with client_of(broker, tmp_path, timing=WIDE, ambient=hands) as client:
@@ -70,6 +70,6 @@ async def test_clock_that_jumps_beside_an_unresolved_order(tmp_path: Path, minut
             assert any("the clock was set" in alarm for alarm in report.alarms) is (state is HealthState.ALARM)
             told = (await client.health())["A11"]
             assert told.state is state
-            assert ("slept" in told.text) is (state is HealthState.WARNING)
+            assert ("paused" in told.text) is (state is HealthState.WARNING)
         async with client_of(broker, tmp_path, timing=WIDE, ambient=hands) as client:
             assert (await client.health())["A11"].state is state

@@ -7,7 +7,6 @@ import asyncio
 import signal
 import sqlite3
 import sys
-import time
 from asyncio.subprocess import Process
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
@@ -375,7 +374,8 @@ def write_until(folder: Path) -> float:
 @pytest.mark.parametrize("is_given_up", [False, True])
 async def test_zombie_sender_paused_then_writes_after_lease_lost(tmp_path: Path, *, is_given_up: bool) -> None:
     """A sender that sleeps between commit and write past its time sends nothing, whatever was concluded meanwhile."""
-    async with broker_of() as broker, client_of(broker, tmp_path, timing=TIMING) as client:
+    hands = Hands()
+    async with broker_of(ambient=hands) as broker, client_of(broker, tmp_path, timing=TIMING) as client:
         program = program_of(
             broker, tmp_path, signal_at=Checkpoint.AFTER_COMMIT_BEFORE_WRITE.value, signal_name="SIGSTOP"
         )
@@ -383,7 +383,7 @@ async def test_zombie_sender_paused_then_writes_after_lease_lost(tmp_path: Path,
             await eventually(lambda: is_stopped(zombie), within=PATIENCE)
             verdict = await ask(client, program) if is_given_up else ""
             limit = write_until(tmp_path)
-            await eventually(lambda: time.monotonic() > limit)
+            await eventually(lambda: hands.monotonic() > limit)
             zombie.send_signal(signal.SIGCONT)
             status, answers = await finished(zombie)
         assert status == 0

@@ -179,7 +179,7 @@ async def test_clock_that_was_off_when_it_sent(
 ) -> None:
     """A sender whose clock was off beyond the bound died: the next one sees it, finds the order, and tells.
 
-    A clock that was behind looks like a machine that slept, so that is a warning.
+    A clock that was behind looks like a machine that was paused, so that is a warning.
     """
     async with broker_of(*DROPPED) as broker:
         program = program_of(broker, tmp_path)

@@ -165,10 +165,10 @@ def test_gap_of_clocks_is_what_is_proven(stamp: float, gap: float) -> None:
         (36_000.0, False, BreachKind.CLOCK_NEAR),
     ],
 )
-def test_jump_of_the_clock_is_an_alarm_unless_it_may_be_a_sleep(
+def test_jump_of_the_clock_is_an_alarm_unless_it_may_be_a_pause(
     step: float, kind: BreachKind | None, *, is_proven_off: bool
 ) -> None:
-    """A machine that sleeps sets no clock back, and answers do not show that its clock is off."""
+    """A machine that is paused sets no clock back, and answers do not show that its clock is off."""
     found = judge_step("one", step, Timing(clock_skew=5), is_proven_off=is_proven_off)
     assert (found and found.kind) == kind
 

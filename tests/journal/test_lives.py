@@ -14,9 +14,10 @@ from attrs import evolve
 
 from kiwoom_async._domain.events import OrderEvent, OrderEventKind
 from kiwoom_async._domain.executions import ExecutedOrder
+from kiwoom_async._domain.intents import OrderRequest
 from kiwoom_async._domain.reports import OrderReport, ReportKind
 from kiwoom_async._domain.states import Delivery, Event
-from kiwoom_async._domain.vocabulary import Action, Desk, OrderStatus, ResolvedBy, Side
+from kiwoom_async._domain.vocabulary import Action, Desk, OrderStatus, OrderType, ResolvedBy, Route, Side
 from kiwoom_async._journal import lives, queries
 from kiwoom_async._journal.journal import Journal
 from kiwoom_async._journal.records import Bookmark, Finding, JournalNews, ReportNews, WorkingOrder, to_json
@@ -174,7 +175,21 @@ async def test_reported_numbers_leave_the_mark_alone(journal: Journal) -> None:
 
 @pytest.mark.parametrize(
     ("changes", "is_held_back"),
-    [({}, True), ({"symbol": "000660"}, False), ({"day": DAY - timedelta(days=1)}, False)],
+    [
+        ({}, True),
+        ({"symbol": "000660"}, False),
+        ({"day": DAY - timedelta(days=1)}, False),
+        ({"side": Side.SELL}, False),
+        ({"quantity": 11}, False),
+        ({"quantity": 0}, True),
+        ({"price": 69_900}, False),
+        ({"price": None}, True),
+        # Nobody knows what a report repeats that is not about the acceptance of a new order.
+        ({"side": Side.SELL, "kind": ReportKind.FILLED}, True),
+        ({"quantity": 11, "kind": ReportKind.CONFIRMED}, True),
+        ({"quantity": 11, "action": Action.MODIFY, "original": "0000400"}, True),
+        ({"quantity": 11, "original": "0000400"}, True),
+    ],
 )
 async def test_report_that_came_after_a_proof_holds_it_back(
     journal: Journal, changes: dict[str, Any], *, is_held_back: bool
@@ -198,6 +213,40 @@ async def test_report_that_came_after_a_proof_holds_it_back(
             "0000500",
             None,
         ]
+
+
+@pytest.mark.parametrize(
+    ("request_", "changes", "is_held_back"),
+    [
+        (evolve(BUY, route=Route.SOR), {"quantity": 4}, True),
+        (evolve(BUY, route=Route.SOR), {"quantity": 4, "price": 69_900}, False),
+        (evolve(BUY, price=None, order_type=OrderType.MARKET), {"price": 69_900}, True),
+        (evolve(BUY, price=None, order_type=OrderType.MARKET), {"price": 69_900, "quantity": 11}, False),
+        (CANCEL, {"quantity": 11, "side": Side.SELL}, True),
+    ],
+    ids=["part", "part at another price", "derived price", "market order", "cancel"],
+)
+async def test_report_that_may_be_of_the_order_holds_its_proof_back(
+    journal: Journal, request_: OrderRequest, changes: dict[str, Any], *, is_held_back: bool
+) -> None:
+    """What SOR splits shows parts, an order without a price may show any, and of a cancel not much is known."""
+    attempt = await dispatched(journal, request=request_)
+    await journal.conclude(attempt, LOST)
+    await journal.note_reports([report(number="0000500", **changes)])
+    concluded = await journal.conclude(attempt, ABSENT)
+    assert concluded.attempt.state is (Delivery.UNKNOWN if is_held_back else Delivery.NOT_ACCEPTED)
+
+
+async def test_one_report_that_tells_enough_frees_the_proof(journal: Journal) -> None:
+    """A number is one order: once its acceptance shows that it is another one, its fills may say what they like."""
+    attempt = await dispatched(journal)
+    await journal.conclude(attempt, LOST)
+    await journal.note_reports([report(ReportKind.FILLED, "0000500", quantity=11)])
+    assert (await journal.conclude(attempt, ABSENT)).attempt.state is Delivery.UNKNOWN
+    await journal.note_reports([report(number="0000500", quantity=11), report(number="0000501")])
+    assert (await journal.conclude(attempt, ABSENT)).attempt.state is Delivery.UNKNOWN
+    history = await journal.history("order-1")
+    assert [entry.evidence.get("proof_held_back_by") for entry in history[2:]] == ["0000500", "0000501"]
 
 
 async def test_report_holds_back_nothing_but_a_proof(journal: Journal) -> None:

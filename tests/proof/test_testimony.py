@@ -65,6 +65,15 @@ def test_an_order_sent_twice_is_doubled_although_its_twin_never_arrived() -> Non
     assert ("a", Harm.DOUBLED) in harms(ASKS, (told("a", "1"), told("b", "2")), book)
 
 
+def test_the_twin_that_was_sent_again_may_be_either() -> None:
+    """One of two arrived, one was proven absent and sent again: the id that has the later order had no earlier one."""
+    book = (entry("1", "a"), entry("2", "a"))
+    answers = (told("a", "2"), told("b", "1"))
+    assert harms(ASKS, answers, book, {"1": 1.0, "2": 7.0}) == set()
+    assert ("a", Harm.DOUBLED) in harms(ASKS, answers, (*book, entry("3", "b")), {"1": 1.0, "2": 7.0, "3": 1.0})
+    assert ("a", Harm.DOUBLED) in harms(ASKS, (told("a", "2"),), book, {"1": 1.0, "2": 7.0})
+
+
 def test_an_order_from_before_it_was_asked_for_is_not_taken() -> None:
     """Told that it has none, although it stands there; its twin, asked a minute later, is given it."""
     answers = (told("a", None, told_at=5.0), told("b", "1", asked_at=60.0, told_at=61.0))

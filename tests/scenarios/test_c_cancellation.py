@@ -357,6 +357,7 @@ async def test_journal_that_fails_after_the_send_is_no_reason_to_send_again(
         task = asyncio.create_task(buy(client))
         await eventually(lambda: len(orders_received(broker)) == 1)
         holder = apsw.Connection(str(tmp_path / "orders.db"))
+        holder.set_busy_timeout(5000)  # the client writes on its own account, too
         holder.execute("BEGIN IMMEDIATE")
         with pytest.raises(OutcomeUnknown):
             await task

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from datetime import time, timedelta
 from pathlib import Path
+from time import clock_gettime
 from typing import Any
 
 import pytest
 from attrs import evolve
 
-from kiwoom_async import KiwoomClient, Order, OrderNotAccepted, OrderStatus, OutcomeUnknown, ResolvedBy, Side, Timing
+from kiwoom_async import (
+    HealthState,
+    KiwoomClient,
+    Order,
+    OrderNotAccepted,
+    OrderStatus,
+    OutcomeUnknown,
+    ResolvedBy,
+    Side,
+    Timing,
+)
 from kiwoom_async.simulator import Channel, Fault, FaultKind, Simulator, exchange
 from tests.scenarios.trading import (
     QUICK,
@@ -20,6 +32,7 @@ from tests.scenarios.trading import (
     broker_of,
     client_of,
     eventually,
+    landed,
     left_open,
     on_book,
     opened,
@@ -166,6 +179,28 @@ async def test_manual_identical_order_same_second_shared_account_is_candidate_no
         assert len(orders_received(broker)) == 1
         with pytest.raises(OrderNotAccepted):
             await settle_by_hand(client)
+
+
+@pytest.mark.skipif(sys.platform not in {"linux", "darwin"}, reason="sleeps by the clocks of these")
+async def test_order_placed_after_the_machine_slept_is_no_candidate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sleep is no clock that was set: the window stays as it was, and what is placed after it is not ours."""
+    asleep, hands = [0.0], Hands()
+    monkeypatch.setattr("time.clock_gettime", lambda number: clock_gettime(number) + asleep[0])
+    async with (
+        broker_of(LOST, ambient=hands) as broker,
+        client_of(broker, tmp_path, account_exclusive=False) as client,
+    ):
+        await left_open(lambda: buy(client, deadline=0.1))
+        await landed(client, KEY)
+        asleep[0] = 8 * 3600.0
+        hands.offset += timedelta(hours=8)
+        theirs = place_theirs(broker)
+        with pytest.raises(OrderNotAccepted):
+            await buy(client)
+        assert theirs in {row.broker_order_id for row in broker.all_orders}
+        assert (await client.health())["A11"].state is HealthState.OK
 
 
 async def settle_by_hand(client: KiwoomClient) -> Order:

@@ -25,6 +25,7 @@ from kiwoom_async import (
 from kiwoom_async._domain.ambient import korean_day
 from kiwoom_async._domain.vocabulary import Desk
 from kiwoom_async._execution import feed_keeper
+from kiwoom_async.errors import AmbiguousMatch
 from kiwoom_async.simulator import Fault, FaultKind, FeedFault, FeedFaultKind, FeedHabits, Simulator
 from tests.scenarios.listening import PATIENT, listener_of, live, on_the_book, record_of
 from tests.scenarios.trading import QUICK, SYMBOL, Hands, broker_of, client_of, eventually, left_open
@@ -235,6 +236,10 @@ async def test_books_wait_for_what_is_unknown_and_list_what_stays_so(tmp_path: P
         assert broker.orders[0].broker_order_id in close.residue
         (left,) = await client.orders.unresolved()
         assert left.state is Delivery.UNRESOLVED_AT_CLOSE
+        with pytest.raises(OutcomeUnknown) as caught:
+            await client.stock.buy(SYMBOL, 2, price=69_000, client_order_id="lost")
+        assert isinstance(caught.value.__cause__, AmbiguousMatch)
+        assert set(caught.value.__cause__.candidates) == {row.broker_order_id for row in broker.all_orders}
         settled = await client.orders.resolve("lost", accepted_as=broker.orders[0].broker_order_id, reason="seen")
         assert settled.resolved_by is ResolvedBy.OPERATOR
 
