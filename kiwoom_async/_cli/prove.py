@@ -14,7 +14,7 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from attrs import define
+from attrs import define, field
 
 from kiwoom_async._ambient import SystemAmbient
 from kiwoom_async._proof.campaign import KEPT, Tally, ground
@@ -97,14 +97,19 @@ class _Progress:
     orders: int | None
     days: int | None
     _next: float = 0.0
+    _told: set[int] = field(factory=set)
 
     def is_enough(self, tally: Tally) -> bool:
         """Tell whether enough orders were asked for."""
         return self.orders is not None and tally.orders >= self.orders
 
     def show(self, tally: Tally) -> None:
-        """Write a line now and then."""
+        """Write a line now and then, and every day that fails at once: long runs are there to find one."""
         seconds = self.clock.monotonic() - self.began
+        for failure in tally.failures:
+            if failure.number not in self._told:
+                self._told.add(failure.number)
+                sys.stderr.write(f"{seconds:7.1f} s  VIOLATION on day {failure.number}: {failure.violations[0]}\n")
         if seconds < self._next:
             return
         self._next = seconds + _INTERVAL
