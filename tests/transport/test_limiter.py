@@ -55,7 +55,7 @@ async def test_slots_are_given_in_the_order_of_asking(clock: SteppedClock) -> No
 
 
 async def test_rest_shorter_than_a_clock_can_show_comes_to_an_end(clock: SteppedClock) -> None:
-    """The loop's clock wakes us a rounding too early, and a rest of what is left would wake us there again, for ever."""
+    """The loop's clock wakes us a rounding too early; a rest of what is left would wake us there again, for ever."""
     limiter = Limiter(Limits(orders_per_second=1), clock)
     await send(limiter)
     waiter = asyncio.create_task(send(limiter))
