@@ -34,6 +34,11 @@ from kiwoom_async._domain.sharing import RateStore, SharedStateUnusable
 
 _LOG: Final = logging.getLogger("kiwoom_async")
 
+SHORTEST_REST: Final = 1e-6
+"""Seconds of a rest, at least: the loop's clock and ours begin elsewhere, and what is left may be less than one of them
+can show. A clock that stands still between two looks, as a simulated one does, would never get there.
+Source: our choice, far above the rounding of a clock that has run for years, and far below any request."""
+
 LOOK_EVERY: Final = 0.5
 """Seconds between two looks at shared budgets: another process may have ended a request or gone away, and it must see
 that we still wait. Source: our choice, a sixth of `FORGET_AFTER`."""
@@ -369,7 +374,7 @@ class Limiter:
         seconds = min(self._next_moment() - now, LOOK_EVERY if self._shares() else math.inf)
         tasks: set[asyncio.Future[object]] = {asyncio.ensure_future(self._poked.wait())}
         if seconds < math.inf:
-            tasks.add(asyncio.ensure_future(anyio.sleep(max(0.0, seconds))))
+            tasks.add(asyncio.ensure_future(anyio.sleep(max(SHORTEST_REST, seconds))))
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:

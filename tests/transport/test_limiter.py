@@ -54,6 +54,17 @@ async def test_slots_are_given_in_the_order_of_asking(clock: SteppedClock) -> No
     await limiter.aclose()
 
 
+async def test_rest_shorter_than_a_clock_can_show_comes_to_an_end(clock: SteppedClock) -> None:
+    """The loop's clock wakes us a rounding too early; a rest of what is left would wake us there again, for ever."""
+    limiter = Limiter(Limits(orders_per_second=1), clock)
+    await send(limiter)
+    waiter = asyncio.create_task(send(limiter))
+    async with asyncio.timeout(10):
+        await clock.run(110, late=-1e-11)
+    await waiter
+    await limiter.aclose()
+
+
 async def test_cancel_overtakes_the_orders_that_wait(clock: SteppedClock) -> None:
     """Who wants out goes first, although it asked last; next is what is sent again and has waited its turn before."""
     limiter, starts = Limiter(Limits(orders_per_second=1), clock), []
