@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime, timedelta
 from typing import Final
 
@@ -194,14 +194,29 @@ class BookView:
             if attempt.boot_id == self.boot_id and attempt.resolved_by in _DIRECT
         }
 
-    def unlisted_own_orders(self) -> tuple[str, ...]:
-        """List our acknowledged orders that a fresh and complete ledger would show and this one does not (A5, A7)."""
+    def unlisted_own_orders(self) -> tuple[tuple[date, str], ...]:
+        """List our acknowledged orders that a fresh and complete ledger would show and this one does not (A5, A7).
+
+        A number that a person has given is none: it may be wrong, and would void every look of its day.
+        """
+        return tuple(
+            place for place, attempt in self._unlisted_orders() if attempt.resolved_by is not ResolvedBy.OPERATOR
+        )
+
+    def unlisted_verdicts(self) -> tuple[tuple[str, str], ...]:
+        """List the orders, with their numbers, that a person has settled by a number that the ledger does not list."""
+        return tuple(
+            (attempt.client_order_id, number)
+            for (_, number), attempt in self._unlisted_orders()
+            if attempt.resolved_by is ResolvedBy.OPERATOR
+        )
+
+    def _unlisted_orders(self) -> Iterator[tuple[tuple[date, str], Attempt]]:
         listed = {(row.day, row.broker_order_id) for row in self.rows}
-        missing = []
         for snapshot in self.snapshots:
             latest = snapshot.began - self.timing.visibility_bound
-            missing += [
-                claim.broker_order_id
+            yield from (
+                (place, attempt)
                 for place, (claim, attempt) in self.claims.items()
                 if place not in listed
                 and claim.day == snapshot.day
@@ -211,8 +226,7 @@ class BookView:
                 and attempt.boot_id == self.boot_id
                 and attempt.ended is not None
                 and attempt.ended < latest
-            ]
-        return tuple(missing)
+            )
 
     def unlisted_reports(self) -> tuple[str, ...]:
         """List orders that the feed has told of and a fresh, complete ledger would show, but this one does not (A7)."""

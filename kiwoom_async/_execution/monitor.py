@@ -323,7 +323,8 @@ class Monitor:
             and row.broker_order_id not in claims
             and (*place, row.broker_order_id) not in self._cleared
         ]
-        owners = [attempt for _, attempt in claims.values()]
+        # Where a person was wrong about a number, the order's own row would look like its image.
+        owners = [attempt for _, attempt in claims.values() if attempt.resolved_by is not ResolvedBy.OPERATOR]
         suspects = await self._judge_pairs(
             len(strangers) * len(owners), partial(looking.find_suspects, snapshot, strangers, owners)
         )

@@ -129,7 +129,12 @@ class Resolver:
         view = await self._take_view(desk, wanted, watched)
         if missing := view.unlisted_own_orders():
             await self._explain_missing(missing[0], view, found)
-            raise QueryFailed("ledger", f"it does not list our order {missing[0]}: it is stale or incomplete")
+            raise QueryFailed("ledger", f"it does not list our order {missing[0][1]}: it is stale or incomplete")
+        found.alarms += [
+            f"order {client_order_id} was settled by hand as {number}, which the ledger does not list: "
+            "take it back if that was wrong"
+            for client_order_id, number in view.unlisted_verdicts()
+        ]
         await self._measure(view, found)
         matching = await self._match(view)
         for alarm in matching.alarms:
@@ -142,9 +147,10 @@ class Resolver:
         await self._revive(matching, view, found)
         await self._note_ledger(matching, view, found)
 
-    async def _explain_missing(self, number: str, view: BookView, found: PassFindings) -> None:
+    async def _explain_missing(self, place: tuple[date, str], view: BookView, found: PassFindings) -> None:
         """Raise the alarm about an order of ours that the ledger must list and does not."""
-        day, attempt = next((day, attempt) for (day, name), (_, attempt) in view.claims.items() if name == number)
+        day, number = place
+        _, attempt = view.claims[place]
         snapshot = next(snapshot for snapshot in view.snapshots if snapshot.day == day)
         is_open = False
         with suppress(QueryFailed, Refused):  # without it, one assumption is named in place of another

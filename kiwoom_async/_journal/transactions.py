@@ -418,16 +418,23 @@ def _contradict(
     return Conclusion(attempt, contradiction=text)
 
 
+_TELLS_NUMBERS: Final = frozenset({ResolvedBy.RESPONSE, ResolvedBy.LEDGER})
+"""Evidence that a number exists. One that a person mistyped, or a strange one among the feed's, would make every order
+that is lost afterwards look older than its mark: proven absent, and sent again, while it is on the book."""
+
+
 def _claim(connection: apsw.Connection, attempt: Attempt, finding: Finding, at: datetime) -> ReportNews:
     """Give an attempt its number, and tell what the broker has said of that number so far."""
     number = finding.broker_order_id
     assert number is not None  # noqa: S101
     place = _place(attempt, finding)
     hearing = Hearing(connection, at)
-    raise_high_water(connection, place, int(number))
+    source = finding.resolved_by or attempt.resolved_by or ResolvedBy.RESPONSE
+    if source in _TELLS_NUMBERS:
+        raise_high_water(connection, place, int(number))
     if insert_claim(connection, place, number, attempt, at):
         reopen_day(connection, place)
-        hearing.begin(place, number, finding.resolved_by or attempt.resolved_by or ResolvedBy.RESPONSE)
+        hearing.begin(place, number, source)
     if finding.row is not None:
         hearing.take_row(place, finding.row, frozenset())
     if not was_heard(connection, attempt):

@@ -140,7 +140,7 @@ class Model:
             self._confirm(one, event, finding)
             return
         one.state, one.by = state, finding.resolved_by or one.by
-        self._claim(one, number)
+        self._claim(one, number, one.by)
         if state in ON_BOOK:
             for other in sent:
                 if other is not one and other.state is _D.REVIVED:
@@ -156,13 +156,14 @@ class Model:
         if agrees and one.by is ResolvedBy.OPERATOR and finding.resolved_by is not None:
             one.by = finding.resolved_by
         if agrees and one.state in ON_BOOK and one.number is None:
-            self._claim(one, finding.broker_order_id)
+            self._claim(one, finding.broker_order_id, finding.resolved_by or one.by)
 
-    def _claim(self, one: Sent, number: str | None) -> None:
+    def _claim(self, one: Sent, number: str | None, by: ResolvedBy | None) -> None:
         if number is not None:
             one.number = number
             self.kept.discard(number)
-            self.highest = max(self.highest, int(number))
+            if by is not ResolvedBy.OPERATOR:  # a person may be wrong about it
+                self.highest = max(self.highest, int(number))
 
 
 names = st.sampled_from(sorted(REQUESTS))

@@ -531,6 +531,19 @@ async def test_high_water_mark_only_rises(journal: Journal) -> None:
     assert permitted(await journal.dispatch(plan("credit", evolve(BUY, desk=Desk.CREDIT)))).mark == 60
 
 
+@pytest.mark.parametrize(
+    ("source", "mark"),
+    [(ResolvedBy.RESPONSE, 900), (ResolvedBy.LEDGER, 900), (ResolvedBy.EVENT, 50), (ResolvedBy.OPERATOR, 50)],
+)
+async def test_only_answers_and_ledgers_raise_the_mark(journal: Journal, source: ResolvedBy, mark: int) -> None:
+    """A number that a person mistyped, or a strange one of the feed, makes no later order look older than the mark."""
+    await journal.note_ledger(news(highest=50))
+    attempt = await dispatched(journal)
+    await journal.conclude(attempt, LOST)
+    await journal.conclude(attempt, acknowledged("0000900", resolved_by=source))
+    assert (await dispatched(journal, "later")).mark == mark
+
+
 # ---------------------------------------------------------------- recovery and leases
 
 
