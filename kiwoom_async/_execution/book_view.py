@@ -9,6 +9,7 @@ from typing import Final
 from attrs import evolve, frozen
 
 from kiwoom_async._domain.absence import Round
+from kiwoom_async._domain.ambient import korean_day
 from kiwoom_async._domain.intents import Attempt
 from kiwoom_async._domain.matching import Matching, match
 from kiwoom_async._domain.relations import ChannelKnowledge, Claimant, Relation, relation
@@ -248,16 +249,26 @@ class BookView:
             and (report.day, report.broker_order_id) not in {*listed, *self.claims}
         )
 
-    def unlisted_open_orders(self, open_orders: Iterable[OpenOrder]) -> tuple[str, ...]:
-        """List open orders that the ledger of their day should show and does not (A6).
+    @property
+    def today(self) -> date:
+        """Give the day of the look: that of its clock, or of its newest ledger."""
+        if self.looked_at is not None:
+            return korean_day(self.looked_at)
+        return max(snapshot.day for snapshot in self.snapshots)
 
-        An order newer than everything in the ledger was accepted after the snapshot and proves nothing.
+    def unlisted_open_orders(self, open_orders: Iterable[OpenOrder]) -> tuple[str, ...]:
+        """List open orders that today's ledger should show and does not (A6).
+
+        Open orders are of today, and numbers begin anew every day: another day's ledger says nothing about them. An
+        order newer than everything in the ledger was accepted after the snapshot and proves nothing.
         """
-        listed = {row.number for row in self.rows}
+        snapshot = next((snapshot for snapshot in self.snapshots if snapshot.day == self.today), None)
+        if snapshot is None:
+            return ()
+        listed = {row.number for row in snapshot.rows}
         highest = max(listed, default=0)
-        since = max((snapshot.since for snapshot in self.snapshots), default=0)
         return tuple(
             order.broker_order_id
             for order in open_orders
-            if since < int(order.broker_order_id) <= highest and int(order.broker_order_id) not in listed
+            if snapshot.since < int(order.broker_order_id) <= highest and int(order.broker_order_id) not in listed
         )

@@ -155,7 +155,8 @@ class Resolver:
         is_open = False
         with suppress(QueryFailed, Refused):  # without it, one assumption is named in place of another
             rows = await self._reader.fetch_open_orders(view.desk, attempt.request.symbol)
-            is_open = number in {row.broker_order_id for row in rows}
+            # The open orders are of today, and numbers begin anew every day.
+            is_open = day == view.today and number in {row.broker_order_id for row in rows}
         breach = self._monitor.missing(number, snapshot, is_open=is_open)
         found.raise_alarm(breach.kind, f"{breach.text}; nothing is concluded from it")
 
