@@ -27,7 +27,7 @@ from kiwoom_async._domain.health import (
     JournalFacts,
     judge,
 )
-from kiwoom_async._domain.intents import Attempt
+from kiwoom_async._domain.intents import SHOWS_UP_WITHIN, Attempt
 from kiwoom_async._domain.monitors import (
     Looking,
     Series,
@@ -342,8 +342,8 @@ class Monitor:
         if not rows:
             return frozenset()
         # In this order: whatever leaves the first list has entered the second one.
-        yesterday = snapshot.day - timedelta(days=1)
-        attempts = [*await self._journal.open_attempts(), *await self._journal.watched_attempts(yesterday)]
+        since = snapshot.day - timedelta(days=1) - SHOWS_UP_WITHIN
+        attempts = [*await self._journal.open_attempts(), *await self._journal.watched_attempts(since)]
         now, monotonic, boot_id = self._ambient.now(), self._ambient.monotonic(), self._ambient.boot_id
         owners = [
             attempt.dated_by(now, monotonic, boot_id)

@@ -17,7 +17,7 @@ from kiwoom_async._domain.absence import AbsenceProof, Missing, NotYet, Round, p
 from kiwoom_async._domain.ambient import Ambient, Checkpoint, korean_day
 from kiwoom_async._domain.feed_status import Continuity
 from kiwoom_async._domain.health import BreachKind
-from kiwoom_async._domain.intents import Attempt
+from kiwoom_async._domain.intents import SHOWS_UP_WITHIN, Attempt
 from kiwoom_async._domain.matching import AlarmKind, Matching
 from kiwoom_async._domain.midnight import first_day
 from kiwoom_async._domain.monitors import judge_step
@@ -97,6 +97,10 @@ class Resolver:
         """Give the bounds, with the clocks as far apart as the broker's answers have proven them to be (A11)."""
         timing = self._rules.timing
         return evolve(timing, clock_skew=timing.clock_skew + self._reader.proven_clock_difference)
+
+    def days_of(self, attempt: Attempt) -> tuple[date, ...]:
+        """Give the days whose ledger may list an attempt."""
+        return attempt.days(self._timing, self._environment)
 
     def forget_settled(self, wanted: Iterable[Attempt]) -> None:
         """Drop the looks that were taken for attempts no longer open."""
@@ -203,7 +207,7 @@ class Resolver:
         reported = await self._journal.kept_reports(desk, _first_day([*wanted, *watched]))
         since: dict[date, int] = {}
         for attempt in [*wanted, *watched]:
-            for day in attempt.days(self._timing, self._environment):
+            for day in self.days_of(attempt):
                 if day <= today:
                     mark = attempt.mark if day == attempt.day else 0
                     since[day] = min(since.get(day, mark), mark)
@@ -252,7 +256,7 @@ class Resolver:
         like = {attempt.request.fingerprint for attempt in sent}
         if not like:
             return ()
-        return await self._journal.absent_twins(_first_day(sent) - timedelta(days=1), like)
+        return await self._journal.absent_twins(_first_day(sent) - timedelta(days=1) - SHOWS_UP_WITHIN, like)
 
     async def _is_bound_broken(self) -> bool:
         """Tell whether an order of today has turned up after it was proven absent (A4)."""

@@ -12,6 +12,7 @@ from attrs.exceptions import FrozenInstanceError
 from kiwoom_async._domain.intents import Attempt, OrderRequest
 from kiwoom_async._domain.settings import KST, Environment, Timing
 from kiwoom_async._domain.states import Delivery
+from kiwoom_async._domain.trading_calendar import TradingCalendar
 from kiwoom_async._domain.vocabulary import Action, CreditKind, Desk, OrderType, Route, Side
 
 NOON = datetime(2026, 11, 2, 12, 0, 0, 700_000, tzinfo=KST)
@@ -189,6 +190,37 @@ def test_days_whose_ledger_may_list_it(
     ended_at = None if seconds is None else sent + timedelta(seconds=seconds)
     attempt = evolve(ATTEMPT, dispatched_at=sent, ended=None if seconds is None else 103.0, ended_at=ended_at)
     assert attempt.days(TIMING, environment) == days
+
+
+NEW_HOLIDAY = TradingCalendar(closed_days=[date(2026, 11, 3)])
+
+
+@pytest.mark.parametrize(
+    ("sent", "last", "environment"),
+    [
+        pytest.param(datetime(2026, 11, 6, 21), date(2026, 11, 9), Environment.LIVE, id="Friday evening"),
+        pytest.param(datetime(2026, 11, 7, 12), date(2026, 11, 9), Environment.LIVE, id="Saturday noon"),
+        pytest.param(datetime(2026, 11, 8, 23), date(2026, 11, 9), Environment.LIVE, id="Sunday evening"),
+        pytest.param(datetime(2026, 9, 23, 20), date(2026, 9, 28), Environment.LIVE, id="before a holiday"),
+        pytest.param(datetime(2026, 9, 24, 10), date(2026, 9, 28), Environment.LIVE, id="on a holiday"),
+        pytest.param(
+            datetime(2026, 11, 2, 21),
+            date(2026, 11, 4),
+            evolve(Environment.LIVE, trading_calendar=NEW_HOLIDAY),
+            id="before a holiday that the user has told",
+        ),
+        pytest.param(datetime(2031, 3, 3, 21), date(2031, 3, 14), Environment.LIVE, id="nothing is known of the days"),
+        pytest.param(datetime(2031, 3, 3, 12), date(2031, 3, 3), Environment.LIVE, id="within hours, nothing known"),
+        pytest.param(
+            datetime(2026, 11, 7, 12), date(2026, 11, 7), Environment(rest_url="http://127.0.0.1:9000"), id="no hours"
+        ),
+    ],
+)
+def test_days_up_to_the_next_trading_day(sent: datetime, last: date, environment: Environment) -> None:
+    """What was sent while nothing traded may show up until trading has gone on; where that is not known, longer."""
+    sent = sent.replace(tzinfo=KST)
+    days = evolve(ATTEMPT, dispatched_at=sent, day=sent.date()).days(TIMING, environment)
+    assert days == tuple(sent.date() + timedelta(days=count) for count in range((last - sent.date()).days + 1))
 
 
 def test_clock_that_was_set_widens_the_window_both_ways() -> None:

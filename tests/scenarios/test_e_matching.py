@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import time, timedelta
+from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from kiwoom_async import (
     Side,
     Timing,
 )
+from kiwoom_async._domain.settings import KST
 from kiwoom_async.simulator import Channel, Fault, FaultKind, Simulator, exchange
 from tests.scenarios.trading import (
     QUICK,
@@ -305,7 +306,7 @@ async def test_ord_no_reuse_next_day(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 async def test_reservation_pre_open_order_shows_on_next_day(tmp_path: Path) -> None:
     """What was sent outside of the hours may show up tomorrow: it is not absent before tomorrow is over."""
-    hands = Hands()
+    hands = Hands(datetime(2026, 11, 9, 10, tzinfo=KST) - datetime.now(KST))  # a Monday
     async with broker_of(LOST, ambient=hands) as broker:
         environment = evolve(broker.environment, opens_at=time(11), closes_at=time(20))
         async with client_of(broker, tmp_path, environment=environment, timing=QUICK) as client:
