@@ -198,29 +198,30 @@ NEW_HOLIDAY = TradingCalendar(closed_days=[date(2026, 11, 3)])
 @pytest.mark.parametrize(
     ("sent", "last", "environment"),
     [
-        pytest.param(datetime(2026, 11, 6, 21), date(2026, 11, 9), Environment.LIVE, id="Friday evening"),
-        pytest.param(datetime(2026, 11, 7, 12), date(2026, 11, 9), Environment.LIVE, id="Saturday noon"),
-        pytest.param(datetime(2026, 11, 8, 23), date(2026, 11, 9), Environment.LIVE, id="Sunday evening"),
-        pytest.param(datetime(2026, 9, 23, 20), date(2026, 9, 28), Environment.LIVE, id="before a holiday"),
-        pytest.param(datetime(2026, 9, 24, 10), date(2026, 9, 28), Environment.LIVE, id="on a holiday"),
+        pytest.param("2026-11-06 21:00", date(2026, 11, 9), Environment.LIVE, id="Friday evening"),
+        pytest.param("2026-11-07 12:00", date(2026, 11, 9), Environment.LIVE, id="Saturday noon"),
+        pytest.param("2026-11-08 23:00", date(2026, 11, 9), Environment.LIVE, id="Sunday evening"),
+        pytest.param("2026-09-23 20:00", date(2026, 9, 28), Environment.LIVE, id="before a holiday"),
+        pytest.param("2026-09-24 10:00", date(2026, 9, 28), Environment.LIVE, id="on a holiday"),
         pytest.param(
-            datetime(2026, 11, 2, 21),
+            "2026-11-02 21:00",
             date(2026, 11, 4),
             evolve(Environment.LIVE, trading_calendar=NEW_HOLIDAY),
             id="before a holiday that the user has told",
         ),
-        pytest.param(datetime(2031, 3, 3, 21), date(2031, 3, 14), Environment.LIVE, id="nothing is known of the days"),
-        pytest.param(datetime(2031, 3, 3, 12), date(2031, 3, 3), Environment.LIVE, id="within hours, nothing known"),
+        pytest.param("2031-03-03 21:00", date(2031, 3, 14), Environment.LIVE, id="nothing is known of the days"),
+        pytest.param("2031-03-03 12:00", date(2031, 3, 3), Environment.LIVE, id="within hours, nothing known"),
         pytest.param(
-            datetime(2026, 11, 7, 12), date(2026, 11, 7), Environment(rest_url="http://127.0.0.1:9000"), id="no hours"
+            "2026-11-07 12:00", date(2026, 11, 7), Environment(rest_url="http://127.0.0.1:9000"), id="no hours"
         ),
     ],
 )
-def test_days_up_to_the_next_trading_day(sent: datetime, last: date, environment: Environment) -> None:
+def test_days_up_to_the_next_trading_day(sent: str, last: date, environment: Environment) -> None:
     """What was sent while nothing traded may show up until trading has gone on; where that is not known, longer."""
-    sent = sent.replace(tzinfo=KST)
-    days = evolve(ATTEMPT, dispatched_at=sent, day=sent.date()).days(TIMING, environment)
-    assert days == tuple(sent.date() + timedelta(days=count) for count in range((last - sent.date()).days + 1))
+    moment = datetime.fromisoformat(sent).replace(tzinfo=KST)
+    first = moment.date()
+    days = evolve(ATTEMPT, dispatched_at=moment, day=first).days(TIMING, environment)
+    assert days == tuple(first + timedelta(days=count) for count in range((last - first).days + 1))
 
 
 def test_clock_that_was_set_widens_the_window_both_ways() -> None:
