@@ -25,6 +25,7 @@ from kiwoom_async._domain.health import (
     Health,
     HealthState,
     JournalFacts,
+    KeptBreach,
     judge,
 )
 from kiwoom_async._domain.intents import SHOWS_UP_WITHIN, Attempt
@@ -148,6 +149,12 @@ class Monitor:
         if not is_told:
             level = logging.ERROR if breach.state is HealthState.ALARM else logging.WARNING
             _LOG.log(level, "%s: %s. %s.", breach.assumption.value, breach.text, breach.advice)
+
+    @property
+    def unwritten(self) -> tuple[KeptBreach, ...]:
+        """Give the findings that the journal does not have yet."""
+        now = self._ambient.now()
+        return tuple(KeptBreach(breach, now, now, 1) for breach in self._pending)
 
     async def run(self) -> None:
         """Write findings down as they come, for as long as the client lives."""

@@ -28,14 +28,15 @@ from kiwoom_async._domain.states import IN_FLIGHT, UNRESOLVED, Delivery, Event
 from kiwoom_async._domain.vocabulary import Desk, ResolvedBy
 from kiwoom_async._execution.book_view import BookView, is_answer_late
 from kiwoom_async._execution.dispatcher import Again, Dispatcher
+from kiwoom_async._execution.doubts import Doubts
 from kiwoom_async._execution.feed_view import snapshots_of, terminal_channel, what_the_feed_certifies
-from kiwoom_async._execution.findings import PassFindings, absence_finding, claim_finding, effect_finding
+from kiwoom_async._execution.findings import PassFindings, claim_finding, effect_finding
 from kiwoom_async._execution.ledger_reader import LedgerReader
 from kiwoom_async._execution.monitor import Monitor
 from kiwoom_async._execution.originals import Originals, OriginalState
 from kiwoom_async._execution.settlements import Settlements
 from kiwoom_async._journal.journal import Journal
-from kiwoom_async._journal.records import Finding, ReportNews
+from kiwoom_async._journal.records import DOUBT, Finding, ReportNews
 from kiwoom_async._journal.transactions import LedgerNews
 from kiwoom_async._workplace import workplace_of
 from kiwoom_async.errors import QueryFailed, Refused
@@ -89,6 +90,7 @@ class Resolver:
         self._is_exclusive = rules.is_exclusive
         self._own_continuity = own_continuity
         self._monitor = monitor
+        self._doubts = Doubts(journal, monitor)
         self._rounds: dict[str, list[Round]] = {}
         self._unlisted: dict[tuple[Desk, str], dict[str, float]] = {}
 
@@ -201,7 +203,7 @@ class Resolver:
         return await workplace_of(self._ambient).run(view.match_open)
 
     async def _take_view(self, desk: Desk, wanted: Sequence[Attempt], watched: Sequence[Attempt]) -> BookView:
-        wanted, watched = self._dated(wanted), self._dated(watched)
+        wanted, watched = await self._as_seen_now(wanted), await self._as_seen_now(watched)
         looked_at = self._ambient.now()
         today = korean_day(looked_at)
         reported = await self._journal.kept_reports(desk, _first_day([*wanted, *watched]))
@@ -223,7 +225,7 @@ class Resolver:
 
     async def _make_view(self, desk: Desk, snapshots: Sequence[Snapshot], channels: frozenset[str]) -> BookView:
         # Only now: whatever the snapshots list, the journal has known for longer.
-        attempts = self._dated(of_desk(desk, await self._journal.open_attempts()))
+        attempts = await self._as_seen_now(of_desk(desk, await self._journal.open_attempts()))
         claims = {}
         for snapshot in snapshots:
             for broker_order_id, claimed in (await self._journal.claims(desk, snapshot.day, snapshot.since)).items():
@@ -256,20 +258,22 @@ class Resolver:
         like = {attempt.request.fingerprint for attempt in sent}
         if not like:
             return ()
-        return await self._journal.absent_twins(_first_day(sent) - timedelta(days=1) - SHOWS_UP_WITHIN, like)
+        since = _first_day(sent) - timedelta(days=1) - SHOWS_UP_WITHIN
+        return await self._doubts.unmark(await self._journal.absent_twins(since, like))
 
     async def _is_bound_broken(self) -> bool:
         """Tell whether an order of today has turned up after it was proven absent (A4)."""
         today = korean_day(self._ambient.now())
-        kept = (await self._journal.health(today)).kept
         return any(
             one.breach.kind in {BreachKind.REVIVED, BreachKind.DUPLICATE} and korean_day(one.last_at) == today
-            for one in kept
+            for one in await self._journal.findings()
         )
 
-    def _dated(self, attempts: Iterable[Attempt]) -> tuple[Attempt, ...]:
+    async def _as_seen_now(self, attempts: Iterable[Attempt]) -> tuple[Attempt, ...]:
+        """See attempts by this clock and by their sender's, and by marks that still prove something."""
+        unmarked = await self._doubts.unmark(attempts)
         now, monotonic, boot_id = self._ambient.now(), self._ambient.monotonic(), self._ambient.boot_id
-        return tuple(attempt.dated_by(now, monotonic, boot_id) for attempt in attempts)
+        return tuple(attempt.dated_by(now, monotonic, boot_id) for attempt in unmarked)
 
     def _note_clock_steps(self, attempts: Iterable[Attempt], found: PassFindings) -> None:
         now, monotonic, boot_id = self._ambient.now(), self._ambient.monotonic(), self._ambient.boot_id
@@ -404,8 +408,9 @@ class Resolver:
 
     async def _accept_absence(self, attempt: Attempt, view: BookView, proof: AbsenceProof, found: PassFindings) -> None:
         self._monitor.proved(proof)
+        proof, finding = await self._doubts.weigh(attempt, proof)
         finding = evolve(
-            absence_finding(proof),
+            finding,
             considered=frozenset((report.day, report.broker_order_id) for report in view.reported),
         )
         record = await self._journal.find(attempt.client_order_id)
@@ -418,6 +423,10 @@ class Resolver:
             left = intent.resend_within - (self._ambient.now() - intent.created_at).total_seconds()
         sends = sum(attempt.state not in {Delivery.NOT_SENT, Delivery.REFUSED} for attempt in record.attempts)
         if left > 0 and sends < intent.max_attempts:
+            if DOUBT in finding.evidence:
+                _LOG.warning("order %s is not sent again: %s", attempt.client_order_id, finding.evidence[DOUBT])
+                await self._conclude(attempt, finding, found)
+                return
             if not proof.allows_resend:
                 # A witness may still come, and then it can be sent again.
                 found.why[attempt.key] = "it looks absent, but nothing shows that the ledger is fresh"

@@ -93,6 +93,9 @@ class HistoryEntry:
 MAY_BE_SENT_AGAIN: Final = "may_be_sent_again"
 """Key in the evidence of a refusal that was about the token, not about the order."""
 
+DOUBT: Final = "doubt"
+"""Key in the evidence of a proven absence that must not be relied on: which assumption was seen not to hold."""
+
 _CAME_TO_NOTHING: Final = frozenset({Delivery.REFUSED, Delivery.NOT_ACCEPTED})
 
 

@@ -212,8 +212,10 @@ def replace(
     """
     before = _read_attempt(connection, attempt.client_order_id, attempt.number)
     conclusion = conclude(connection, attempt.client_order_id, attempt.number, finding, at)
+    # A proof of absence authorizes nothing beside an assumption that was seen not to hold, by whichever process.
+    is_doubted = finding.event is Event.PROVEN_ABSENT and breaches.read_doubt(connection, before) is not None
     # Only news close an attempt here: one that was settled before has given its answer already.
-    if before.state in SETTLED or conclusion.attempt.state not in _MAY_BE_FOLLOWED:
+    if is_doubted or before.state in SETTLED or conclusion.attempt.state not in _MAY_BE_FOLLOWED:
         record = read_record(connection, attempt.client_order_id)
         assert record is not None, "it was just concluded"  # noqa: S101
         return Known(record)

@@ -326,6 +326,7 @@ class JournalMachine(RuleBasedStateMachine):
         if name == "late":
             wanted = evolve(wanted, intent=evolve(wanted.intent, request=evolve(REQUESTS[name], original=None)))
         finding = Finding(event, reason="proven")
+        is_late = any(each.state in {_D.REVIVED, _D.DUPLICATE} for sent in self.model.orders.values() for each in sent)
         try:
             permission = self.run(journal.replace(self._attempt(name, place), finding, wanted))
         except NotSent:
@@ -336,6 +337,7 @@ class JournalMachine(RuleBasedStateMachine):
             assert before in {_D.DISPATCHED, *UNSETTLED}, "an answer that was given before is no news"
             assert one.state in {_D.REFUSED, _D.NOT_ACCEPTED}, "a resend without a proof"
             assert self.model.may_send(name, place + 1), "a resend beside another that may be on the book"
+            assert event is _E.REFUSED or not is_late, "a resend on a proof like one that was seen to be wrong"
             self._sent(name, permission, journal)
 
     @precondition(lambda self: len(self._open()) < len(self._attempts()))
