@@ -312,6 +312,14 @@ class Reconciler:
             for attempt in attempts
         )
 
+    def days_of(self, attempt: Attempt) -> tuple[date, ...]:
+        """Give the days whose ledger may list an attempt."""
+        return self._resolver.days_of(attempt)
+
+    def day_of_candidate(self, attempt: Attempt, number: str) -> date | None:
+        """Give the day on which the last look in this process has shown a number as a candidate of an attempt."""
+        return self._resolver.day_of_candidate(attempt, number)
+
     # ------------------------------------------------------------------ one pass
 
     async def _do_pass(self, *, is_full: bool) -> PassFindings:

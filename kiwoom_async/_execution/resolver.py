@@ -100,6 +100,17 @@ class Resolver:
         timing = self._rules.timing
         return evolve(timing, clock_skew=timing.clock_skew + self._reader.proven_clock_difference)
 
+    def day_of_candidate(self, attempt: Attempt, number: str) -> date | None:
+        """Give the day on which the last look in this process has shown a number as a candidate; None: on none or two.
+
+        Candidates that only the feed has told of are in no look.
+        """
+        if number not in self.last_candidates(attempt):
+            return None
+        look = self._rounds[attempt.key][-1]
+        days = [snapshot.day for snapshot in look.snapshots if number in {row.broker_order_id for row in snapshot.rows}]
+        return days[0] if len(days) == 1 else None
+
     def days_of(self, attempt: Attempt) -> tuple[date, ...]:
         """Give the days whose ledger may list an attempt."""
         return attempt.days(self._timing, self._environment)
@@ -316,7 +327,10 @@ class Resolver:
     async def _note_candidates(self, matching: Matching, view: BookView) -> None:
         for attempt in view.attempts:
             candidates = matching.candidates.get(attempt.key, ())
-            numbers = ", ".join(row.broker_order_id for row in candidates)
+            numbers = ", ".join(
+                row.broker_order_id if row.day == attempt.day else f"{row.broker_order_id} of {row.day}"
+                for row in candidates
+            )
             if candidates and attempt.state in UNRESOLVED:
                 self._remember(attempt, view.look(candidates))
                 reason = f"it may be any of the orders {numbers}"

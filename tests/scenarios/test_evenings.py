@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
 from attrs import evolve
 
-from kiwoom_async import Delivery, Desk, KiwoomClient, Order, Side
+from kiwoom_async import Delivery, Desk, KiwoomClient, Order, OrderStatus, Side, ValidationError
 from kiwoom_async._domain.settings import KST
 from kiwoom_async._domain.vocabulary import Action, OrderType, Route
 from kiwoom_async.simulator import Fault, FaultKind, Simulator
@@ -19,6 +21,7 @@ from tests.assumptions.breaking import KEY, buy
 from tests.scenarios.trading import QUICK, SYMBOL, Hands, client_of, left_open, opened, orders_received
 
 LOST: Final = Fault(FaultKind.DROP_BEFORE_ACCEPTANCE, api_ids="kt10000")
+BLIND: Final = Fault(FaultKind.QUERY_ERROR, times=100_000)
 FRIDAY_EVENING: Final = datetime(2026, 11, 6, 21, tzinfo=KST)
 
 
@@ -103,6 +106,47 @@ async def test_order_that_never_shows_up_is_absent_once_the_next_trading_day_is_
         forward(broker, timedelta(days=3))
         async with client_with_hours(broker, tmp_path) as client:
             assert (await look_long(client)).delivery is Delivery.NOT_ACCEPTED
+
+
+async def test_verdict_by_a_candidates_number_is_of_its_day(tmp_path: Path) -> None:
+    """Numbers begin anew every day: the row that was shown says on which of them this one is the order's."""
+    async with lost_on_friday(tmp_path) as broker:
+        forward(broker, timedelta(days=2))
+        number = release(broker)
+        async with client_with_hours(broker, tmp_path, account_exclusive=False) as client:
+            await look_long(client)
+            (left,) = await client.orders.unresolved()
+            assert (left.candidates, left.why) == ((number,), f"it may be any of the orders {number} of 2026-11-09")
+            settled = await client.orders.resolve(KEY, accepted_as=number, reason="seen on the screen")
+            assert (settled.broker_order_id, settled.day) == (number, date(2026, 11, 9))
+            broker.fill(number)
+            async with asyncio.timeout(10):
+                assert (await client.orders.wait_filled(KEY)).status is OrderStatus.FILLED
+
+
+async def test_verdict_by_a_number_that_no_look_has_shown_needs_its_day(tmp_path: Path) -> None:
+    """On Monday it may be of four days, and a guess would claim somebody else's order; the same evening, of one."""
+    async with lost_on_friday(tmp_path) as broker:
+        forward(broker, timedelta(days=2))
+        number = release(broker)
+        broker.set_faults([BLIND])
+        async with client_with_hours(broker, tmp_path) as client:
+            with pytest.raises(ValidationError, match="day"):
+                await client.orders.resolve(KEY, accepted_as=number, reason="seen on the screen")
+            monday = date(2026, 11, 9)
+            settled = await client.orders.resolve(KEY, accepted_as=number, reason="seen on the screen", day=monday)
+            assert (settled.broker_order_id, settled.day) == (number, monday)
+
+
+async def test_verdict_of_the_same_evening_needs_no_day(tmp_path: Path) -> None:
+    """Only that day's list can have been seen."""
+    async with Simulator(ambient=evening()) as broker, client_with_hours(broker, tmp_path) as client:
+        await opened(broker)
+        broker.set_faults([evolve(LOST, kind=FaultKind.DROP_AFTER_ACCEPTANCE), BLIND])
+        await left_open(lambda: buy(client, deadline=0.1))
+        (mine,) = broker.orders
+        settled = await client.orders.resolve(KEY, accepted_as=mine.broker_order_id, reason="seen on the screen")
+        assert (settled.broker_order_id, settled.day) == (mine.broker_order_id, FRIDAY_EVENING.date())
 
 
 async def test_order_of_friday_evening_is_watched_until_monday(tmp_path: Path) -> None:
