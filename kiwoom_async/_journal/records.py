@@ -234,6 +234,17 @@ class ReportNews:
     touched: tuple[str, ...] = ()
     last_event: int = 0
 
+    def followed_by(self, later: ReportNews) -> ReportNews:
+        """Give both as one."""
+        return ReportNews(
+            self.events + later.events,
+            self.unclaimed or later.unclaimed,
+            (*self.doubts, *later.doubts),
+            (*self.alarms, *later.alarms),
+            tuple(dict.fromkeys([*self.touched, *later.touched])),
+            max(self.last_event, later.last_event),
+        )
+
 
 @frozen
 class Bookmark:

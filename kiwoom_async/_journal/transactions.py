@@ -14,7 +14,7 @@ import apsw
 from attrs import evolve, field, frozen
 
 from kiwoom_async._domain.intents import Attempt, Intent, OrderRequest
-from kiwoom_async._domain.states import AGREEING, ON_THE_BOOK, SETTLED, UNRESOLVED, Delivery, Event, advance
+from kiwoom_async._domain.states import AGREEING, IN_FLIGHT, ON_THE_BOOK, SETTLED, UNRESOLVED, Delivery, Event, advance
 from kiwoom_async._domain.vocabulary import ResolvedBy
 from kiwoom_async._journal import breaches, guards
 from kiwoom_async._journal.claims import (
@@ -26,6 +26,7 @@ from kiwoom_async._journal.claims import (
     insert_claim,
     place_of,
     raise_high_water,
+    read_claimed,
     read_high_water,
 )
 from kiwoom_async._journal.days import open_day, reopen_day, was_heard
@@ -271,9 +272,8 @@ def conclude(
     holder = None
     if finding.broker_order_id is not None:
         holder = claim_holder(connection, _place(attempt, finding), finding.broker_order_id, attempt)
-    if (attempt.state, event) in AGREEING and holder is None:
-        return _agree(connection, attempt, finding, at)
-    if holder is not None:
+    news = ReportNews() if holder is None else _overrule(connection, attempt, finding, at)
+    if news is None:
         return _contradict(
             connection,
             attempt,
@@ -282,6 +282,8 @@ def conclude(
             f"order {finding.broker_order_id} is already claimed by {holder}",
             is_claimed=True,
         )
+    if (attempt.state, event) in AGREEING:
+        return _agree(connection, attempt, finding, at)
     if finding.broker_order_id is not None and attempt.broker_order_id not in {None, finding.broker_order_id}:
         return _contradict(connection, attempt, finding, at, _two_numbers(attempt, finding))
     try:
@@ -300,7 +302,8 @@ def conclude(
     )
     _store(connection, moved)
     guards.recount(connection, moved, finding.evidence)
-    news = ReportNews() if finding.broker_order_id is None else _claim(connection, moved, finding, at)
+    if finding.broker_order_id is not None:
+        news = news.followed_by(_claim(connection, moved, finding, at))
     _append(
         connection,
         moved,
@@ -378,7 +381,15 @@ def withdraw(connection: apsw.Connection, client_order_id: str, number: int, rea
             f"Order {client_order_id!r} is {attempt.state.value!r} and not by an operator's verdict; there is nothing "
             "to take back."
         )
-    news = ReportNews() if attempt.broker_order_id is None else _disown(connection, attempt, reason, at)
+    return _withdraw(connection, attempt, reason, at, by="operator", words="an operator took back that it is ours")
+
+
+def _withdraw(
+    connection: apsw.Connection, attempt: Attempt, reason: str, at: datetime, *, by: str, words: str
+) -> Conclusion:
+    news = ReportNews()
+    if attempt.broker_order_id is not None:
+        news = _disown(connection, attempt, f"{words}: {reason}", at)
     moved = evolve(
         attempt,
         state=advance(attempt.state, Event.WITHDRAWN),
@@ -388,19 +399,39 @@ def withdraw(connection: apsw.Connection, client_order_id: str, number: int, rea
     )
     _store(connection, moved)
     guards.recount(connection, moved, {})
-    evidence = {"decided_by": "operator", "reason": reason, "was": attempt.state.value}
+    evidence = {"decided_by": by, "reason": reason, "was": attempt.state.value}
     if attempt.broker_order_id is not None:
         evidence["was_claimed"] = attempt.broker_order_id
     _append(connection, moved, Event.WITHDRAWN, at, evidence)
     return Conclusion(moved, news=news)
 
 
-def _disown(connection: apsw.Connection, attempt: Attempt, reason: str, at: datetime) -> ReportNews:
+def _overrule(connection: apsw.Connection, attempt: Attempt, finding: Finding, at: datetime) -> ReportNews | None:
+    """Take a number back that a person has given to another order, where the broker answers this one with it.
+
+    Otherwise this one would have no row of its own, and its absence be proven while it is on the book.
+
+    Returns:
+        What strategies are to hear of it; None where the number stays the other order's.
+    """
+    is_open = attempt.state in UNRESOLVED | IN_FLIGHT and attempt.broker_order_id is None
+    if finding.resolved_by is not ResolvedBy.RESPONSE or finding.broker_order_id is None or not is_open:
+        return None
+    claimed = read_claimed(connection, _place(attempt, finding), finding.broker_order_id)
+    assert claimed is not None, "somebody has it"  # noqa: S101
+    holder = claimed.attempt
+    if holder.resolved_by is not ResolvedBy.OPERATOR or holder.state is not Delivery.ACKNOWLEDGED:
+        return None
+    reason = f"the broker has answered order {attempt.client_order_id} with it"
+    return _withdraw(connection, holder, reason, at, by="broker", words="it is not ours").news
+
+
+def _disown(connection: apsw.Connection, attempt: Attempt, text: str, at: datetime) -> ReportNews:
     place = claimed_place(connection, attempt)
     assert place is not None, "it has a number"  # noqa: S101
     hearing = Hearing(connection, at)
     assert attempt.broker_order_id is not None  # noqa: S101
-    hearing.disown(place, attempt.broker_order_id, f"an operator took back that it is ours: {reason}")
+    hearing.disown(place, attempt.broker_order_id, text)
     delete_claim(connection, place, attempt.broker_order_id)
     return hearing.news
 

@@ -130,6 +130,16 @@ class Model:
         if event is _E.ACKNOWLEDGED and one.state is _D.NOT_ACCEPTED:
             event = _E.DUPLICATED if is_on_book else _E.REAPPEARED
         number = finding.broker_order_id
+        holder = None if number is None else self.holder(number)
+        if (
+            holder not in {None, one}
+            and (holder.by, holder.state) == (ResolvedBy.OPERATOR, _D.ACKNOWLEDGED)
+            and finding.resolved_by is ResolvedBy.RESPONSE
+            and one.number is None
+            and one.state in {_D.DISPATCHED, *UNSETTLED}
+        ):
+            # The broker knows better whose it is than a person.
+            holder.state, holder.number, holder.by = _D.UNKNOWN, None, None
         is_taken = number is not None and self.holder(number) not in {None, one}
         if is_taken or (number is not None and one.number not in {None, number}):
             return
