@@ -193,6 +193,11 @@ class Attempt:
             return None
         return self.ended if self.is_answered else self.ended + timing.acceptance_bound
 
+    def is_listed_by(self, moment: float, timing: Timing) -> bool:
+        """Tell whether an accepted request is listed at a monotonic second, however late it was accepted (A4, A5)."""
+        dead_after = self.dead_after(timing)
+        return dead_after is not None and dead_after + timing.visibility_bound < moment
+
     def acceptance_window(self, timing: Timing) -> tuple[datetime, datetime | None]:
         """Give the broker's clock times between which an acceptance of this request can lie (A4, A11)."""
         skew = timedelta(seconds=timing.clock_skew)

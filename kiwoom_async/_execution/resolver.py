@@ -169,6 +169,8 @@ class Resolver:
         day, number = place
         _, attempt = view.claims[place]
         snapshot = next(snapshot for snapshot in view.snapshots if snapshot.day == day)
+        if attempt.resolved_by is ResolvedBy.EVENT and not attempt.is_listed_by(snapshot.began, self._timing):
+            return  # the feed may have told of a late acceptance a moment ago: no bound is over yet
         is_open = False
         with suppress(QueryFailed, Refused):  # without it, one assumption is named in place of another
             rows = await self._reader.fetch_open_orders(view.desk, attempt.request.symbol)

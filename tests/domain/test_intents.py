@@ -150,6 +150,16 @@ def test_attempt_is_dead_after_the_acceptance_bound() -> None:
     assert evolve(ended, is_answered=True).dead_after(TIMING) == 103.0
 
 
+def test_accepted_request_is_listed_after_both_bounds() -> None:
+    """However late it was accepted; the answer itself leaves only the second bound to be waited for."""
+    timing = evolve(TIMING, visibility_bound=5.0)
+    assert not ATTEMPT.is_listed_by(1e9, timing)
+    ended = evolve(ATTEMPT, ended=103.0, ended_at=NOON + timedelta(seconds=3))
+    assert [ended.is_listed_by(moment, timing) for moment in (118.0, 118.1)] == [False, True]
+    answered = evolve(ended, is_answered=True)
+    assert [answered.is_listed_by(moment, timing) for moment in (108.0, 108.1)] == [False, True]
+
+
 @pytest.mark.parametrize("skew", [0.5, 1.0, 2.75])
 def test_acceptance_window_holds_any_bound_on_the_clocks(skew: float) -> None:
     """An order that the broker shows by the whole second is in the window, however little the clocks differ."""
