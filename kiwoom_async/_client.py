@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import httpx
+from attrs import evolve
 
 from kiwoom_async._account import Account
 from kiwoom_async._ambient import SystemAmbient
@@ -160,7 +161,6 @@ class KiwoomClient:
         self._may_order = allow_live_orders or not environment.is_live
         self._is_dry = dry_run
         self._credentials = credentials
-        self._environment = environment
         self._timing = timing or Timing()
         self._limits = limits or environment.limits
         self._is_exclusive = account_exclusive
@@ -173,6 +173,8 @@ class KiwoomClient:
         is_simulated = transport is not None or ambient is not None
         self._shared_path = choose_shared_path(shared_state, is_simulated=is_simulated)
         self.market = Market(market_rules or MarketRules.default(environment), environment, self._ambient)
+        # Which days trade is told once, by the rules.
+        self._environment = evolve(environment, trading_calendar=self.market.rules.trading_calendar)
         self._account = account or environment.account_key(credentials)
         seals = choose_seal_folder(journal_seals, is_simulated=is_simulated)
         self._journal = Journal(journal, self._ambient, self._account, seals=seals)

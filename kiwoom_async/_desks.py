@@ -30,7 +30,8 @@ class OrderDesk:
         deadline: Seconds you are willing to wait. After it `OutcomeUnknown` (or `NotSent`, if no byte has left) is
             raised, and the library goes on resolving. None: `Timing.default_deadline`.
         resend_within: Seconds since the first call within which a *strongly* proven absence is followed by another
-            send under the same id. None: never send again.
+            send under the same id. None: never send again. No proof is strong while an assumption behind it was seen
+            not to hold: see `client.health()`.
         max_attempts: Sends in all, with `resend_within`.
 
     Raises:

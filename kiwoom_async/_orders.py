@@ -223,8 +223,10 @@ class Orders:
             accepted_as: Its broker order number, if it is on the book.
             not_accepted: True, if it is not on the book.
             reason: Why you are sure; kept in the history.
-            day: With `accepted_as`: the Korean day on whose list the number stands. None: the day on which it was sent;
-                an order sent around midnight needs it, since numbers begin anew every day.
+            day: With `accepted_as`: the Korean day on whose list the number stands. None: that of the candidate, if the
+                number is one that `unresolved()` names; else the day on which it was sent. Where more than one day's
+                list may show the order (sent around midnight, in the evening, on a day without trading), it is needed,
+                since numbers begin anew every day.
 
         Raises:
             ValidationError: The id is not known or not unresolved, not exactly one verdict is given, or the day is
@@ -235,7 +237,15 @@ class Orders:
             taken back: see `take_back`.
         """
         verdict = Verdict.of(accepted_as, not_accepted=not_accepted, reason=reason, day=day)
-        settled = await settle(self._journal, client_order_id, verdict, spread=self._settlements.spread)
+        settled = await settle(
+            self._journal,
+            client_order_id,
+            verdict,
+            today=korean_day(self._ambient.now()),
+            days_of=self._reconciler.days_of,
+            seen_on=self._reconciler.day_of_candidate,
+            spread=self._settlements.spread,
+        )
         self._settlements.ring(client_order_id)
         return settled
 

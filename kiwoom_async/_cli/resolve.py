@@ -15,6 +15,7 @@ import anyio
 
 from kiwoom_async._ambient import SystemAmbient
 from kiwoom_async._cli.journal import account_of
+from kiwoom_async._domain.ambient import korean_day
 from kiwoom_async._domain.orders import Order
 from kiwoom_async._execution.verdicts import Verdict, settle, take_back
 from kiwoom_async._journal.journal import Journal
@@ -48,7 +49,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--day",
         type=_day,
         metavar="YYYY-MM-DD",
-        help="with --as: the Korean day on whose list the number stands (default: the day of the send)",
+        help="with --as: the Korean day on whose list the number stands (default: the day of the send; needed where "
+        "the list of another day may show the order)",
     )
     parser.set_defaults(run=run)
 
@@ -75,12 +77,14 @@ def run(args: argparse.Namespace) -> int:
 def _settle(args: argparse.Namespace) -> Order:
     account = account_of(args.path, args.key)
 
+    ambient = SystemAmbient()
+
     async def work() -> Order:
         # An id that the journal does not know belongs to no account, and ends in the same error as a settled one.
-        async with Journal(args.path, SystemAmbient(), account or "", seals=usual_seal_folder()) as journal:
+        async with Journal(args.path, ambient, account or "", seals=usual_seal_folder()) as journal:
             if args.take_back:
                 return await take_back(journal, args.key, args.reason)
             verdict = Verdict.of(args.accepted_as, not_accepted=args.not_accepted, reason=args.reason, day=args.day)
-            return await settle(journal, args.key, verdict)
+            return await settle(journal, args.key, verdict, today=korean_day(ambient.now()))
 
     return anyio.run(work)

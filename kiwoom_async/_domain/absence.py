@@ -31,7 +31,7 @@ class Strength(StrEnum):
     STRONG = "strong"
     """A witness shows that the last look was fresh, or the days are over. Authorizes a resend."""
     WEAK = "weak"
-    """Without a witness, on doubled margins. Informs only."""
+    """Without a witness, on doubled margins; or beside an assumption that was seen not to hold. Informs only."""
 
 
 @unique
@@ -156,7 +156,7 @@ class AbsenceProof:
         dead_since: Monotonic second after which the broker could not accept the request any more (A4).
         proven_at: On the wall clock.
         boot_id: The run of the operating system in which the monotonic stamps are valid.
-        witness: None where the proof is weak, or the days were over.
+        witness: None where there was none, or the days were over.
         feed: What the real-time feed certifies.
         acceptance_bound: The bound relied on, in seconds (A4).
         visibility_bound: The bound relied on, in seconds (A5).

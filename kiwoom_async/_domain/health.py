@@ -6,13 +6,14 @@ Breaches are kept in the journal, so that other processes and later runs see the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Collection, Iterable, Mapping
+from datetime import date, datetime, timedelta
 from enum import StrEnum, unique
 from typing import Final
 
 from attrs import field, frozen
 
+from kiwoom_async._domain.ambient import korean_day
 from kiwoom_async._domain.feed_status import FeedState, FeedStatus
 
 
@@ -152,10 +153,15 @@ KIND_RULES: Final[Mapping[BreachKind, _KindRule]] = {
         _A.A4, _W, "Raise Timing.acceptance_bound to several times the longest answer, or find out what is slow"
     ),
     BreachKind.REVIVED: _KindRule(
-        _A.A4, _X, f"{_SCREEN}. Raise Timing.acceptance_bound beyond the lateness seen, before you use resend_within"
+        _A.A4,
+        _X,
+        f"{_SCREEN}. Raise Timing.acceptance_bound beyond the lateness seen; nothing is sent again by itself today",
     ),
     BreachKind.DUPLICATE: _KindRule(
-        _A.A4, _X, f"{_SCREEN} and cancel the surplus order. Raise Timing.acceptance_bound, or give up resend_within"
+        _A.A4,
+        _X,
+        f"{_SCREEN} and cancel the surplus order. Raise Timing.acceptance_bound, or give up resend_within; nothing is "
+        "sent again by itself today",
     ),
     BreachKind.MAY_BE_LATE_TWIN: _KindRule(
         _A.A4, _W, "If both orders matter on their own, compare them with Kiwoom's own screen"
@@ -174,9 +180,13 @@ KIND_RULES: Final[Mapping[BreachKind, _KindRule]] = {
     BreachKind.LEDGER_STALE: _KindRule(
         _A.A7, _X, "No absence is proven from such a look. It goes on by itself when the ledger moves again"
     ),
-    BreachKind.NUMBER_REPEATED: _KindRule(_A.A8, _X, f"{_SCREEN}; settle it with kiwoom-async resolve"),
+    BreachKind.NUMBER_REPEATED: _KindRule(
+        _A.A8,
+        _X,
+        f"{_SCREEN}; settle it with kiwoom-async resolve. Nothing is sent again by itself while this lasts",
+    ),
     BreachKind.NUMBER_FELL: _KindRule(
-        _A.A8, _X, f"{_SCREEN}. Older numbers are no proof against a match today; use no resend_within today"
+        _A.A8, _X, f"{_SCREEN}. Older numbers prove nothing, and nothing is sent again by itself, while this lasts"
     ),
     BreachKind.FOREIGN_TWIN: _KindRule(
         _A.A9, _X, "Stop the other program, or open the client with account_exclusive=False"
@@ -185,7 +195,10 @@ KIND_RULES: Final[Mapping[BreachKind, _KindRule]] = {
         _A.A9, _W, "A person's order can no longer be told from ours by its channel: place no identical ones by hand"
     ),
     BreachKind.ECHO_DIFFERS: _KindRule(
-        _A.A10, _X, "A lost order of this form would not be found again. Use no resend_within, and report the form"
+        _A.A10,
+        _X,
+        "A lost order of this form would not be found again: nothing is sent again by itself while this lasts. Report "
+        "the form",
     ),
     BreachKind.STATEMENT_IMPOSSIBLE: _KindRule(_A.A10, _X, f"{_SCREEN}; nothing of that statement was counted"),
     BreachKind.REPORT_UNREADABLE: _KindRule(
@@ -247,6 +260,32 @@ ALARM_LASTS: Final = timedelta(days=3)
 
 WARNING_LASTS: Final = timedelta(days=14)
 """How long it counts as a warning after that. Source: our choice, as long as anything unresolved is looked for."""
+
+
+_DAY: Final = timedelta(0)
+
+HOLDS_BACK: Final[Mapping[BreachKind, timedelta]] = {
+    BreachKind.REVIVED: _DAY,
+    BreachKind.DUPLICATE: _DAY,
+    BreachKind.NUMBER_REPEATED: ALARM_LASTS,
+    BreachKind.NUMBER_FELL: ALARM_LASTS,
+    BreachKind.ECHO_DIFFERS: ALARM_LASTS,
+}
+"""What shows that an order may be on the book although its absence is proven, and how many days later that still
+counts. Nothing is sent again by itself meanwhile. Source: our choice; a bound that was too tight can be raised for the
+next day, while the form of numbers and rows stays what it is. What voids each look by itself (A5 to A7) is no part."""
+
+
+def find_doubt(found: Iterable[KeptBreach], day: date, kinds: Collection[BreachKind] = HOLDS_BACK) -> Breach | None:
+    """Find what shows that the absence of an order cannot be relied on that was sent on a day."""
+    return next(
+        (
+            kept.breach
+            for kept in found
+            if kept.breach.kind in kinds and korean_day(kept.last_at) + HOLDS_BACK[kept.breach.kind] >= day
+        ),
+        None,
+    )
 
 
 def state_of(kept: KeptBreach, now: datetime) -> HealthState:

@@ -7,7 +7,7 @@ An attempt is one send of an intent; only one send is ever on the wire for an id
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from typing import Final
 
 from attrs import evolve, frozen
@@ -15,6 +15,7 @@ from attrs import evolve, frozen
 from kiwoom_async._domain.ambient import korean_day
 from kiwoom_async._domain.settings import Environment, Timing
 from kiwoom_async._domain.states import Delivery
+from kiwoom_async._domain.trading_calendar import LONGEST_REOPENING
 from kiwoom_async._domain.vocabulary import Action, CreditKind, Desk, OrderType, ResolvedBy, Route, Side
 
 _PLAIN_FIELDS: Final = (
@@ -133,6 +134,9 @@ LONGEST_GAP: Final = timedelta(days=31)
 """Between the first and the last day of a window; more is a clock that was set by years, and no order lies in between.
 Source: our choice, far more than a sender that died stays unnoticed while its order can still be resolved."""
 
+SHOWS_UP_WITHIN: Final = timedelta(days=LONGEST_REOPENING)
+"""How long after its day an order that was sent outside of the hours may show up."""
+
 USUAL_STEP: Final = 1.0
 """Seconds that two clocks may seem to differ because they are not read at the same moment. Source: our choice; the
 broker's times are whole seconds, for which a window has as much to spare."""
@@ -189,6 +193,11 @@ class Attempt:
             return None
         return self.ended if self.is_answered else self.ended + timing.acceptance_bound
 
+    def is_listed_by(self, moment: float, timing: Timing) -> bool:
+        """Tell whether an accepted request is listed at a monotonic second, however late it was accepted (A4, A5)."""
+        dead_after = self.dead_after(timing)
+        return dead_after is not None and dead_after + timing.visibility_bound < moment
+
     def acceptance_window(self, timing: Timing) -> tuple[datetime, datetime | None]:
         """Give the broker's clock times between which an acceptance of this request can lie (A4, A11)."""
         skew = timedelta(seconds=timing.clock_skew)
@@ -234,8 +243,7 @@ class Attempt:
             took = timedelta(seconds=self.ended - self.dispatched)
             known = evolve(self, dispatched_at=self.ended_at - took, ended_at=self.dispatched_at + took)
             days |= {korean_day(moment) for moment in known.acceptance_window(timing) if moment is not None}
-        if not _is_within(self.dispatched_at.time(), environment.opens_at, environment.closes_at):
-            days.add(self.day + timedelta(days=1))
+        days.update(environment.days_after(self.dispatched_at, self.day))
         return _with_those_between(days)
 
 
@@ -245,7 +253,3 @@ def _with_those_between(days: Collection[date]) -> tuple[date, ...]:
     if last - first > LONGEST_GAP:
         return tuple(sorted(days))
     return tuple(first + timedelta(days=count) for count in range((last - first).days + 1))
-
-
-def _is_within(moment: time, opens_at: time | None, closes_at: time | None) -> bool:
-    return (opens_at is None or opens_at <= moment) and (closes_at is None or moment < closes_at)

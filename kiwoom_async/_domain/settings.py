@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import time, timedelta, timezone
+from datetime import date, datetime, time, timedelta, timezone
 from typing import ClassVar, Final
 from urllib.parse import urlsplit
 
 from attrs import field, frozen
 
+from kiwoom_async._domain.trading_calendar import TradingCalendar
 from kiwoom_async.errors import ConfigurationError
 
 KST: Final = timezone(timedelta(hours=9), "KST")
@@ -125,6 +126,8 @@ OPENS_AT: Final = time(7, 0)
 CLOSES_AT: Final = time(20, 0)
 """Source: our choice, around all sessions of KRX and NXT, the first of which begins at 08:00."""
 
+_USUAL_CALENDAR: Final = TradingCalendar()
+
 
 @frozen
 class Environment:
@@ -137,8 +140,9 @@ class Environment:
         is_live: Real money. Always so at Kiwoom's own address, whatever is said here.
         limits: The published limits of this environment.
         opens_at, closes_at: Between these (Korean time) an order belongs to the day it is sent on. An order sent
-            outside of them may show up on the next day. None: Kiwoom's own hours at Kiwoom's addresses, and elsewhere
-            the day is the calendar day, always.
+            outside of them, or on a day without trading, may show up on any day up to the next trading day. None:
+            Kiwoom's own hours at Kiwoom's addresses, and elsewhere the day is the calendar day, always.
+        trading_calendar: Which days those are; a client takes that of its `market_rules`.
     """
 
     LIVE: ClassVar[Environment]
@@ -151,6 +155,7 @@ class Environment:
     limits: Limits = Limits()
     opens_at: time | None = None
     closes_at: time | None = None
+    trading_calendar: TradingCalendar = field(default=_USUAL_CALENDAR, kw_only=True, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         try:
@@ -170,6 +175,19 @@ class Environment:
         if host in {LIVE_HOST, MOCK_HOST} and self.opens_at is None and self.closes_at is None:
             object.__setattr__(self, "opens_at", OPENS_AT)
             object.__setattr__(self, "closes_at", CLOSES_AT)
+
+    def days_after(self, sent_at: datetime, day: date) -> tuple[date, ...]:
+        """Give the later days on which an order may show up; none for one sent within the hours of a trading day.
+
+        Where nothing is known of a day in between, it may be one without trading as well.
+        """
+        if self.opens_at is None and self.closes_at is None:
+            return ()
+        moment, calendar = sent_at.time(), self.trading_calendar
+        is_open = self.opens_at is None or self.opens_at <= moment
+        is_open = is_open and (self.closes_at is None or moment < self.closes_at)
+        is_open = is_open and calendar.is_trading_day(day) is not False
+        return () if is_open else calendar.days_until_trading(day)
 
     def account_key(self, credentials: Credentials) -> str:
         """Name the account in the journal without its number or its key."""

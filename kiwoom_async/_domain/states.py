@@ -85,6 +85,13 @@ TRANSITIONS: Final[dict[tuple[Delivery, Event], Delivery]] = {
     (_D.NOT_ACCEPTED, _E.WITHDRAWN): _D.UNKNOWN,
 }
 
+IN_FLIGHT: Final = frozenset({Delivery.DISPATCHED})
+UNRESOLVED: Final = frozenset({Delivery.UNKNOWN, Delivery.CANDIDATES, Delivery.UNRESOLVED_AT_CLOSE})
+ON_THE_BOOK: Final = frozenset({Delivery.ACKNOWLEDGED, Delivery.REVIVED, Delivery.DUPLICATE})
+SETTLED: Final = frozenset(Delivery) - UNRESOLVED - IN_FLIGHT - {Delivery.PREPARED}
+
+_LOOKED_IN_VAIN: Final = (Event.CANDIDATES_SIGHTED, Event.CANDIDATES_GONE, Event.DAY_CLOSED)
+
 # Late news that agrees with what is known already, or that says less than it: recorded, and nothing moves.
 AGREEING: Final[frozenset[tuple[Delivery, Event]]] = frozenset(
     {
@@ -103,13 +110,11 @@ AGREEING: Final[frozenset[tuple[Delivery, Event]]] = frozenset(
                 (Delivery.UNRESOLVED_AT_CLOSE, Event.DAY_CLOSED),
             )
         ),
+        # A look that began before the answer came knows less than the answer does, and does not contradict it.
+        *((state, event) for state in SETTLED for event in _LOOKED_IN_VAIN),
+        *((state, Event.CANDIDATES_GONE) for state in UNRESOLVED),
     }
 ) - frozenset(TRANSITIONS)
-
-IN_FLIGHT: Final = frozenset({Delivery.DISPATCHED})
-UNRESOLVED: Final = frozenset({Delivery.UNKNOWN, Delivery.CANDIDATES, Delivery.UNRESOLVED_AT_CLOSE})
-ON_THE_BOOK: Final = frozenset({Delivery.ACKNOWLEDGED, Delivery.REVIVED, Delivery.DUPLICATE})
-SETTLED: Final = frozenset(Delivery) - UNRESOLVED - IN_FLIGHT - {Delivery.PREPARED}
 
 
 def advance(state: Delivery, event: Event) -> Delivery:

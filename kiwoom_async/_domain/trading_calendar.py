@@ -22,6 +22,9 @@ LAST_TRUSTED_YEAR: Final = 2027
 """Source: 2026 compared with the closing days in the press, 2027 with the holidays in force in 2026."""
 
 _SATURDAY: Final = 5
+LONGEST_REOPENING: Final = 11
+"""Days after one until trading is sure to go on. Source: the longest closure of 2001 to 2027 has ten."""
+
 _LONGEST_CLOSURE: Final = 31
 """Days we look ahead for a trading day. Source: our choice; the longest closure of 2001 to 2027 has ten."""
 
@@ -144,6 +147,15 @@ class TradingCalendar:
             if status is not False:
                 return later if status else None
         return None
+
+    def days_until_trading(self, day: date) -> tuple[date, ...]:
+        """Give the days after a day, up to and including the first that is known to trade, but no more than eleven."""
+        days: list[date] = []
+        for later in (day + timedelta(days=count) for count in range(1, LONGEST_REOPENING + 1)):
+            days.append(later)
+            if self.is_trading_day(later):
+                break
+        return tuple(days)
 
     def _is_first_of_year(self, day: date) -> bool:
         eve = date(day.year, 1, 1) - timedelta(days=1)

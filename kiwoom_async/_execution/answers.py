@@ -9,7 +9,7 @@ from kiwoom_async._domain.intents import Attempt
 from kiwoom_async._domain.orders import Order
 from kiwoom_async._domain.states import ON_THE_BOOK, Delivery
 from kiwoom_async._domain.vocabulary import Action, OrderStatus
-from kiwoom_async._journal.records import Claim, OrderRecord, from_plain
+from kiwoom_async._journal.records import DOUBT, Claim, OrderRecord, from_plain
 from kiwoom_async._wire.codes import CodeMeaning
 from kiwoom_async._wire.requests import order_api_id
 from kiwoom_async.errors import (
@@ -44,6 +44,11 @@ _STRENGTHS: Final = {
         "was not sent again. Look at Kiwoom's own screen before you order anew."
     ),
 }
+
+_DOUBTED: Final = (
+    "The proof is weak: something that it rests on was seen not to hold ({}), so it was not sent again. Look at "
+    "Kiwoom's own screen before you order anew."
+)
 
 _MAY_HAVE_REACHED: Final = frozenset(Delivery) - {Delivery.PREPARED, Delivery.NOT_SENT}
 
@@ -140,9 +145,11 @@ def _not_accepted(record: OrderRecord, last: Attempt) -> KiwoomError:
     if stored is None:
         return OrderNotAccepted(last.client_order_id, f"an operator decided so ({last.reason}).")
     proof = from_plain(stored, AbsenceProof)
+    doubt = record.evidence.get(DOUBT)
+    weight = _STRENGTHS[proof.strength] if doubt is None else _DOUBTED.format(doubt)
     return OrderNotAccepted(
         last.client_order_id,
-        f"{last.reason} {_STRENGTHS[proof.strength]}",
+        f"{last.reason} {weight}",
         proof=proof,
         api_id=order_api_id(last.request),
     )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime, timedelta
 from typing import Final
 
 from attrs import evolve, frozen
 
 from kiwoom_async._domain.absence import Round
+from kiwoom_async._domain.ambient import korean_day
 from kiwoom_async._domain.intents import Attempt
 from kiwoom_async._domain.matching import Matching, match
 from kiwoom_async._domain.relations import ChannelKnowledge, Claimant, Relation, relation
@@ -194,14 +195,29 @@ class BookView:
             if attempt.boot_id == self.boot_id and attempt.resolved_by in _DIRECT
         }
 
-    def unlisted_own_orders(self) -> tuple[str, ...]:
-        """List our acknowledged orders that a fresh and complete ledger would show and this one does not (A5, A7)."""
+    def unlisted_own_orders(self) -> tuple[tuple[date, str], ...]:
+        """List our acknowledged orders that a fresh and complete ledger would show and this one does not (A5, A7).
+
+        A number that a person has given is none: it may be wrong, and would void every look of its day.
+        """
+        return tuple(
+            place for place, attempt in self._unlisted_orders() if attempt.resolved_by is not ResolvedBy.OPERATOR
+        )
+
+    def unlisted_verdicts(self) -> tuple[tuple[str, str], ...]:
+        """List the orders, with their numbers, that a person has settled by a number that the ledger does not list."""
+        return tuple(
+            (attempt.client_order_id, number)
+            for (_, number), attempt in self._unlisted_orders()
+            if attempt.resolved_by is ResolvedBy.OPERATOR
+        )
+
+    def _unlisted_orders(self) -> Iterator[tuple[tuple[date, str], Attempt]]:
         listed = {(row.day, row.broker_order_id) for row in self.rows}
-        missing = []
         for snapshot in self.snapshots:
             latest = snapshot.began - self.timing.visibility_bound
-            missing += [
-                claim.broker_order_id
+            yield from (
+                (place, attempt)
                 for place, (claim, attempt) in self.claims.items()
                 if place not in listed
                 and claim.day == snapshot.day
@@ -212,8 +228,7 @@ class BookView:
                 # Not when its sender gave up: it may have been accepted after that, and told by the feed (A4).
                 and (dead_since := attempt.dead_after(self.timing)) is not None
                 and dead_since < latest
-            ]
-        return tuple(missing)
+            )
 
     def unlisted_reports(self) -> tuple[str, ...]:
         """List orders that the feed has told of and a fresh, complete ledger would show, but this one does not (A7)."""
@@ -235,16 +250,26 @@ class BookView:
             and (report.day, report.broker_order_id) not in {*listed, *self.claims}
         )
 
-    def unlisted_open_orders(self, open_orders: Iterable[OpenOrder]) -> tuple[str, ...]:
-        """List open orders that the ledger of their day should show and does not (A6).
+    @property
+    def today(self) -> date:
+        """Give the day of the look: that of its clock, or of its newest ledger."""
+        if self.looked_at is not None:
+            return korean_day(self.looked_at)
+        return max(snapshot.day for snapshot in self.snapshots)
 
-        An order newer than everything in the ledger was accepted after the snapshot and proves nothing.
+    def unlisted_open_orders(self, open_orders: Iterable[OpenOrder]) -> tuple[str, ...]:
+        """List open orders that today's ledger should show and does not (A6).
+
+        Open orders are of today, and numbers begin anew every day: another day's ledger says nothing about them. An
+        order newer than everything in the ledger was accepted after the snapshot and proves nothing.
         """
-        listed = {row.number for row in self.rows}
+        snapshot = next((snapshot for snapshot in self.snapshots if snapshot.day == self.today), None)
+        if snapshot is None:
+            return ()
+        listed = {row.number for row in snapshot.rows}
         highest = max(listed, default=0)
-        since = max((snapshot.since for snapshot in self.snapshots), default=0)
         return tuple(
             order.broker_order_id
             for order in open_orders
-            if since < int(order.broker_order_id) <= highest and int(order.broker_order_id) not in listed
+            if snapshot.since < int(order.broker_order_id) <= highest and int(order.broker_order_id) not in listed
         )

@@ -12,7 +12,7 @@ from attrs import evolve
 
 from kiwoom_async._domain.ambient import Ambient, korean_day
 from kiwoom_async._domain.day_close import DayClose
-from kiwoom_async._domain.intents import Attempt
+from kiwoom_async._domain.intents import SHOWS_UP_WITHIN, Attempt
 from kiwoom_async._domain.relations import ChannelKnowledge, Claimant, Relation, relation
 from kiwoom_async._domain.reports import LedgerOrder, Snapshot
 from kiwoom_async._domain.settings import Environment, Timing
@@ -123,7 +123,7 @@ class DayCloser:
         attempts = [
             attempt
             # Unresolved at the close, or proven absent: both may be among the rows that nobody has.
-            for attempt in self._dated(await self._journal.watched_attempts(day - timedelta(days=1)))
+            for attempt in self._dated(await self._journal.watched_attempts(day - timedelta(days=1) - SHOWS_UP_WITHIN))
             if attempt.request.desk.ledger is desk and day in attempt.days(self._timing, self._environment)
         ]
         strangers = [row for row in snapshot.rows if row.broker_order_id not in claims]

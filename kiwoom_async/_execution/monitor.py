@@ -25,9 +25,10 @@ from kiwoom_async._domain.health import (
     Health,
     HealthState,
     JournalFacts,
+    KeptBreach,
     judge,
 )
-from kiwoom_async._domain.intents import Attempt
+from kiwoom_async._domain.intents import SHOWS_UP_WITHIN, Attempt
 from kiwoom_async._domain.monitors import (
     Looking,
     Series,
@@ -148,6 +149,12 @@ class Monitor:
         if not is_told:
             level = logging.ERROR if breach.state is HealthState.ALARM else logging.WARNING
             _LOG.log(level, "%s: %s. %s.", breach.assumption.value, breach.text, breach.advice)
+
+    @property
+    def unwritten(self) -> tuple[KeptBreach, ...]:
+        """Give the findings that the journal does not have yet."""
+        now = self._ambient.now()
+        return tuple(KeptBreach(breach, now, now, 1) for breach in self._pending)
 
     async def run(self) -> None:
         """Write findings down as they come, for as long as the client lives."""
@@ -323,7 +330,8 @@ class Monitor:
             and row.broker_order_id not in claims
             and (*place, row.broker_order_id) not in self._cleared
         ]
-        owners = [attempt for _, attempt in claims.values()]
+        # Where a person was wrong about a number, the order's own row would look like its image.
+        owners = [attempt for _, attempt in claims.values() if attempt.resolved_by is not ResolvedBy.OPERATOR]
         suspects = await self._judge_pairs(
             len(strangers) * len(owners), partial(looking.find_suspects, snapshot, strangers, owners)
         )
@@ -341,8 +349,8 @@ class Monitor:
         if not rows:
             return frozenset()
         # In this order: whatever leaves the first list has entered the second one.
-        yesterday = snapshot.day - timedelta(days=1)
-        attempts = [*await self._journal.open_attempts(), *await self._journal.watched_attempts(yesterday)]
+        since = snapshot.day - timedelta(days=1) - SHOWS_UP_WITHIN
+        attempts = [*await self._journal.open_attempts(), *await self._journal.watched_attempts(since)]
         now, monotonic, boot_id = self._ambient.now(), self._ambient.monotonic(), self._ambient.boot_id
         owners = [
             attempt.dated_by(now, monotonic, boot_id)

@@ -15,7 +15,7 @@ from attrs import frozen
 
 from kiwoom_async._domain.ambient import Ambient, korean_day
 from kiwoom_async._domain.health import BreachKind
-from kiwoom_async._domain.intents import Attempt
+from kiwoom_async._domain.intents import SHOWS_UP_WITHIN, Attempt
 from kiwoom_async._domain.monitors import rounded_down
 from kiwoom_async._domain.reconciliation import ReconciliationReport, UnresolvedOrder
 from kiwoom_async._domain.settings import Timing
@@ -235,10 +235,14 @@ class Reconciler:
         )
 
     async def _watched(self) -> tuple[Attempt, ...]:
-        """Give the attempts proven absent whose day may still prove us wrong."""
-        today = korean_day(self._ambient.now())
-        watched = await self._journal.watched_attempts(today - timedelta(days=1))
-        return tuple(attempt for attempt in watched if attempt.state is Delivery.NOT_ACCEPTED)
+        """Give the attempts proven absent of which one of their days may still prove us wrong."""
+        yesterday = korean_day(self._ambient.now()) - timedelta(days=1)
+        watched = await self._journal.watched_attempts(yesterday - SHOWS_UP_WITHIN)
+        return tuple(
+            attempt
+            for attempt in watched
+            if attempt.state is Delivery.NOT_ACCEPTED and self._resolver.days_of(attempt)[-1] >= yesterday
+        )
 
     def wake(self) -> None:
         """Look at once, in the background."""
@@ -307,6 +311,14 @@ class Reconciler:
             )
             for attempt in attempts
         )
+
+    def days_of(self, attempt: Attempt) -> tuple[date, ...]:
+        """Give the days whose ledger may list an attempt."""
+        return self._resolver.days_of(attempt)
+
+    def day_of_candidate(self, attempt: Attempt, number: str) -> date | None:
+        """Give the day on which the last look in this process has shown a number as a candidate of an attempt."""
+        return self._resolver.day_of_candidate(attempt, number)
 
     # ------------------------------------------------------------------ one pass
 

@@ -17,7 +17,7 @@ from kiwoom_async._domain.absence import AbsenceProof, Missing, NotYet, Round, p
 from kiwoom_async._domain.ambient import Ambient, Checkpoint, korean_day
 from kiwoom_async._domain.feed_status import Continuity
 from kiwoom_async._domain.health import BreachKind
-from kiwoom_async._domain.intents import Attempt
+from kiwoom_async._domain.intents import SHOWS_UP_WITHIN, Attempt
 from kiwoom_async._domain.matching import AlarmKind, Matching
 from kiwoom_async._domain.midnight import first_day
 from kiwoom_async._domain.monitors import judge_step
@@ -28,14 +28,15 @@ from kiwoom_async._domain.states import IN_FLIGHT, UNRESOLVED, Delivery, Event
 from kiwoom_async._domain.vocabulary import Desk, ResolvedBy
 from kiwoom_async._execution.book_view import BookView, is_answer_late
 from kiwoom_async._execution.dispatcher import Again, Dispatcher
+from kiwoom_async._execution.doubts import Doubts
 from kiwoom_async._execution.feed_view import snapshots_of, terminal_channel, what_the_feed_certifies
-from kiwoom_async._execution.findings import PassFindings, absence_finding, claim_finding, effect_finding
+from kiwoom_async._execution.findings import PassFindings, claim_finding, effect_finding
 from kiwoom_async._execution.ledger_reader import LedgerReader
 from kiwoom_async._execution.monitor import Monitor
 from kiwoom_async._execution.originals import Originals, OriginalState
 from kiwoom_async._execution.settlements import Settlements
 from kiwoom_async._journal.journal import Journal
-from kiwoom_async._journal.records import Finding, ReportNews
+from kiwoom_async._journal.records import DOUBT, Finding, ReportNews
 from kiwoom_async._journal.transactions import LedgerNews
 from kiwoom_async._workplace import workplace_of
 from kiwoom_async.errors import QueryFailed, Refused
@@ -89,6 +90,7 @@ class Resolver:
         self._is_exclusive = rules.is_exclusive
         self._own_continuity = own_continuity
         self._monitor = monitor
+        self._doubts = Doubts(journal, monitor)
         self._rounds: dict[str, list[Round]] = {}
         self._unlisted: dict[tuple[Desk, str], dict[str, float]] = {}
 
@@ -97,6 +99,21 @@ class Resolver:
         """Give the bounds, with the clocks as far apart as the broker's answers have proven them to be (A11)."""
         timing = self._rules.timing
         return evolve(timing, clock_skew=timing.clock_skew + self._reader.proven_clock_difference)
+
+    def day_of_candidate(self, attempt: Attempt, number: str) -> date | None:
+        """Give the day on which the last look in this process has shown a number as a candidate; None: on none or two.
+
+        Candidates that only the feed has told of are in no look.
+        """
+        if number not in self.last_candidates(attempt):
+            return None
+        look = self._rounds[attempt.key][-1]
+        days = [snapshot.day for snapshot in look.snapshots if number in {row.broker_order_id for row in snapshot.rows}]
+        return days[0] if len(days) == 1 else None
+
+    def days_of(self, attempt: Attempt) -> tuple[date, ...]:
+        """Give the days whose ledger may list an attempt."""
+        return attempt.days(self._timing, self._environment)
 
     def forget_settled(self, wanted: Iterable[Attempt]) -> None:
         """Drop the looks that were taken for attempts no longer open."""
@@ -129,7 +146,12 @@ class Resolver:
         view = await self._take_view(desk, wanted, watched)
         if missing := view.unlisted_own_orders():
             await self._explain_missing(missing[0], view, found)
-            raise QueryFailed("ledger", f"it does not list our order {missing[0]}: it is stale or incomplete")
+            raise QueryFailed("ledger", f"it does not list our order {missing[0][1]}: it is stale or incomplete")
+        found.alarms += [
+            f"order {client_order_id} was settled by hand as {number}, which the ledger does not list: "
+            "take it back if that was wrong"
+            for client_order_id, number in view.unlisted_verdicts()
+        ]
         await self._measure(view, found)
         matching = await self._match(view)
         for alarm in matching.alarms:
@@ -142,14 +164,18 @@ class Resolver:
         await self._revive(matching, view, found)
         await self._note_ledger(matching, view, found)
 
-    async def _explain_missing(self, number: str, view: BookView, found: PassFindings) -> None:
+    async def _explain_missing(self, place: tuple[date, str], view: BookView, found: PassFindings) -> None:
         """Raise the alarm about an order of ours that the ledger must list and does not."""
-        day, attempt = next((day, attempt) for (day, name), (_, attempt) in view.claims.items() if name == number)
+        day, number = place
+        _, attempt = view.claims[place]
         snapshot = next(snapshot for snapshot in view.snapshots if snapshot.day == day)
+        if attempt.resolved_by is ResolvedBy.EVENT and not attempt.is_listed_by(snapshot.began, self._timing):
+            return  # the feed may have told of a late acceptance a moment ago: no bound is over yet
         is_open = False
         with suppress(QueryFailed, Refused):  # without it, one assumption is named in place of another
             rows = await self._reader.fetch_open_orders(view.desk, attempt.request.symbol)
-            is_open = number in {row.broker_order_id for row in rows}
+            # The open orders are of today, and numbers begin anew every day.
+            is_open = day == view.today and number in {row.broker_order_id for row in rows}
         breach = self._monitor.missing(number, snapshot, is_open=is_open)
         found.raise_alarm(breach.kind, f"{breach.text}; nothing is concluded from it")
 
@@ -190,13 +216,13 @@ class Resolver:
         return await workplace_of(self._ambient).run(view.match_open)
 
     async def _take_view(self, desk: Desk, wanted: Sequence[Attempt], watched: Sequence[Attempt]) -> BookView:
-        wanted, watched = self._dated(wanted), self._dated(watched)
+        wanted, watched = await self._as_seen_now(wanted), await self._as_seen_now(watched)
         looked_at = self._ambient.now()
         today = korean_day(looked_at)
         reported = await self._journal.kept_reports(desk, _first_day([*wanted, *watched]))
         since: dict[date, int] = {}
         for attempt in [*wanted, *watched]:
-            for day in attempt.days(self._timing, self._environment):
+            for day in self.days_of(attempt):
                 if day <= today:
                     mark = attempt.mark if day == attempt.day else 0
                     since[day] = min(since.get(day, mark), mark)
@@ -212,7 +238,7 @@ class Resolver:
 
     async def _make_view(self, desk: Desk, snapshots: Sequence[Snapshot], channels: frozenset[str]) -> BookView:
         # Only now: whatever the snapshots list, the journal has known for longer.
-        attempts = self._dated(of_desk(desk, await self._journal.open_attempts()))
+        attempts = await self._as_seen_now(of_desk(desk, await self._journal.open_attempts()))
         claims = {}
         for snapshot in snapshots:
             for broker_order_id, claimed in (await self._journal.claims(desk, snapshot.day, snapshot.since)).items():
@@ -245,20 +271,22 @@ class Resolver:
         like = {attempt.request.fingerprint for attempt in sent}
         if not like:
             return ()
-        return await self._journal.absent_twins(_first_day(sent) - timedelta(days=1), like)
+        since = _first_day(sent) - timedelta(days=1) - SHOWS_UP_WITHIN
+        return await self._doubts.unmark(await self._journal.absent_twins(since, like))
 
     async def _is_bound_broken(self) -> bool:
         """Tell whether an order of today has turned up after it was proven absent (A4)."""
         today = korean_day(self._ambient.now())
-        kept = (await self._journal.health(today)).kept
         return any(
             one.breach.kind in {BreachKind.REVIVED, BreachKind.DUPLICATE} and korean_day(one.last_at) == today
-            for one in kept
+            for one in await self._journal.findings()
         )
 
-    def _dated(self, attempts: Iterable[Attempt]) -> tuple[Attempt, ...]:
+    async def _as_seen_now(self, attempts: Iterable[Attempt]) -> tuple[Attempt, ...]:
+        """See attempts by this clock and by their sender's, and by marks that still prove something."""
+        unmarked = await self._doubts.unmark(attempts)
         now, monotonic, boot_id = self._ambient.now(), self._ambient.monotonic(), self._ambient.boot_id
-        return tuple(attempt.dated_by(now, monotonic, boot_id) for attempt in attempts)
+        return tuple(attempt.dated_by(now, monotonic, boot_id) for attempt in unmarked)
 
     def _note_clock_steps(self, attempts: Iterable[Attempt], found: PassFindings) -> None:
         now, monotonic, boot_id = self._ambient.now(), self._ambient.monotonic(), self._ambient.boot_id
@@ -301,7 +329,10 @@ class Resolver:
     async def _note_candidates(self, matching: Matching, view: BookView) -> None:
         for attempt in view.attempts:
             candidates = matching.candidates.get(attempt.key, ())
-            numbers = ", ".join(row.broker_order_id for row in candidates)
+            numbers = ", ".join(
+                row.broker_order_id if row.day == attempt.day else f"{row.broker_order_id} of {row.day}"
+                for row in candidates
+            )
             if candidates and attempt.state in UNRESOLVED:
                 self._remember(attempt, view.look(candidates))
                 reason = f"it may be any of the orders {numbers}"
@@ -393,8 +424,9 @@ class Resolver:
 
     async def _accept_absence(self, attempt: Attempt, view: BookView, proof: AbsenceProof, found: PassFindings) -> None:
         self._monitor.proved(proof)
+        proof, finding = await self._doubts.weigh(attempt, proof)
         finding = evolve(
-            absence_finding(proof),
+            finding,
             considered=frozenset((report.day, report.broker_order_id) for report in view.reported),
         )
         record = await self._journal.find(attempt.client_order_id)
@@ -407,6 +439,10 @@ class Resolver:
             left = intent.resend_within - (self._ambient.now() - intent.created_at).total_seconds()
         sends = sum(attempt.state not in {Delivery.NOT_SENT, Delivery.REFUSED} for attempt in record.attempts)
         if left > 0 and sends < intent.max_attempts:
+            if DOUBT in finding.evidence:
+                _LOG.warning("order %s is not sent again: %s", attempt.client_order_id, finding.evidence[DOUBT])
+                await self._conclude(attempt, finding, found)
+                return
             if not proof.allows_resend:
                 # A witness may still come, and then it can be sent again.
                 found.why[attempt.key] = "it looks absent, but nothing shows that the ledger is fresh"

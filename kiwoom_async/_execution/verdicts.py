@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import date, datetime
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from kiwoom_async._domain.ambient import korean_day
 from kiwoom_async._domain.intents import Attempt
 from kiwoom_async._domain.midnight import first_day, may_be_near
 from kiwoom_async._domain.orders import Order
+from kiwoom_async._domain.settings import Environment, Timing
 from kiwoom_async._domain.states import UNRESOLVED, Event
 from kiwoom_async._domain.validation import check_order_number
 from kiwoom_async._domain.vocabulary import ResolvedBy
@@ -29,7 +30,8 @@ class Verdict:
     Attributes:
         number: The broker order number; None: it is not on the book.
         reason: Kept in the history.
-        day: The Korean day on whose list the number stands; None: that of the send.
+        day: The Korean day on whose list the number stands; None: that of the row which the last look has shown, or
+            else that of the send.
     """
 
     number: str | None
@@ -56,18 +58,11 @@ class Verdict:
         """Give it as evidence.
 
         Raises:
-            ValidationError: The number cannot be of that day, or may be of two.
+            ValidationError: The number cannot be of that day.
         """
-        sent = korean_day(attempt.dispatched_at)
         if self.day is not None and self.day < first_day(attempt):
+            sent = korean_day(attempt.dispatched_at)
             raise ValidationError("day", self.day.isoformat(), f"{sent}, on which it was sent, or a later day")
-        if self.number is not None and self.day is None and may_be_near([attempt.dispatched_at], attempt.day):
-            raise ValidationError(
-                "day",
-                None,
-                f"the day on whose list the number stands: it was sent around midnight ({sent}), and "
-                "numbers begin anew every day",
-            )
         return Finding(
             Event.PROVEN_ABSENT if self.number is None else Event.ACKNOWLEDGED,
             reason=self.reason,
@@ -93,11 +88,24 @@ def keep_to_oneself(_: ReportNews) -> None:
     """Tell nobody: for a process in which nobody listens."""
 
 
+def usual_days(attempt: Attempt) -> tuple[date, ...]:
+    """Give the days whose list may show an order, by Kiwoom's own hours: for a process that knows no others."""
+    return attempt.days(Timing(), Environment.LIVE)
+
+
+def seen_nowhere(_attempt: Attempt, _number: str) -> date | None:
+    """Know of no look: for a process that has taken none."""
+    return None
+
+
 async def settle(
     journal: Journal,
     client_order_id: str,
     verdict: Verdict,
     *,
+    today: date,
+    days_of: Callable[[Attempt], Collection[date]] = usual_days,
+    seen_on: Callable[[Attempt, str], date | None] = seen_nowhere,
     spread: Callable[[ReportNews], None] = keep_to_oneself,
 ) -> Order:
     """Settle an unresolved order of this account by a verdict.
@@ -106,10 +114,13 @@ async def settle(
         journal: Where it is written.
         client_order_id: The order.
         verdict: What a person has seen.
+        today: On our clock; what the lists of later days will show is not asked about.
+        days_of: Gives the days whose list may show an order.
+        seen_on: Gives the day on which the last look has shown a number as a candidate of an order; None: it has not.
         spread: Told what the broker had said of the number before.
 
     Raises:
-        ValidationError: The id is not that of an unresolved order, or the day is not one of its.
+        ValidationError: The id is not that of an unresolved order, or the day is not one of its, or is missing.
         JournalError: The number belongs to another of our orders, or evidence came in between.
     """
     attempt = await _decisive(journal, client_order_id)
@@ -117,9 +128,27 @@ async def settle(
         raise ValidationError(
             "client_order_id", client_order_id, "the id of an unresolved order; see client.orders.unresolved()"
         )
+    if verdict.number is not None and verdict.day is None:
+        verdict = evolve(verdict, day=seen_on(attempt, verdict.number))
+        if verdict.day is None:
+            _require_one_day(attempt, [day for day in days_of(attempt) if day <= today])
     conclusion = await journal.conclude(attempt, verdict.finding_about(attempt))
     spread(conclusion.news)
     return await _written(journal, client_order_id, conclusion)
+
+
+def _require_one_day(attempt: Attempt, days: Collection[date]) -> None:
+    """Require that a number can only be of the day of the send: a guess would claim somebody else's order."""
+    is_near = may_be_near([attempt.dispatched_at], attempt.day)
+    if not is_near and len(days) < 2:
+        return
+    when = "around midnight" if is_near else "while nothing traded, or its sender was not known to have ended that day"
+    raise ValidationError(
+        "day",
+        None,
+        f"the day on whose list the number stands: it was sent {when} ({korean_day(attempt.dispatched_at)}), and "
+        "numbers begin anew every day",
+    )
 
 
 async def take_back(

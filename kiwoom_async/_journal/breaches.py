@@ -13,7 +13,7 @@ from typing import Any, Final
 import apsw
 from attrs import frozen
 
-from kiwoom_async._domain.health import Breach, BreachKind, DurableHealth, JournalFacts, KeptBreach
+from kiwoom_async._domain.health import Breach, BreachKind, DurableHealth, JournalFacts, KeptBreach, find_doubt
 from kiwoom_async._domain.intents import Attempt
 from kiwoom_async._domain.midnight import may_be_near
 from kiwoom_async._domain.states import Delivery
@@ -120,6 +120,11 @@ def read_breaches(connection: apsw.Connection, account: str) -> tuple[KeptBreach
     ).fetchall()
     found = {row[0]: _read_breach(row) for row in rows}
     return tuple(found[kind] for kind in BreachKind if kind in found)
+
+
+def read_doubt(connection: apsw.Connection, attempt: Attempt) -> Breach | None:
+    """Read what was seen that a proof of an attempt's absence must not rest on; None if nothing was."""
+    return find_doubt(read_breaches(connection, attempt.account), attempt.day)
 
 
 @decoding()

@@ -21,7 +21,7 @@ from kiwoom_async._domain.day_close import DayClose
 from kiwoom_async._domain.events import OrderEvent
 from kiwoom_async._domain.executions import ExecutedOrder
 from kiwoom_async._domain.guards import KillSwitchState, Totals
-from kiwoom_async._domain.health import Breach, DurableHealth
+from kiwoom_async._domain.health import Breach, DurableHealth, KeptBreach
 from kiwoom_async._domain.intents import Attempt, Intent
 from kiwoom_async._domain.reports import OrderReport
 from kiwoom_async._domain.vocabulary import Desk
@@ -464,6 +464,10 @@ class Journal:
         """Keep what monitors of the assumptions have found."""
         at = self._ambient.now()
         await self._write(lambda connection: breaches.note_breaches(connection, self.account, found, at))
+
+    async def findings(self) -> tuple[KeptBreach, ...]:
+        """Read what monitors of the assumptions have found, in the order of the kinds."""
+        return await self._read(lambda connection: breaches.read_breaches(connection, self.account))
 
     async def health(self, since: date) -> DurableHealth:
         """Read what the file tells of the account's health; what closed days have left counts from a day on."""

@@ -95,6 +95,9 @@ class HistoryEntry:
 MAY_BE_SENT_AGAIN: Final = "may_be_sent_again"
 """Key in the evidence of a refusal that was about the token, not about the order."""
 
+DOUBT: Final = "doubt"
+"""Key in the evidence of a proven absence that must not be relied on: which assumption was seen not to hold."""
+
 _CAME_TO_NOTHING: Final = frozenset({Delivery.REFUSED, Delivery.NOT_ACCEPTED})
 
 
@@ -232,6 +235,17 @@ class ReportNews:
     alarms: tuple[str, ...] = ()
     touched: tuple[str, ...] = ()
     last_event: int = 0
+
+    def followed_by(self, later: ReportNews) -> ReportNews:
+        """Give both as one."""
+        return ReportNews(
+            self.events + later.events,
+            self.unclaimed or later.unclaimed,
+            (*self.doubts, *later.doubts),
+            (*self.alarms, *later.alarms),
+            tuple(dict.fromkeys([*self.touched, *later.touched])),
+            max(self.last_event, later.last_event),
+        )
 
 
 @frozen

@@ -14,7 +14,7 @@ import apsw
 from attrs import evolve, field, frozen
 
 from kiwoom_async._domain.intents import Attempt, Intent, OrderRequest
-from kiwoom_async._domain.states import AGREEING, ON_THE_BOOK, SETTLED, UNRESOLVED, Delivery, Event, advance
+from kiwoom_async._domain.states import AGREEING, IN_FLIGHT, ON_THE_BOOK, SETTLED, UNRESOLVED, Delivery, Event, advance
 from kiwoom_async._domain.vocabulary import ResolvedBy
 from kiwoom_async._journal import breaches, guards
 from kiwoom_async._journal.claims import (
@@ -26,6 +26,7 @@ from kiwoom_async._journal.claims import (
     insert_claim,
     place_of,
     raise_high_water,
+    read_claimed,
     read_high_water,
 )
 from kiwoom_async._journal.days import open_day, reopen_day, was_heard
@@ -213,8 +214,10 @@ def replace(
     """
     before = _read_attempt(connection, attempt.client_order_id, attempt.number)
     conclusion = conclude(connection, attempt.client_order_id, attempt.number, finding, at)
+    # A proof of absence authorizes nothing beside an assumption that was seen not to hold, by whichever process.
+    is_doubted = finding.event is Event.PROVEN_ABSENT and breaches.read_doubt(connection, before) is not None
     # Only news close an attempt here: one that was settled before has given its answer already.
-    if before.state in SETTLED or conclusion.attempt.state not in _MAY_BE_FOLLOWED:
+    if is_doubted or before.state in SETTLED or conclusion.attempt.state not in _MAY_BE_FOLLOWED:
         record = read_record(connection, attempt.client_order_id)
         assert record is not None, "it was just concluded"  # noqa: S101
         return Known(record)
@@ -270,9 +273,8 @@ def conclude(
     holder = None
     if finding.broker_order_id is not None:
         holder = claim_holder(connection, _place(attempt, finding), finding.broker_order_id, attempt)
-    if (attempt.state, event) in AGREEING and holder is None:
-        return _agree(connection, attempt, finding, at)
-    if holder is not None:
+    news = ReportNews() if holder is None else _overrule(connection, attempt, finding, at)
+    if news is None:
         return _contradict(
             connection,
             attempt,
@@ -281,6 +283,8 @@ def conclude(
             f"order {finding.broker_order_id} is already claimed by {holder}",
             is_claimed=True,
         )
+    if (attempt.state, event) in AGREEING:
+        return _agree(connection, attempt, finding, at)
     if finding.broker_order_id is not None and attempt.broker_order_id not in {None, finding.broker_order_id}:
         return _contradict(connection, attempt, finding, at, _two_numbers(attempt, finding))
     try:
@@ -299,7 +303,8 @@ def conclude(
     )
     _store(connection, moved)
     guards.recount(connection, moved, finding.evidence)
-    news = ReportNews() if finding.broker_order_id is None else _claim(connection, moved, finding, at)
+    if finding.broker_order_id is not None:
+        news = news.followed_by(_claim(connection, moved, finding, at))
     _append(
         connection,
         moved,
@@ -378,7 +383,15 @@ def withdraw(connection: apsw.Connection, client_order_id: str, number: int, rea
             f"Order {client_order_id!r} is {attempt.state.value!r} and not by an operator's verdict; there is nothing "
             "to take back."
         )
-    news = ReportNews() if attempt.broker_order_id is None else _disown(connection, attempt, reason, at)
+    return _withdraw(connection, attempt, reason, at, by="operator", words="an operator took back that it is ours")
+
+
+def _withdraw(
+    connection: apsw.Connection, attempt: Attempt, reason: str, at: datetime, *, by: str, words: str
+) -> Conclusion:
+    news = ReportNews()
+    if attempt.broker_order_id is not None:
+        news = _disown(connection, attempt, f"{words}: {reason}", at)
     moved = evolve(
         attempt,
         state=advance(attempt.state, Event.WITHDRAWN),
@@ -388,19 +401,39 @@ def withdraw(connection: apsw.Connection, client_order_id: str, number: int, rea
     )
     _store(connection, moved)
     guards.recount(connection, moved, {})
-    evidence = {"decided_by": "operator", "reason": reason, "was": attempt.state.value}
+    evidence = {"decided_by": by, "reason": reason, "was": attempt.state.value}
     if attempt.broker_order_id is not None:
         evidence["was_claimed"] = attempt.broker_order_id
     _append(connection, moved, Event.WITHDRAWN, at, evidence)
     return Conclusion(moved, news=news)
 
 
-def _disown(connection: apsw.Connection, attempt: Attempt, reason: str, at: datetime) -> ReportNews:
+def _overrule(connection: apsw.Connection, attempt: Attempt, finding: Finding, at: datetime) -> ReportNews | None:
+    """Take a number back that a person has given to another order, where the broker answers this one with it.
+
+    Otherwise this one would have no row of its own, and its absence be proven while it is on the book.
+
+    Returns:
+        What strategies are to hear of it; None where the number stays the other order's.
+    """
+    is_open = attempt.state in UNRESOLVED | IN_FLIGHT and attempt.broker_order_id is None
+    if finding.resolved_by is not ResolvedBy.RESPONSE or finding.broker_order_id is None or not is_open:
+        return None
+    claimed = read_claimed(connection, _place(attempt, finding), finding.broker_order_id)
+    assert claimed is not None, "somebody has it"  # noqa: S101
+    holder = claimed.attempt
+    if holder.resolved_by is not ResolvedBy.OPERATOR or holder.state is not Delivery.ACKNOWLEDGED:
+        return None
+    reason = f"the broker has answered order {attempt.client_order_id} with it"
+    return _withdraw(connection, holder, reason, at, by="broker", words="it is not ours").news
+
+
+def _disown(connection: apsw.Connection, attempt: Attempt, text: str, at: datetime) -> ReportNews:
     place = claimed_place(connection, attempt)
     assert place is not None, "it has a number"  # noqa: S101
     hearing = Hearing(connection, at)
     assert attempt.broker_order_id is not None  # noqa: S101
-    hearing.disown(place, attempt.broker_order_id, f"an operator took back that it is ours: {reason}")
+    hearing.disown(place, attempt.broker_order_id, text)
     delete_claim(connection, place, attempt.broker_order_id)
     return hearing.news
 
@@ -420,16 +453,23 @@ def _contradict(
     return Conclusion(attempt, contradiction=text)
 
 
+_TELLS_NUMBERS: Final = frozenset({ResolvedBy.RESPONSE, ResolvedBy.LEDGER})
+"""Evidence that a number exists. One that a person mistyped, or a strange one among the feed's, would make every order
+that is lost afterwards look older than its mark: proven absent, and sent again, while it is on the book."""
+
+
 def _claim(connection: apsw.Connection, attempt: Attempt, finding: Finding, at: datetime) -> ReportNews:
     """Give an attempt its number, and tell what the broker has said of that number so far."""
     number = finding.broker_order_id
     assert number is not None  # noqa: S101
     place = _place(attempt, finding)
     hearing = Hearing(connection, at)
-    raise_high_water(connection, place, int(number))
+    source = finding.resolved_by or attempt.resolved_by or ResolvedBy.RESPONSE
+    if source in _TELLS_NUMBERS:
+        raise_high_water(connection, place, int(number))
     if insert_claim(connection, place, number, attempt, at):
         reopen_day(connection, place)
-        hearing.begin(place, number, finding.resolved_by or attempt.resolved_by or ResolvedBy.RESPONSE)
+        hearing.begin(place, number, source)
     if finding.row is not None:
         hearing.take_row(place, finding.row, frozenset())
     if not was_heard(connection, attempt):

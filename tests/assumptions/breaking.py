@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import apsw
@@ -78,6 +79,23 @@ async def buy(client: KiwoomClient, **changes: Any) -> Order:
     """Place the order of these tests."""
     arguments: dict[str, Any] = {"symbol": SYMBOL, "quantity": 10, "price": 70_000, "client_order_id": KEY}
     return await client.stock.buy(**(arguments | changes))
+
+
+@asynccontextmanager
+async def strangers_trade(broker: Simulator) -> AsyncIterator[None]:
+    """Let others place orders meanwhile: they show how fresh the ledger is."""
+
+    async def go_on() -> None:
+        for _ in range(1000):
+            broker.place_foreign(symbol=SYMBOL, side="sell", quantity=99, price=80_000)
+            await asyncio.sleep(0.05)
+
+    task = asyncio.create_task(go_on())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
 
 
 async def alarmed(

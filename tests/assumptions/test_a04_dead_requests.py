@@ -17,6 +17,7 @@ from tests.assumptions.breaking import (
     assert_one_order,
     assert_only,
     buy,
+    strangers_trade,
 )
 from tests.scenarios.trading import (
     QUICK,
@@ -82,6 +83,22 @@ async def test_late_acceptance_after_a_resend_is_a_duplicate(tmp_path: Path) -> 
         assert_only(health, "A4")
         assert len(orders_received(broker, KEY)) == 2
         assert await buy(client) == await order
+
+
+async def test_nothing_is_sent_again_on_the_day_of_a_late_order(tmp_path: Path) -> None:
+    """The bound was seen to be too tight: the next proof of absence informs, and says so, and no order is doubled."""
+    async with broker_of(LOST) as broker, client_of(broker, tmp_path, timing=QUICK) as client:
+        with pytest.raises(OrderNotAccepted):
+            await buy(client)
+        accept_late(broker)
+        await client.reconcile()
+        await alarmed(client, "A4")
+        broker.set_faults([LOST])
+        async with strangers_trade(broker):
+            with pytest.raises(OrderNotAccepted, match="A4: order one was proven absent") as caught:
+                await buy(client, quantity=7, client_order_id="two", resend_within=60)
+        assert not caught.value.proof.allows_resend
+        assert len(orders_received(broker, "two")) == 1
 
 
 async def test_slow_answers_are_a_warning(tmp_path: Path) -> None:

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from kiwoom_async import HealthState, OutcomeUnknown
+from kiwoom_async import HealthState, OutcomeUnknown, ResolvedBy
+from kiwoom_async._domain.states import Event
+from kiwoom_async._journal.records import Finding
 from kiwoom_async.simulator import Fault, FaultKind
 from tests.assumptions.breaking import (
     KEY,
@@ -22,7 +24,7 @@ from tests.assumptions.breaking import (
     without,
 )
 from tests.scenarios.listening import record_of
-from tests.scenarios.trading import SYMBOL, broker_of, client_of, eventually, left_open
+from tests.scenarios.trading import SYMBOL, broker_of, client_of, eventually, left_open, on_book
 
 
 async def test_listing_later_than_its_bound_is_an_alarm(tmp_path: Path) -> None:
@@ -37,6 +39,25 @@ async def test_listing_later_than_its_bound_is_an_alarm(tmp_path: Path) -> None:
             await buy(client, deadline=1)
         assert_one_order(broker)
         assert {one.assumption.value for one in (await client.health()).alarms} <= {"A4", "A5"}
+
+
+async def test_late_acceptance_that_the_feed_told_of_is_not_listed_too_late(tmp_path: Path) -> None:
+    """It may have been accepted a moment ago: the look is void all the same, and no bound is called broken."""
+    timing = evolve(WIDE, visibility_bound=0.05, acceptance_bound=60, reconcile_interval=0.05)
+    lost = Fault(FaultKind.DROP_AFTER_ACCEPTANCE, api_ids="kt10000", times=2)
+    async with broker_of(lost, ledger_lag=3600) as broker, client_of(broker, tmp_path, timing=timing) as client:
+        await left_open(lambda: buy(client, deadline=0.2))
+        await left_open(lambda: buy(client, quantity=5, client_order_id="two", deadline=0.2))
+        (mine,) = on_book(broker, KEY)
+        (attempt, _) = await client._journal.open_attempts()
+        number = mine.broker_order_id
+        told = Finding(Event.ACKNOWLEDGED, broker_order_id=number, resolved_by=ResolvedBy.EVENT)
+        await client._journal.conclude(attempt, told)
+        await asyncio.sleep(2 * timing.visibility_bound)
+        report = await client.reconcile()
+        assert [(one.client_order_id, number in one.why) for one in report.unresolved] == [("two", True)]
+        assert report.alarms == ()
+        assert_only(await client.health())
 
 
 async def test_slow_listing_is_a_warning(tmp_path: Path) -> None:

@@ -8,7 +8,17 @@ import pytest
 
 from kiwoom_async import OrderNotAccepted
 from kiwoom_async.simulator import Fault, FaultKind
-from tests.assumptions.breaking import KEY, WIDE, LyingTransport, Rows, alarmed, assert_one_order, assert_only, buy
+from tests.assumptions.breaking import (
+    KEY,
+    WIDE,
+    LyingTransport,
+    Rows,
+    alarmed,
+    assert_one_order,
+    assert_only,
+    buy,
+    strangers_trade,
+)
 from tests.scenarios.listening import record_of
 from tests.scenarios.trading import QUICK, SYMBOL, broker_of, client_of, eventually
 
@@ -40,8 +50,9 @@ async def test_another_echo_is_an_alarm(tmp_path: Path, name: str) -> None:
             assert_one_order(broker)
 
 
-async def test_lost_order_in_another_form_is_never_sent_twice(tmp_path: Path) -> None:
-    """The alarm came before; without `resend_within` a wrong absence costs an error, not an order."""
+@pytest.mark.parametrize("resend_within", [None, 60])
+async def test_lost_order_in_another_form_is_never_sent_twice(tmp_path: Path, resend_within: float | None) -> None:
+    """The alarm came before: the wrong absence costs an error that says how little it is worth, and no order."""
 
     def twist(rows: Rows) -> Rows:
         return [row | {"ord_uv": "0000070100"} for row in rows]
@@ -53,8 +64,10 @@ async def test_lost_order_in_another_form_is_never_sent_twice(tmp_path: Path) ->
             await client.reconcile()
             await alarmed(client, "A10")
             broker.set_faults([Fault(FaultKind.DROP_AFTER_ACCEPTANCE, api_ids="kt10000")])
-            with pytest.raises(OrderNotAccepted):
-                await buy(client)
+            async with strangers_trade(broker):
+                with pytest.raises(OrderNotAccepted, match="A10: the ledger repeats") as caught:
+                    await buy(client, resend_within=resend_within)
+            assert not caught.value.proof.allows_resend
             assert_one_order(broker)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import apsw
 import pytest
@@ -22,9 +23,9 @@ async def open_order(broker: Simulator, folder: Path) -> Path:
     return folder / "orders.db"
 
 
-def hanging() -> Simulator:
+def hanging(**changes: Any) -> Simulator:
     """Make a broker that keeps the first order without a word, longer than the client waits when it closes."""
-    return broker_of(Fault(FaultKind.HANG, accepted=True, api_ids="kt10000"))
+    return broker_of(Fault(FaultKind.HANG, accepted=True, api_ids="kt10000"), **changes)
 
 
 async def test_an_open_order_is_listed_while_the_client_runs(

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from kiwoom_async._cli.main import main
+from kiwoom_async._domain.settings import KST
 from tests.cli.test_journal import hanging
-from tests.scenarios.trading import client_of, left_open
+from tests.scenarios.trading import Hands, client_of, left_open
 
 
 async def leave_unknown(folder: Path) -> tuple[str, str]:
@@ -93,5 +95,29 @@ async def test_reason_of_another_encoding_is_kept(tmp_path: Path, capsys: pytest
         assert "udcb8" in capsys.readouterr().out
         assert resolve(path, "--key", told, "--not-accepted", "--reason", "x") == 1
         assert "unresolved order" in capsys.readouterr().err
+
+    await asyncio.to_thread(play)
+
+
+async def test_number_needs_its_day_where_another_list_may_show_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Sent on a Friday evening some weeks ago: the number may be of any day up to Monday."""
+    now = datetime.now(KST)
+    friday = (now - timedelta(days=14 + (now.weekday() - 4) % 7)).replace(hour=21)
+    hands = Hands(offset=friday - now)
+    async with hanging(ambient=hands) as broker:
+        async with client_of(broker, tmp_path) as client:
+            await left_open(
+                lambda: client.stock.buy("005930", 10, price=70_000, client_order_id="open-1", deadline=0.05)
+            )
+        number = broker.orders[0].broker_order_id
+    path = str(tmp_path / "orders.db")
+
+    def play() -> None:
+        arguments = (path, "--key", "open-1", "--as", number, "--reason", "seen on the screen")
+        assert resolve(*arguments) == 1
+        assert "numbers begin anew every day" in capsys.readouterr().err
+        assert resolve(*arguments, "--day", f"{friday:%Y-%m-%d}") == 0
 
     await asyncio.to_thread(play)

@@ -20,6 +20,7 @@ from kiwoom_async._domain.health import (
     Health,
     HealthState,
     KeptBreach,
+    find_doubt,
     judge,
     worst,
 )
@@ -84,6 +85,26 @@ def test_a_finding_counts_fully_then_as_a_warning_then_no_more(kind: BreachKind)
     assert health_of(kept(kind, WARNING_LASTS))[name].state is WARNING
     old = health_of(kept(kind, WARNING_LASTS + moment))[name]
     assert (old.state, old.times, old.since) == (OK, 0, None)
+
+
+@pytest.mark.parametrize("kind", list(BreachKind))
+def test_what_holds_back_another_send(kind: BreachKind) -> None:
+    """A bound that was too tight for the day on which it was, a form for as long as its alarm; nothing else."""
+    later = {
+        BreachKind.REVIVED: 0,
+        BreachKind.DUPLICATE: 0,
+        BreachKind.NUMBER_REPEATED: 3,
+        BreachKind.NUMBER_FELL: 3,
+        BreachKind.ECHO_DIFFERS: 3,
+    }
+    found, today = kept(kind), NOW.date()
+    slow = kept(BreachKind.ANSWER_SLOW)
+    for days in (-20, -1, 0, 1, 3, 4):
+        doubt = find_doubt([slow, found], today + timedelta(days=days))
+        assert doubt == (found.breach if days <= later.get(kind, -99) else None)
+    assert find_doubt([found], today, {BreachKind.NUMBER_FELL}) == (
+        found.breach if kind is BreachKind.NUMBER_FELL else None
+    )
 
 
 def test_findings_of_one_assumption_are_summed_up() -> None:

@@ -12,6 +12,7 @@ from attrs.exceptions import FrozenInstanceError
 from kiwoom_async._domain.intents import Attempt, OrderRequest
 from kiwoom_async._domain.settings import KST, Environment, Timing
 from kiwoom_async._domain.states import Delivery
+from kiwoom_async._domain.trading_calendar import TradingCalendar
 from kiwoom_async._domain.vocabulary import Action, CreditKind, Desk, OrderType, Route, Side
 
 NOON = datetime(2026, 11, 2, 12, 0, 0, 700_000, tzinfo=KST)
@@ -149,6 +150,16 @@ def test_attempt_is_dead_after_the_acceptance_bound() -> None:
     assert evolve(ended, is_answered=True).dead_after(TIMING) == 103.0
 
 
+def test_accepted_request_is_listed_after_both_bounds() -> None:
+    """However late it was accepted; the answer itself leaves only the second bound to be waited for."""
+    timing = evolve(TIMING, visibility_bound=5.0)
+    assert not ATTEMPT.is_listed_by(1e9, timing)
+    ended = evolve(ATTEMPT, ended=103.0, ended_at=NOON + timedelta(seconds=3))
+    assert [ended.is_listed_by(moment, timing) for moment in (118.0, 118.1)] == [False, True]
+    answered = evolve(ended, is_answered=True)
+    assert [answered.is_listed_by(moment, timing) for moment in (108.0, 108.1)] == [False, True]
+
+
 @pytest.mark.parametrize("skew", [0.5, 1.0, 2.75])
 def test_acceptance_window_holds_any_bound_on_the_clocks(skew: float) -> None:
     """An order that the broker shows by the whole second is in the window, however little the clocks differ."""
@@ -189,6 +200,38 @@ def test_days_whose_ledger_may_list_it(
     ended_at = None if seconds is None else sent + timedelta(seconds=seconds)
     attempt = evolve(ATTEMPT, dispatched_at=sent, ended=None if seconds is None else 103.0, ended_at=ended_at)
     assert attempt.days(TIMING, environment) == days
+
+
+NEW_HOLIDAY = TradingCalendar(closed_days=[date(2026, 11, 3)])
+
+
+@pytest.mark.parametrize(
+    ("sent", "last", "environment"),
+    [
+        pytest.param("2026-11-06 21:00", date(2026, 11, 9), Environment.LIVE, id="Friday evening"),
+        pytest.param("2026-11-07 12:00", date(2026, 11, 9), Environment.LIVE, id="Saturday noon"),
+        pytest.param("2026-11-08 23:00", date(2026, 11, 9), Environment.LIVE, id="Sunday evening"),
+        pytest.param("2026-09-23 20:00", date(2026, 9, 28), Environment.LIVE, id="before a holiday"),
+        pytest.param("2026-09-24 10:00", date(2026, 9, 28), Environment.LIVE, id="on a holiday"),
+        pytest.param(
+            "2026-11-02 21:00",
+            date(2026, 11, 4),
+            evolve(Environment.LIVE, trading_calendar=NEW_HOLIDAY),
+            id="before a holiday that the user has told",
+        ),
+        pytest.param("2031-03-03 21:00", date(2031, 3, 14), Environment.LIVE, id="nothing is known of the days"),
+        pytest.param("2031-03-03 12:00", date(2031, 3, 3), Environment.LIVE, id="within hours, nothing known"),
+        pytest.param(
+            "2026-11-07 12:00", date(2026, 11, 7), Environment(rest_url="http://127.0.0.1:9000"), id="no hours"
+        ),
+    ],
+)
+def test_days_up_to_the_next_trading_day(sent: str, last: date, environment: Environment) -> None:
+    """What was sent while nothing traded may show up until trading has gone on; where that is not known, longer."""
+    moment = datetime.fromisoformat(sent).replace(tzinfo=KST)
+    first = moment.date()
+    days = evolve(ATTEMPT, dispatched_at=moment, day=first).days(TIMING, environment)
+    assert days == tuple(first + timedelta(days=count) for count in range((last - first).days + 1))
 
 
 def test_clock_that_was_set_widens_the_window_both_ways() -> None:

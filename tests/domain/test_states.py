@@ -101,10 +101,13 @@ def test_what_agrees() -> None:
         D.NOT_ACCEPTED: {E.REFUSED, E.PROVEN_UNSENT, E.PROVEN_ABSENT},
         D.UNRESOLVED_AT_CLOSE: {E.DAY_CLOSED},
     }
+    in_vain = {E.CANDIDATES_SIGHTED, E.CANDIDATES_GONE, E.DAY_CLOSED}
     for state in Delivery:
         late_loss = set() if state in {D.PREPARED, D.DISPATCHED} else {E.LOST}
+        late_look = in_vain if state in SETTLED else {E.CANDIDATES_GONE} if state in set(UNCLEAR) else set()
+        late_look = {event for event in late_look if (state, event) not in TRANSITIONS}
         agreeing = {event for known, event in AGREEING if known is state}
-        assert agreeing == late_loss | repeated.get(state, set())
+        assert agreeing == late_loss | late_look | repeated.get(state, set())
 
 
 def test_agreement_and_transition_exclude_each_other() -> None:

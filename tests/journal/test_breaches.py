@@ -77,6 +77,18 @@ async def test_number_below_the_mark_is_a_finding(tmp_path: Path, number: str, *
         assert [one.breach.kind for one in await kept(journal)] == [BreachKind.NUMBER_FELL] * expected
 
 
+@pytest.mark.parametrize("event", [Event.CANDIDATES_SIGHTED, Event.CANDIDATES_GONE, Event.DAY_CLOSED])
+async def test_look_that_an_answer_overtook_is_no_finding(tmp_path: Path, event: Event) -> None:
+    """An answer comes between a look and what is noted of it: nothing moves, and no assumption is called broken."""
+    async with Journal(tmp_path / "orders.db", FixedAmbient(), ACCOUNT) as journal:
+        attempt = await dispatched(journal, "one")
+        await journal.conclude(attempt, Finding(Event.LOST))
+        await journal.conclude(attempt, answer("0000005"))
+        conclusion = await journal.conclude(attempt, Finding(event, reason="as seen before"))
+        assert (conclusion.contradiction, conclusion.attempt.state) == (None, Delivery.ACKNOWLEDGED)
+        assert await kept(journal) == ()
+
+
 async def test_answer_to_a_stranger_is_a_finding(tmp_path: Path) -> None:
     """An attempt that another process has taken over is answered to the one that was taken for dead."""
     async with Journal(tmp_path / "orders.db", FixedAmbient(), ACCOUNT) as zombie:

@@ -130,6 +130,16 @@ class Model:
         if event is _E.ACKNOWLEDGED and one.state is _D.NOT_ACCEPTED:
             event = _E.DUPLICATED if is_on_book else _E.REAPPEARED
         number = finding.broker_order_id
+        holder = None if number is None else self.holder(number)
+        if (
+            holder not in {None, one}
+            and (holder.by, holder.state) == (ResolvedBy.OPERATOR, _D.ACKNOWLEDGED)
+            and finding.resolved_by is ResolvedBy.RESPONSE
+            and one.number is None
+            and one.state in {_D.DISPATCHED, *UNSETTLED}
+        ):
+            # The broker knows better whose it is than a person.
+            holder.state, holder.number, holder.by = _D.UNKNOWN, None, None
         is_taken = number is not None and self.holder(number) not in {None, one}
         if is_taken or (number is not None and one.number not in {None, number}):
             return
@@ -140,7 +150,7 @@ class Model:
             self._confirm(one, event, finding)
             return
         one.state, one.by = state, finding.resolved_by or one.by
-        self._claim(one, number)
+        self._claim(one, number, one.by)
         if state in ON_BOOK:
             for other in sent:
                 if other is not one and other.state is _D.REVIVED:
@@ -156,13 +166,14 @@ class Model:
         if agrees and one.by is ResolvedBy.OPERATOR and finding.resolved_by is not None:
             one.by = finding.resolved_by
         if agrees and one.state in ON_BOOK and one.number is None:
-            self._claim(one, finding.broker_order_id)
+            self._claim(one, finding.broker_order_id, finding.resolved_by or one.by)
 
-    def _claim(self, one: Sent, number: str | None) -> None:
+    def _claim(self, one: Sent, number: str | None, by: ResolvedBy | None) -> None:
         if number is not None:
             one.number = number
             self.kept.discard(number)
-            self.highest = max(self.highest, int(number))
+            if by is not ResolvedBy.OPERATOR:  # a person may be wrong about it
+                self.highest = max(self.highest, int(number))
 
 
 names = st.sampled_from(sorted(REQUESTS))
@@ -325,6 +336,7 @@ class JournalMachine(RuleBasedStateMachine):
         if name == "late":
             wanted = evolve(wanted, intent=evolve(wanted.intent, request=evolve(REQUESTS[name], original=None)))
         finding = Finding(event, reason="proven")
+        is_late = any(each.state in {_D.REVIVED, _D.DUPLICATE} for sent in self.model.orders.values() for each in sent)
         try:
             permission = self.run(journal.replace(self._attempt(name, place), finding, wanted))
         except NotSent:
@@ -335,6 +347,7 @@ class JournalMachine(RuleBasedStateMachine):
             assert before in {_D.DISPATCHED, *UNSETTLED}, "an answer that was given before is no news"
             assert one.state in {_D.REFUSED, _D.NOT_ACCEPTED}, "a resend without a proof"
             assert self.model.may_send(name, place + 1), "a resend beside another that may be on the book"
+            assert event is _E.REFUSED or not is_late, "a resend on a proof like one that was seen to be wrong"
             self._sent(name, permission, journal)
 
     @precondition(lambda self: len(self._open()) < len(self._attempts()))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
+from kiwoom_async._domain.health import HOLDS_BACK, Breach, BreachKind
 from kiwoom_async._domain.states import SETTLED, UNRESOLVED, Delivery, Event
 from kiwoom_async._journal import transactions
 from kiwoom_async._journal.journal import Journal
@@ -54,6 +55,21 @@ async def test_settled_attempt_is_not_replaced(journal: Journal, state: Delivery
     permission = await journal.replace(attempt, finding, plan(runner=journal.runner, follows=1))
     assert isinstance(permission, Known)
     assert len(await states(journal)) == 1
+
+
+@pytest.mark.parametrize("finding", [ABSENT, TOKEN_REFUSED])
+@pytest.mark.parametrize("kind", list(BreachKind))
+async def test_proof_of_absence_permits_nothing_beside_a_broken_assumption(
+    journal: Journal, kind: BreachKind, finding: Finding
+) -> None:
+    """Found by whichever process, until the last moment; a refused token rests on an answer, and on no assumption."""
+    attempt = await dispatched(journal)
+    await journal.conclude(attempt, LOST)
+    await journal.note_breaches([Breach(kind, "seen")])
+    permission = await journal.replace(attempt, finding, plan(runner=journal.runner, follows=1))
+    is_held_back = finding is ABSENT and kind in HOLDS_BACK
+    assert isinstance(permission, Known if is_held_back else Dispatched)
+    assert (await states(journal))[0] is (Delivery.NOT_ACCEPTED if finding is ABSENT else Delivery.REFUSED)
 
 
 @pytest.mark.parametrize("state", sorted(UNRESOLVED | {Delivery.DISPATCHED}))

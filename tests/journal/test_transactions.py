@@ -131,6 +131,39 @@ async def test_number_that_is_given_back_takes_no_other_along(journal: Journal) 
     assert [claim and claim.client_order_id for claim in claims] == [None, "beside", "tomorrow"]
 
 
+async def test_answer_takes_back_a_number_that_a_person_gave_to_another_order(journal: Journal) -> None:
+    """Else the answered order would have no row of its own, and be proven absent; the other one is unknown again."""
+    first = await dispatched(journal)
+    await journal.conclude(first, LOST)
+    await journal.conclude(first, acknowledged("0000105", resolved_by=ResolvedBy.OPERATOR))
+    second = await dispatched(journal, "order-2")
+    conclusion = await journal.conclude(second, acknowledged("0000105", resolved_by=ResolvedBy.RESPONSE))
+    assert (conclusion.contradiction, conclusion.attempt.broker_order_id) == (None, "0000105")
+    assert set(conclusion.news.touched) == {"order-1", "order-2"}
+    assert (await state_of(journal), await state_of(journal, "order-2")) == (
+        (Delivery.UNKNOWN,),
+        (Delivery.ACKNOWLEDGED,),
+    )
+    last = (await journal.history("order-1"))[-1]
+    assert (last.event, last.evidence["decided_by"], last.evidence["was_claimed"]) == ("withdrawn", "broker", "0000105")
+    claim = await journal.claim_of(Desk.STOCK, DAY, "0000105")
+    assert claim is not None
+    assert claim.client_order_id == "order-2"
+    assert (await journal.health(DAY)).kept == ()
+
+
+@pytest.mark.parametrize("source", [ResolvedBy.EVENT, ResolvedBy.LEDGER, ResolvedBy.OPERATOR])
+async def test_only_an_answer_takes_a_number_back(journal: Journal, source: ResolvedBy) -> None:
+    """What was found by matching, or said by a person, does not know better than a person."""
+    first = await dispatched(journal)
+    await journal.conclude(first, LOST)
+    await journal.conclude(first, acknowledged("0000105", resolved_by=ResolvedBy.OPERATOR))
+    second = await dispatched(journal, "order-2")
+    await journal.conclude(second, LOST)
+    assert (await journal.conclude(second, acknowledged("0000105", resolved_by=source))).contradiction is not None
+    assert await state_of(journal) == (Delivery.ACKNOWLEDGED,)
+
+
 @pytest.mark.parametrize("source", [ResolvedBy.RESPONSE, ResolvedBy.EVENT, ResolvedBy.LEDGER])
 async def test_what_the_broker_confirmed_is_not_taken_back(journal: Journal, source: ResolvedBy) -> None:
     """Better evidence takes the place of a person's word; so does an answer that nobody decided."""
@@ -529,6 +562,19 @@ async def test_high_water_mark_only_rises(journal: Journal) -> None:
     assert permitted(await journal.dispatch(plan("gold", gold))).mark == 0
     assert permitted(await journal.dispatch(plan("next", day=TOMORROW))).mark == 0
     assert permitted(await journal.dispatch(plan("credit", evolve(BUY, desk=Desk.CREDIT)))).mark == 60
+
+
+@pytest.mark.parametrize(
+    ("source", "mark"),
+    [(ResolvedBy.RESPONSE, 900), (ResolvedBy.LEDGER, 900), (ResolvedBy.EVENT, 50), (ResolvedBy.OPERATOR, 50)],
+)
+async def test_only_answers_and_ledgers_raise_the_mark(journal: Journal, source: ResolvedBy, mark: int) -> None:
+    """A number that a person mistyped, or a strange one of the feed, makes no later order look older than the mark."""
+    await journal.note_ledger(news(highest=50))
+    attempt = await dispatched(journal)
+    await journal.conclude(attempt, LOST)
+    await journal.conclude(attempt, acknowledged("0000900", resolved_by=source))
+    assert (await dispatched(journal, "later")).mark == mark
 
 
 # ---------------------------------------------------------------- recovery and leases

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from datetime import time, timedelta
+from datetime import datetime, time, timedelta
 from pathlib import Path
 from time import clock_gettime
 from typing import Any
@@ -23,6 +23,7 @@ from kiwoom_async import (
     Side,
     Timing,
 )
+from kiwoom_async._domain.settings import KST
 from kiwoom_async.simulator import Channel, Fault, FaultKind, Simulator, exchange
 from tests.scenarios.trading import (
     QUICK,
@@ -276,6 +277,42 @@ async def test_clock_skew_plus_minus_5s(tmp_path: Path, seconds: float) -> None:
         assert order.broker_order_id == broker.orders[0].broker_order_id
 
 
+async def test_mistyped_number_of_one_order_hides_no_other(tmp_path: Path) -> None:
+    """A person's wrong number, taken back or not, makes no later order older than the mark: none is sent again."""
+    async with broker_of() as broker, client_of(broker, tmp_path, timing=QUICK) as client:
+        await opened(broker)
+        broker.set_faults([DROPPED, BLIND])
+        await left_open(lambda: buy(client, deadline=0.1))
+        await client.orders.resolve(KEY, accepted_as="0000900", reason="misread")
+        await client.orders.take_back(KEY, reason="wrong line")
+        broker.set_faults([DROPPED])
+        order = await buy(client, "two", quantity=3, resend_within=60)
+        assert [row.broker_order_id for row in on_book(broker, "two")] == [order.broker_order_id]
+        assert len(orders_received(broker)) == 2
+        assert await buy(client) == await client.orders.get(KEY)
+
+
+async def test_mistyped_number_holds_up_no_other_order(tmp_path: Path) -> None:
+    """The ledger does not list it: that is told, voids no look, and no assumption is called broken for it."""
+    async with broker_of() as broker, client_of(broker, tmp_path, timing=QUICK) as client:
+        await opened(broker)
+        broker.set_faults([evolve(DROPPED, times=2), BLIND])
+        await left_open(lambda: buy(client, deadline=0.1))
+        await left_open(lambda: buy(client, "two", quantity=3, deadline=0.1))
+        await client.orders.resolve(KEY, accepted_as="0000900", reason="misread")
+        await asyncio.sleep(QUICK.acceptance_bound + QUICK.visibility_bound)
+        broker.set_faults(None)
+        report = await client.reconcile()
+        order = await buy(client, "two", quantity=3)
+        assert [row.broker_order_id for row in on_book(broker, "two")] == [order.broker_order_id]
+        assert {one.state for one in (await client.health()).assumptions} == {HealthState.OK}
+        if "two" in report.resolved:  # else another look has done it a moment before
+            (alarm,) = report.alarms
+            assert "one was settled by hand as 0000900" in alarm
+        await client.orders.take_back(KEY, reason="wrong line")
+        assert (await buy(client)).broker_order_id == on_book(broker, KEY)[0].broker_order_id
+
+
 async def test_ord_no_reuse_next_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same number on two days is two orders, each of its own id."""
     monkeypatch.setattr(exchange, "LARGEST_GAP", 1)
@@ -294,7 +331,7 @@ async def test_ord_no_reuse_next_day(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 async def test_reservation_pre_open_order_shows_on_next_day(tmp_path: Path) -> None:
     """What was sent outside of the hours may show up tomorrow: it is not absent before tomorrow is over."""
-    hands = Hands()
+    hands = Hands(datetime(2026, 11, 9, 10, tzinfo=KST) - datetime.now(KST))  # a Monday
     async with broker_of(LOST, ambient=hands) as broker:
         environment = evolve(broker.environment, opens_at=time(11), closes_at=time(20))
         async with client_of(broker, tmp_path, environment=environment, timing=QUICK) as client:
