@@ -216,7 +216,7 @@ class Dispatcher:
         flight = Flight(intent, is_fresh=False, deadline=deadline, is_ours=True)
         try:
             ready = await self._sender.request_permission(
-                flight, last.request, deadline, follows=last.number, replaces=replaces
+                flight, last.request, deadline, follows=last, replaces=replaces
             )
         except (NotSent, ValidationError) as error:
             _LOG.info("order %s is not sent again: %s", intent.client_order_id, error)
@@ -385,7 +385,7 @@ class Dispatcher:
         self._ambient.reached(Checkpoint.BEFORE_OBLIGATION)
         if isinstance(outcome, Order) and outcome.broker_order_id is not None:
             aimed = intent.request.aimed_at(outcome.broker_order_id, outcome.day)
-            if names_its_original(aimed, self._ambient.now(), self._timing):
+            if names_its_original(aimed, self._ambient.now(), attempt.bounds(self._timing)):
                 return aimed
         reason = f"its target {target!r} is not on the book, so there is nothing to cancel"
         if isinstance(outcome, Order | OutcomeUnknown):
@@ -419,7 +419,7 @@ class Dispatcher:
     async def _replace_refused(self, flight: Flight, attempt: Attempt, finding: Finding) -> Ready | None:
         try:
             again = await self._sender.request_permission(
-                flight, attempt.request, flight.deadline, follows=attempt.number, replaces=Replacement(attempt, finding)
+                flight, attempt.request, flight.deadline, follows=attempt, replaces=Replacement(attempt, finding)
             )
         except KiwoomError as error:
             _LOG.info("order %s gets no second attempt: %s", attempt.client_order_id, error)

@@ -200,9 +200,13 @@ class Resolver:
                 if day <= today:
                     mark = attempt.mark if day == attempt.day else 0
                     since[day] = min(since.get(day, mark), mark)
+        # A day is over when it is by the bounds of everybody whose order is looked for.
+        skew = max((attempt.bounds(self._timing).clock_skew for attempt in [*wanted, *watched]), default=0.0)
+        first_open = korean_day(looked_at - timedelta(seconds=skew))
         snapshots: list[Snapshot] = []
         for day, number in sorted(since.items()):
-            snapshots.append(await self._reader.fetch_snapshot(desk, day, number))
+            snapshot = await self._reader.fetch_snapshot(desk, day, number)
+            snapshots.append(evolve(snapshot, is_final=snapshot.is_final and day < first_open))
         return evolve(
             await self._make_view(desk, tuple(snapshots), await self._journal.channels(desk)),
             watched=tuple(watched),
@@ -258,7 +262,8 @@ class Resolver:
 
     def _dated(self, attempts: Iterable[Attempt]) -> tuple[Attempt, ...]:
         now, monotonic, boot_id = self._ambient.now(), self._ambient.monotonic(), self._ambient.boot_id
-        return tuple(attempt.dated_by(now, monotonic, boot_id) for attempt in attempts)
+        apart = self._reader.proven_clock_difference
+        return tuple(attempt.dated_by(now, monotonic, boot_id).with_clocks_apart(apart) for attempt in attempts)
 
     def _note_clock_steps(self, attempts: Iterable[Attempt], found: PassFindings) -> None:
         now, monotonic, boot_id = self._ambient.now(), self._ambient.monotonic(), self._ambient.boot_id
