@@ -419,6 +419,8 @@ class Resolver:
             again = await self._dispatcher.resend(intent, attempt, finding, within=left)
             if again is Again.LATER:
                 found.why[attempt.key] = "it is proven absent, and the rate limit has no room to send it again now"
+            if again is Again.HELD:
+                found.why[attempt.key] = "it is proven absent, and to send it again is left to other processes"
             if again is not Again.NOT:
                 return
         await self._conclude(attempt, finding, found)

@@ -138,6 +138,11 @@ class OrderRecord:
         return self.attempts[-1]
 
     @property
+    def owner(self) -> str:
+        """Name the process that sent it first, or has inherited that."""
+        return next((one for one in self.attempts if one.state is not Delivery.NOT_SENT), self.last).runner
+
+    @property
     def may_be_sent(self) -> bool:
         """Tell whether a caller may send it: no attempt has left, or the last one was turned away for its token."""
         if self.answered_by is not None:

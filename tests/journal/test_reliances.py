@@ -96,6 +96,28 @@ async def test_damaged_settings_are_not_believed(tmp_path: Path, text: str) -> N
             await journal.find("order-1")
 
 
+async def test_who_is_alone(tmp_path: Path) -> None:
+    """Others count as long as they live."""
+    path = tmp_path / "orders.db"
+    async with Journal(path, FixedAmbient(), ACCOUNT) as journal:
+        assert await journal.is_alone()
+        async with Journal(path, FixedAmbient(), ACCOUNT):
+            assert not await journal.is_alone()
+        assert await journal.is_alone()
+
+
+async def test_owner_of_an_order_is_who_sent_it_first(tmp_path: Path) -> None:
+    """Not who sent it again, and not whose send never left."""
+    async with Journal(tmp_path / "orders.db", FixedAmbient(), ACCOUNT) as journal:
+        sent = await dispatched(journal)
+        record = await journal.find("order-1")
+        assert record is not None
+        never = evolve(sent, state=Delivery.NOT_SENT, runner="never left")
+        first, again = (evolve(sent, number=number, runner=name) for number, name in ((2, "first"), (3, "again")))
+        assert evolve(record, attempts=(never, first, again)).owner == "first"
+        assert evolve(record, attempts=(never,)).owner == "never left"
+
+
 # ---------------------------------------------------------------- schema 5
 
 

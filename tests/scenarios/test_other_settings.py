@@ -18,6 +18,7 @@ from kiwoom_async import (
     KiwoomClient,
     NotSent,
     Order,
+    OrderLimits,
     OrderNotAccepted,
     OutcomeUnknown,
     Side,
@@ -33,8 +34,10 @@ from tests.scenarios.trading import (
     Hands,
     broker_of,
     client_of,
+    eventually,
     landed,
     left_open,
+    on_book,
     opened,
     orders_received,
 )
@@ -225,3 +228,78 @@ async def test_order_of_a_shared_account_is_claimed_by_no_client(tmp_path: Path)
             await exclusive.reconcile()
         found = (await record_of(exclusive)).last
         assert (found.state, found.broker_order_id) == (Delivery.CANDIDATES, None)
+
+
+# ---------------------------------------------------------------- guards
+
+
+LIMITED: Final = {"order_limits": OrderLimits(quantity_per_order=1)}
+NOT_LIVE: Final = {"allow_live_orders": False}
+CLOSING: Final = {"account_exclusive": True}
+
+
+async def why_of(client: KiwoomClient, call: asyncio.Task[Order], text: str) -> None:
+    """Let a client look until it says why it leaves the order alone."""
+    why = ""
+    async with asyncio.timeout(60):
+        while text not in why:
+            assert not call.done(), call
+            why = " ".join(entry.why for entry in (await client.reconcile()).unresolved)
+
+
+@pytest.mark.parametrize("settings", [LIMITED, NOT_LIVE, CLOSING], ids=["limits", "not live", "closing"])
+async def test_client_that_may_not_send_does_not_end_anothers_order(tmp_path: Path, settings: dict[str, Any]) -> None:
+    """It is proven absent and may be sent again: who may do that does, and the call gets its order."""
+    async with broker_of(LOST) as broker:
+        everyone = {"environment": evolve(broker.environment, is_live=True), "timing": QUICK, "allow_live_orders": True}
+        async with (
+            client_of(broker, tmp_path, **everyone) as sender,
+            client_of(broker, tmp_path, **(everyone | settings)) as other,
+            strangers(broker),
+        ):
+            await opened(broker)
+            async with sender._reconciler._pass:  # it gets no turn
+                call = asyncio.create_task(buy(sender, resend_within=600, deadline=60))
+                await eventually(lambda: len(orders_received(broker, KEY)) == 1)
+                if settings is CLOSING:
+                    await other._dispatcher.drain(0)
+                await why_of(other, call, "left to other processes")
+            order = await call
+            assert (order.attempts, len(on_book(broker, KEY)), len(orders_received(broker, KEY))) == (2, 1, 2)
+
+
+async def test_order_of_a_client_that_is_gone_is_left_to_those_who_may_send(tmp_path: Path) -> None:
+    """As long as somebody else is there; whoever is alone decides by its own guards."""
+    async with broker_of(LOST, BLIND) as broker:
+        async with client_of(broker, tmp_path, timing=evolve(QUICK, drain_timeout=0.01)) as sender:
+            await left_open(lambda: buy(sender, resend_within=600, deadline=0.3))
+        async with client_of(broker, tmp_path, timing=QUICK, **LIMITED) as limited, strangers(broker):
+            async with client_of(broker, tmp_path, timing=QUICK) as heir:
+                async with heir._reconciler._pass:
+                    broker.set_faults([LOST])
+                    call = asyncio.create_task(buy(limited, resend_within=600, deadline=60))
+                    await why_of(limited, call, "left to other processes")
+                await eventually(lambda: len(orders_received(broker, KEY)) == 2)
+            with pytest.raises(OrderNotAccepted):
+                await call
+        assert on_book(broker, KEY) == []
+
+
+async def test_engaged_switch_holds_everybody_and_ends_the_order(tmp_path: Path) -> None:
+    """Nobody may send it, so nobody waits for somebody who does; after a release nothing is sent by itself."""
+    async with (
+        broker_of(LOST) as broker,
+        client_of(broker, tmp_path, timing=QUICK) as sender,
+        client_of(broker, tmp_path, timing=QUICK) as other,
+    ):
+        await opened(broker)
+        async with sender._reconciler._pass:
+            call = asyncio.create_task(buy(sender, resend_within=600, deadline=60))
+            await eventually(lambda: len(orders_received(broker, KEY)) == 1)
+            await other.kill_switch.engage(reason="stop")
+            async with strangers(broker), asyncio.timeout(60):
+                while not call.done():
+                    await other.reconcile()
+            with pytest.raises(OrderNotAccepted):
+                await call
+        assert len(orders_received(broker, KEY)) == 1
