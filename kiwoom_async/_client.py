@@ -71,11 +71,12 @@ class KiwoomClient:
         credentials: App key and secret.
         environment: `Environment.MOCK`, `Environment.LIVE`, or one of your own, for example a simulator's.
         journal: Path of the SQLite file; made with mode 0600. Keep it: it is what prevents a second order.
-        timing: Bounds in seconds.
+        timing: Bounds in seconds. What any client of the journal concludes about an order rests on the longer of its
+            own and those of the client that sent the order.
         limits: Requests per second. None: the environment's published limits.
         account_exclusive: No other program places identical orders on this account (a person's are told apart).
-            False: an order whose answer was lost is never claimed from the ledger; you decide with
-            `client.orders.resolve`.
+            False: an order whose answer was lost is never claimed from the ledger, by other clients of the journal
+            neither; you decide with `client.orders.resolve`.
         twins: What an order does while an identical one is unresolved: "serialize" waits for it, "fail" raises
             `NotSent`, "allow" sends.
         idempotency_header: Header that carries the client order id; None for none. Kiwoom does not read it.
@@ -283,6 +284,7 @@ class KiwoomClient:
         sender = Sender(
             together,
             waits_for_twins=self._twins is not TwinPolicy.ALLOW,
+            is_exclusive=self._is_exclusive,
             on_unknown=on_unknown,
             originals=originals,
             guards=guards,

@@ -29,6 +29,9 @@ _OPEN: Final = (
     "WHERE state IN ('prepared', 'dispatched', 'unknown', 'candidates', 'unresolved_at_close') "
     "ORDER BY dispatched_at, client_order_id"
 )
+RELIANCES: Final = 6
+"""The schema with which a send keeps what its sender relied on."""
+
 _ALL: Final = "SELECT client_order_id FROM intents ORDER BY created_at, client_order_id"
 _EPILOG: Final = """\
 exit codes: 0 done; 1 the journal cannot be read or does not know the order; 2 wrong arguments"""
@@ -41,7 +44,7 @@ def account_of(path: Path, client_order_id: str) -> str | None:
         JournalError: There is no journal, or it is not one.
     """
     with mapped_errors(path):
-        connection = open_for_reading(path)
+        connection = _open_records(path)
         try:
             record = queries.read_record(connection, client_order_id)
         finally:
@@ -68,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     """Show what is asked for; gives the exit status."""
     try:
         with mapped_errors(args.path):
-            connection = open_for_reading(args.path)
+            connection = _open_records(args.path)
             try:
                 found = _find(connection, args.client_order_id, is_all=args.all)
                 switch = _read_switch(connection)
@@ -118,6 +121,14 @@ def open_for_reading(path: Path) -> apsw.Connection:
     except BaseException:
         connection.close()
         raise
+    return connection
+
+
+def _open_records(path: Path) -> apsw.Connection:
+    connection = open_for_reading(path)
+    if connection.pragma("user_version") < RELIANCES:
+        # This command changes nothing. The name is this connection's alone and stands before that of the table.
+        connection.execute("CREATE TEMP VIEW attempts AS SELECT *, NULL AS relied_on FROM main.attempts")
     return connection
 
 

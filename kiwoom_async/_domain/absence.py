@@ -268,13 +268,14 @@ def prove_absence(  # noqa: PLR0913 - each is another kind of evidence
         now_monotonic: Second on the clock of this boot.
         now: The wall clock.
         boot_id: This run of the operating system.
-        timing: The bounds relied on.
+        timing: The bounds relied on; where the attempt's sender relied on longer ones, those count.
         environment: Tells whether the order may show up on the next day.
         own_dispatches: Day and number of orders of ours to the monotonic second of this boot at which they
             were sent; only those whose number came by an answer or an event, for a number found by matching
             is no witness of its own time.
         feed: What the real-time feed certifies.
     """
+    timing = attempt.bounds(timing)
     dead_since = attempt.dead_after(timing)
     if dead_since is None or attempt.ended is None or attempt.ended_at is None:
         return NotYet(Missing.SENDER_FINISHED)

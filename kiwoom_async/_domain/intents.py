@@ -13,7 +13,7 @@ from typing import Final
 from attrs import evolve, frozen
 
 from kiwoom_async._domain.ambient import korean_day
-from kiwoom_async._domain.settings import Environment, Timing
+from kiwoom_async._domain.settings import Environment, Reliance, Timing
 from kiwoom_async._domain.states import Delivery
 from kiwoom_async._domain.trading_calendar import LONGEST_REOPENING
 from kiwoom_async._domain.vocabulary import Action, CreditKind, Desk, OrderType, ResolvedBy, Route, Side
@@ -158,6 +158,7 @@ class Attempt:
         ended_at: The same on the wall clock.
         is_answered: Kiwoom's gateway turned it away for its rate limit, so the request is not on its way any more.
         broker_order_id: The number, once it is known.
+        relied_on: The settings of the client that sent it. None: an earlier release did, which did not keep them.
     """
 
     client_order_id: str
@@ -178,11 +179,27 @@ class Attempt:
     broker_order_id: str | None = None
     resolved_by: ResolvedBy | None = None
     reason: str = ""
+    relied_on: Reliance | None = None
 
     @property
     def key(self) -> str:
         """Name the attempt."""
         return f"{self.client_order_id}#{self.number}"
+
+    @property
+    def is_account_shared(self) -> bool:
+        """Tell whether its sender knew of other programs that place such orders: a row proves nothing then (A9)."""
+        return self.relied_on is not None and not self.relied_on.is_exclusive
+
+    def bounds(self, timing: Timing) -> Timing:
+        """Give the more cautious of these bounds and those of its sender: what is concluded of it rests on both."""
+        return timing if self.relied_on is None else self.relied_on.widen(timing)
+
+    def with_clocks_apart(self, seconds: float) -> Attempt:
+        """Give it with a bound on the clocks that is as much longer: they are proven to differ by that (A11)."""
+        if self.relied_on is None or not seconds:
+            return self
+        return evolve(self, relied_on=evolve(self.relied_on, clock_skew=self.relied_on.clock_skew + seconds))
 
     def dead_after(self, timing: Timing) -> float | None:
         """Give the monotonic second after which the broker cannot accept this request any more (A4).
@@ -191,15 +208,16 @@ class Attempt:
         """
         if self.ended is None:
             return None
-        return self.ended if self.is_answered else self.ended + timing.acceptance_bound
+        return self.ended if self.is_answered else self.ended + self.bounds(timing).acceptance_bound
 
     def is_listed_by(self, moment: float, timing: Timing) -> bool:
         """Tell whether an accepted request is listed at a monotonic second, however late it was accepted (A4, A5)."""
         dead_after = self.dead_after(timing)
-        return dead_after is not None and dead_after + timing.visibility_bound < moment
+        return dead_after is not None and dead_after + self.bounds(timing).visibility_bound < moment
 
     def acceptance_window(self, timing: Timing) -> tuple[datetime, datetime | None]:
         """Give the broker's clock times between which an acceptance of this request can lie (A4, A11)."""
+        timing = self.bounds(timing)
         skew = timedelta(seconds=timing.clock_skew)
         # Cut to the whole second last: the broker tells no fractions, and the bound on the clocks may have one.
         earliest = (self.dispatched_at - skew).replace(microsecond=0)

@@ -188,7 +188,8 @@ def match(
         claimants: Every attempt of the account that is unresolved or in flight; one that is left out makes
             its order look like a stranger's, or like another attempt's.
         rows: Every unclaimed row of the days in question, of complete snapshots.
-        is_exclusive: No other program places orders on the account that could be taken for ours.
+        is_exclusive: No other program places orders on the account that could be taken for ours. Nothing is bound
+            near a claimant of which that is not true.
         channels: What is learnt about the desk's channel texts.
     """
     listed = sorted(rows, key=lambda row: (row.day, row.number))
@@ -198,7 +199,8 @@ def match(
     candidates: dict[str, tuple[LedgerOrder, ...]] = {}
     alarms: list[Alarm] = []
     for component in _components(classes):
-        bound = _bind(component, listed, alarms) if is_exclusive else {}
+        is_ours_alone = is_exclusive and all(member.is_exclusive for twins in component for member in twins.members)
+        bound = _bind(component, listed, alarms) if is_ours_alone else {}
         taken = set(bound.values())
         bindings.update((key, listed[row]) for key, row in bound.items())
         for twins in component:

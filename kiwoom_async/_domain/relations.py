@@ -91,6 +91,7 @@ class Claimant:
         is_hidden_possible: It may be accepted and not be listed yet, so its absence cannot be told.
         ancestors: Numbers the ledger might name in place of `request.original`: the earlier orders of its
             chain.
+        is_exclusive: False where its sender knew of other programs whose orders could be taken for it.
     """
 
     key: str
@@ -105,6 +106,7 @@ class Claimant:
     is_claimable: bool = True
     is_hidden_possible: bool = False
     ancestors: frozenset[str] = frozenset()
+    is_exclusive: bool = True
 
     @property
     def outlook(self) -> tuple[object, ...]:
@@ -153,6 +155,7 @@ class Claimant:
             is_hidden_possible=_is_hidden_possible(attempt, timing, boot_id, looked)
             or not later_days(attempt, timing, environment) <= set(final_days),
             ancestors=ancestors,
+            is_exclusive=not attempt.is_account_shared,
         )
 
 
@@ -160,7 +163,7 @@ def _is_hidden_possible(attempt: Attempt, timing: Timing, boot_id: str, looked: 
     dead_after = attempt.dead_after(timing)
     if dead_after is None or attempt.boot_id != boot_id:
         return True
-    return looked < dead_after + timing.visibility_bound
+    return looked < dead_after + attempt.bounds(timing).visibility_bound
 
 
 def later_days(attempt: Attempt, timing: Timing, environment: Environment) -> frozenset[date]:

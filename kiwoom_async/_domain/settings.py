@@ -7,7 +7,7 @@ from datetime import date, datetime, time, timedelta, timezone
 from typing import ClassVar, Final
 from urllib.parse import urlsplit
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from kiwoom_async._domain.trading_calendar import TradingCalendar
 from kiwoom_async.errors import ConfigurationError
@@ -116,6 +116,47 @@ class Timing:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
                 raise ConfigurationError(f"Timing({name}={value!r}) must be a positive number of seconds.")
+
+
+_RELIED_ON: Final = ("response_timeout", "acceptance_bound", "visibility_bound", "clock_skew")
+
+
+@frozen
+class Reliance:
+    """What a client relied on when it sent an order; kept with the order, for every process that reasons about it.
+
+    Attributes:
+        response_timeout, acceptance_bound, visibility_bound, clock_skew: As in `Timing`.
+        is_exclusive: No other program places orders on the account that could be taken for ours (A9).
+    """
+
+    response_timeout: float
+    acceptance_bound: float
+    visibility_bound: float
+    clock_skew: float
+    is_exclusive: bool
+
+    def __attrs_post_init__(self) -> None:
+        # It is read from a file, where it may be damaged.
+        if not all(0 < getattr(self, name) < float("inf") for name in _RELIED_ON):
+            raise ValueError("a bound that a client relied on must be a positive number")
+
+    @classmethod
+    def of(cls, timing: Timing, *, is_exclusive: bool) -> Reliance:
+        """Give what a client with these settings relies on."""
+        return cls(**{name: getattr(timing, name) for name in _RELIED_ON}, is_exclusive=is_exclusive)
+
+    def widen(self, timing: Timing) -> Timing:
+        """Give some bounds, each as long as this one at least."""
+        longer = {name: getattr(self, name) for name in _RELIED_ON if getattr(self, name) > getattr(timing, name)}
+        return evolve(timing, **longer) if longer else timing
+
+    def joined(self, other: Reliance | None) -> Reliance:
+        """Give the more cautious of both."""
+        if other is None or other == self:
+            return self
+        longest = {name: max(getattr(self, name), getattr(other, name)) for name in _RELIED_ON}
+        return Reliance(**longest, is_exclusive=self.is_exclusive and other.is_exclusive)
 
 
 LIVE_HOST: Final = "api.kiwoom.com"

@@ -215,7 +215,6 @@ class BookView:
     def _unlisted_orders(self) -> Iterator[tuple[tuple[date, str], Attempt]]:
         listed = {(row.day, row.broker_order_id) for row in self.rows}
         for snapshot in self.snapshots:
-            latest = snapshot.began - self.timing.visibility_bound
             yield from (
                 (place, attempt)
                 for place, (claim, attempt) in self.claims.items()
@@ -226,8 +225,7 @@ class BookView:
                 and attempt.state in ON_THE_BOOK
                 and attempt.boot_id == self.boot_id
                 # Not when its sender gave up: it may have been accepted after that, and told by the feed (A4).
-                and (dead_since := attempt.dead_after(self.timing)) is not None
-                and dead_since < latest
+                and attempt.is_listed_by(snapshot.began, self.timing)
             )
 
     def unlisted_reports(self) -> tuple[str, ...]:

@@ -58,6 +58,8 @@ class Again(StrEnum):
     SENT = "sent"
     NOT = "not"
     LATER = "later"
+    HELD = "held"
+    """Not by this process: its own settings do not allow it, or it is closing."""
 
 
 AGAIN_PATIENCE: Final = 2.0
@@ -196,26 +198,39 @@ class Dispatcher:
 
         Returns:
             Whether the attempt was replaced by a new one. LATER: the rate limit has no room now and there is time left,
-            so it is to be proven absent anew and tried again.
+            so it is to be proven absent anew and tried again. HELD: the same, but what holds it back is this process's
+            own, and the order is another one's.
         """
         self._ambient.reached(Checkpoint.DURING_RESEND_DECISION)
         deadline = self._ambient.monotonic() + min(within, AGAIN_PATIENCE)
         sent = await self._send_again(intent, absent, deadline=deadline, replaces=Replacement(absent, finding))
-        return Again.NOT if sent is Again.LATER and within <= AGAIN_PATIENCE else sent
+        if sent is Again.LATER and within > AGAIN_PATIENCE:
+            return sent
+        if sent in {Again.LATER, Again.HELD}:
+            return Again.HELD if await self._may_others_send(intent) else Again.NOT
+        return sent
+
+    async def _may_others_send(self, intent: Intent) -> bool:
+        """Tell whether an order that this process holds back may be sent by another one, and so is not over."""
+        if (await self._journal.kill_switch()).is_engaged:
+            return False  # which holds everybody
+        record = await self._journal.find(intent.client_order_id)
+        is_own = record is not None and record.owner == self._journal.runner
+        return not is_own and not await self._journal.is_alone()
 
     async def _send_again(
         self, intent: Intent, last: Attempt, *, deadline: float, replaces: Replacement | None
     ) -> Again:
         if self._is_closing:
-            return Again.NOT
+            return Again.HELD
         flight = Flight(intent, is_fresh=False, deadline=deadline, is_ours=True)
         try:
             ready = await self._sender.request_permission(
-                flight, last.request, deadline, follows=last.number, replaces=replaces
+                flight, last.request, deadline, follows=last, replaces=replaces
             )
         except (NotSent, ValidationError) as error:
             _LOG.info("order %s is not sent again: %s", intent.client_order_id, error)
-            return Again.LATER if isinstance(error.__cause__, SlotDenied) else Again.NOT
+            return Again.LATER if isinstance(error.__cause__, SlotDenied) else Again.HELD
         if not isinstance(ready, Ready):
             return Again.NOT
         # The reconciler goes on meanwhile; the answer rings for whoever waits. Their flight has the id, this one none.
@@ -397,7 +412,7 @@ class Dispatcher:
         self._ambient.reached(Checkpoint.BEFORE_OBLIGATION)
         if isinstance(outcome, Order) and outcome.broker_order_id is not None:
             aimed = intent.request.aimed_at(outcome.broker_order_id, outcome.day)
-            if names_its_original(aimed, self._ambient.now(), self._timing):
+            if names_its_original(aimed, self._ambient.now(), attempt.bounds(self._timing)):
                 return aimed
         reason = f"its target {target!r} is not on the book, so there is nothing to cancel"
         if isinstance(outcome, Order | OutcomeUnknown):
@@ -431,7 +446,7 @@ class Dispatcher:
     async def _replace_refused(self, flight: Flight, attempt: Attempt, finding: Finding) -> Ready | None:
         try:
             again = await self._sender.request_permission(
-                flight, attempt.request, flight.deadline, follows=attempt.number, replaces=Replacement(attempt, finding)
+                flight, attempt.request, flight.deadline, follows=attempt, replaces=Replacement(attempt, finding)
             )
         except KiwoomError as error:
             _LOG.info("order %s gets no second attempt: %s", attempt.client_order_id, error)

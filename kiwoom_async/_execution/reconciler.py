@@ -227,7 +227,7 @@ class Reconciler:
     def _is_overdue(self, attempt: Attempt) -> bool:
         is_ours = attempt.runner == self._journal.runner
         grace = OWN_GRACE if is_ours else OVERDUE_GRACE
-        limit = attempt.write_until + self._timing.response_timeout + grace
+        limit = attempt.write_until + attempt.bounds(self._timing).response_timeout + grace
         return (
             attempt.state is Delivery.DISPATCHED
             and attempt.boot_id == self._ambient.boot_id

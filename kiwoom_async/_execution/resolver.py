@@ -226,9 +226,13 @@ class Resolver:
                 if day <= today:
                     mark = attempt.mark if day == attempt.day else 0
                     since[day] = min(since.get(day, mark), mark)
+        # A day is over when it is by the bounds of everybody whose order is looked for.
+        skew = max((attempt.bounds(self._timing).clock_skew for attempt in [*wanted, *watched]), default=0.0)
+        first_open = korean_day(looked_at - timedelta(seconds=skew))
         snapshots: list[Snapshot] = []
         for day, number in sorted(since.items()):
-            snapshots.append(await self._reader.fetch_snapshot(desk, day, number))
+            snapshot = await self._reader.fetch_snapshot(desk, day, number)
+            snapshots.append(evolve(snapshot, is_final=snapshot.is_final and day < first_open))
         return evolve(
             await self._make_view(desk, tuple(snapshots), await self._journal.channels(desk)),
             watched=tuple(watched),
@@ -286,7 +290,8 @@ class Resolver:
         """See attempts by this clock and by their sender's, and by marks that still prove something."""
         unmarked = await self._doubts.unmark(attempts)
         now, monotonic, boot_id = self._ambient.now(), self._ambient.monotonic(), self._ambient.boot_id
-        return tuple(attempt.dated_by(now, monotonic, boot_id) for attempt in unmarked)
+        apart = self._reader.proven_clock_difference
+        return tuple(attempt.dated_by(now, monotonic, boot_id).with_clocks_apart(apart) for attempt in unmarked)
 
     def _note_clock_steps(self, attempts: Iterable[Attempt], found: PassFindings) -> None:
         now, monotonic, boot_id = self._ambient.now(), self._ambient.monotonic(), self._ambient.boot_id
@@ -450,6 +455,8 @@ class Resolver:
             again = await self._dispatcher.resend(intent, attempt, finding, within=left)
             if again is Again.LATER:
                 found.why[attempt.key] = "it is proven absent, and the rate limit has no room to send it again now"
+            if again is Again.HELD:
+                found.why[attempt.key] = "it is proven absent, and to send it again is left to other processes"
             if again is not Again.NOT:
                 return
         await self._conclude(attempt, finding, found)

@@ -15,7 +15,7 @@ from attrs import evolve, frozen
 from kiwoom_async._domain.ambient import Ambient, Checkpoint, korean_day
 from kiwoom_async._domain.intents import Attempt, Intent, OrderRequest
 from kiwoom_async._domain.midnight import day_of_answer, names_its_original
-from kiwoom_async._domain.settings import Timing
+from kiwoom_async._domain.settings import Reliance, Timing
 from kiwoom_async._domain.sharing import Token
 from kiwoom_async._domain.states import ON_THE_BOOK, Delivery, Event
 from kiwoom_async._domain.vocabulary import OrderStatus
@@ -83,6 +83,7 @@ class Sender:
         on_unknown: Called when there is something to resolve.
         originals: Looks at the original order of a cancel that came too late.
         guards: Hold back what must not leave.
+        is_exclusive: No other program places orders on the account that could be taken for ours.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class Sender:
         together: Collaborators,
         *,
         waits_for_twins: bool,
+        is_exclusive: bool,
         on_unknown: Callable[[], None],
         originals: Originals,
         guards: OrderGuards,
@@ -101,6 +103,7 @@ class Sender:
         self._settlements = together.settlements
         self._tasks = together.tasks
         self._monitor = together.monitor
+        self._relied_on = Reliance.of(together.timing, is_exclusive=is_exclusive)
         self._waits_for_twins = waits_for_twins
         self._on_unknown = on_unknown
         self._originals = originals
@@ -118,7 +121,7 @@ class Sender:
         request: OrderRequest,
         deadline: float | None,
         *,
-        follows: int = 0,
+        follows: Attempt | None = None,
         replaces: Replacement | None = None,
     ) -> Ready | Known | TwinOpen:
         """Do all slow work, then ask the journal.
@@ -127,7 +130,7 @@ class Sender:
             flight: What is sent.
             request: The flight's request, aimed at its number.
             deadline: Monotonic second by which a slot and a token must be had.
-            follows: Number of the attempt that this one may follow although it went out.
+            follows: The attempt that this one may follow although it went out.
             replaces: Closes that attempt in the same transaction.
 
         Raises:
@@ -142,8 +145,10 @@ class Sender:
         token, slot = await self._gateway.make_ready(call, deadline, is_again=replaces is not None)
         try:
             self._ambient.reached(Checkpoint.BEFORE_COMMIT)
-            plan = self._plan(flight.intent, request, follows, terms)
-            permission = await self._ask_for_permission(flight, call, plan, replaces)
+            plan = self._plan(flight.intent, request, 0 if follows is None else follows.number, terms)
+            before = follows or flight.last
+            timing = self._timing if before is None else before.bounds(self._timing)
+            permission = await self._ask_for_permission(flight, call, plan, replaces, timing)
         except BaseException:
             slot.give_back()
             raise
@@ -155,10 +160,10 @@ class Sender:
         return permission
 
     async def _ask_for_permission(
-        self, flight: Flight, call: Call, plan: DispatchPlan, replaces: Replacement | None
+        self, flight: Flight, call: Call, plan: DispatchPlan, replaces: Replacement | None, timing: Timing
     ) -> Permission:
         request = plan.request
-        if not names_its_original(request, plan.dispatched_at, self._timing):
+        if not names_its_original(request, plan.dispatched_at, timing):
             raise NotSent(
                 f"Order {flight.intent.client_order_id!r} was not sent: the number {request.original} means its "
                 f"original on {request.original_day} only, and may be somebody else's order on the day when this "
@@ -204,6 +209,7 @@ class Sender:
             # What follows an attempt carries a proof about the whole class already.
             waits_for_twins=self._waits_for_twins and not request.is_repeatable and not follows,
             terms=terms,
+            relied_on=self._relied_on,
         )
 
     def plan_obligation(self, intent: Intent) -> Attempt:
@@ -222,6 +228,7 @@ class Sender:
             dispatched_at=plan.dispatched_at,
             dispatched=plan.dispatched,
             write_until=plan.dispatched,
+            relied_on=plan.relied_on,
         )
 
     # ------------------------------------------------------------------ the request

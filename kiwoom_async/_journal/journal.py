@@ -281,6 +281,10 @@ class Journal:
             self._remove_lock(runner)
         return adopted
 
+    async def is_alone(self) -> bool:
+        """Tell whether no other client has the file open, as of when it was last seen who is gone."""
+        return set(await self._read(queries.read_runners)) <= {self.runner}
+
     def _find_dead(self, runners: Iterable[str]) -> tuple[str, ...]:
         return tuple(runner for runner in runners if not self._is_alive(runner))
 

@@ -18,6 +18,7 @@ from kiwoom_async._domain.health import Breach
 from kiwoom_async._domain.intents import Attempt, Intent, OrderRequest
 from kiwoom_async._domain.life import Life
 from kiwoom_async._domain.reports import LedgerOrder
+from kiwoom_async._domain.settings import Reliance
 from kiwoom_async._domain.states import Delivery, Event
 from kiwoom_async._domain.vocabulary import Action, Desk, OrderStatus, ResolvedBy
 from kiwoom_async._journal.decoding import decoding
@@ -140,6 +141,11 @@ class OrderRecord:
     def last(self) -> Attempt:
         """Give the latest attempt."""
         return self.attempts[-1]
+
+    @property
+    def owner(self) -> str:
+        """Name the process that sent it first, or has inherited that."""
+        return next((one for one in self.attempts if one.state is not Delivery.NOT_SENT), self.last).runner
 
     @property
     def may_be_sent(self) -> bool:
@@ -356,8 +362,21 @@ def read_intent(row: tuple[Any, ...]) -> Intent:
 
 ATTEMPT_COLUMNS: Final = (
     "client_order_id, number, account, ledger, fingerprint, request, state, day, mark, runner, boot_id, dispatched_at, "
-    "dispatched, write_until, ended, ended_at, is_answered, broker_order_id, resolved_by, reason"
+    "dispatched, write_until, ended, ended_at, is_answered, broker_order_id, resolved_by, reason, relied_on"
 )
+
+KEPT_RELIANCES: Final = 64
+"""Settings of senders that are kept as they were read and written. Source: our choice; few processes share a file."""
+
+
+@lru_cache(maxsize=KEPT_RELIANCES)
+def _write_reliance(reliance: Reliance) -> str:
+    return to_json(reliance)
+
+
+@lru_cache(maxsize=KEPT_RELIANCES)
+def _read_reliance(text: str) -> Reliance:
+    return from_json(text, Reliance)
 
 
 def attempt_row(attempt: Attempt) -> tuple[Any, ...]:
@@ -383,6 +402,7 @@ def attempt_row(attempt: Attempt) -> tuple[Any, ...]:
         attempt.broker_order_id,
         None if attempt.resolved_by is None else attempt.resolved_by.value,
         attempt.reason,
+        None if attempt.relied_on is None else _write_reliance(attempt.relied_on),
     )
 
 
@@ -408,6 +428,7 @@ def read_attempt(row: tuple[Any, ...]) -> Attempt:
         broker_order_id=row[17],
         resolved_by=None if row[18] is None else ResolvedBy(row[18]),
         reason=row[19],
+        relied_on=None if row[20] is None else _read_reliance(row[20]),
     )
 
 

@@ -30,7 +30,14 @@ from kiwoom_async.errors import (
 APPLICATION_ID: Final = 0x6B697761
 """Marks our files in SQLite's header ("kiwa")."""
 
-SCHEMAS: Final = ("schema_0001.sql", "schema_0002.sql", "schema_0003.sql", "schema_0004.sql", "schema_0005.sql")
+SCHEMAS: Final = (
+    "schema_0001.sql",
+    "schema_0002.sql",
+    "schema_0003.sql",
+    "schema_0004.sql",
+    "schema_0005.sql",
+    "schema_0006.sql",
+)
 """Migrations in order; `user_version` counts the ones that were applied."""
 
 OLDEST_SQLITE: Final = (3, 51, 3)

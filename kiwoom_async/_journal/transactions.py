@@ -14,6 +14,7 @@ import apsw
 from attrs import evolve, field, frozen
 
 from kiwoom_async._domain.intents import Attempt, Intent, OrderRequest
+from kiwoom_async._domain.settings import Reliance
 from kiwoom_async._domain.states import AGREEING, IN_FLIGHT, ON_THE_BOOK, SETTLED, UNRESOLVED, Delivery, Event, advance
 from kiwoom_async._domain.vocabulary import ResolvedBy
 from kiwoom_async._journal import breaches, guards
@@ -79,6 +80,7 @@ class DispatchPlan:
         follows: Number of the attempt this one may follow although that one went out; 0 for none.
         waits_for_twins: An identical attempt whose outcome is not known forbids this one.
         terms: For the guards.
+        relied_on: The settings of the client that sends.
     """
 
     intent: Intent
@@ -92,6 +94,7 @@ class DispatchPlan:
     follows: int = 0
     waits_for_twins: bool = True
     terms: guards.Terms = field(factory=guards.Terms)
+    relied_on: Reliance | None = None
 
 
 @frozen
@@ -157,6 +160,7 @@ def dispatch(connection: apsw.Connection, plan: DispatchPlan) -> Permission:
         dispatched_at=plan.dispatched_at,
         dispatched=plan.dispatched,
         write_until=plan.write_until,
+        relied_on=_relied_on(record, plan),
     )
     if record is not None and record.last.state is Delivery.PREPARED:
         _store(connection, attempt)
@@ -165,6 +169,12 @@ def dispatch(connection: apsw.Connection, plan: DispatchPlan) -> Permission:
     guards.count(connection, attempt, burden)
     _append(connection, attempt, Event.DISPATCHED, plan.dispatched_at, {"mark": attempt.mark})
     return Dispatched(attempt)
+
+
+def _relied_on(record: OrderRecord | None, plan: DispatchPlan) -> Reliance | None:
+    """Give the more cautious settings of this sender and of whoever had the order before: it is that one's, too."""
+    before = None if record is None else record.last.relied_on
+    return before if plan.relied_on is None else plan.relied_on.joined(before)
 
 
 def _require_same(stored: Intent, asked: Intent) -> None:

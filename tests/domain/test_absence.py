@@ -24,7 +24,7 @@ from kiwoom_async._domain.absence import (
 )
 from kiwoom_async._domain.intents import Attempt, OrderRequest
 from kiwoom_async._domain.reports import LedgerOrder, Snapshot
-from kiwoom_async._domain.settings import KST, Environment, Timing
+from kiwoom_async._domain.settings import KST, Environment, Reliance, Timing
 from kiwoom_async._domain.states import Delivery
 from kiwoom_async._domain.vocabulary import Action, Desk, OrderType, Route, Side
 from kiwoom_async._journal.records import from_json, to_json
@@ -124,6 +124,19 @@ def test_not_found_once_is_not_absent() -> None:
     assert prove(look(1045.0, FRESH)) == NotYet(Missing.SECOND_LOOK, 1050.0)
     assert prove(look(1045.0), look(1049.9, FRESH)) == NotYet(Missing.SECOND_LOOK, 1050.0)
     assert proven(look(1045.0), look(1050.0, FRESH)).strength is Strength.STRONG
+
+
+def test_bounds_of_the_sender_are_relied_on_where_they_are_longer() -> None:
+    """Whoever looks: a proof that is one by its own bounds is none before those of the sender, and names them."""
+    patient = Reliance.of(evolve(TIMING, acceptance_bound=20, visibility_bound=8, clock_skew=9), is_exclusive=True)
+    sent = evolve(ATTEMPT, relied_on=patient)
+    fresh = stranger(200, DEAD_AT + timedelta(seconds=10 + 10))
+    assert prove(look(1045.0, fresh), look(1050.0, fresh), attempt=sent) == NotYet(Missing.LOOK_AFTER_BOUNDS, 1058.0)
+    assert prove(look(1058.0, fresh), look(1063.0, fresh), attempt=sent) == NotYet(Missing.SECOND_LOOK, 1066.0)
+    stale = stranger(200, DEAD_AT + timedelta(seconds=10 + 9))
+    assert isinstance(prove(look(1058.0, stale), look(1066.0, stale), attempt=sent), NotYet)
+    proof = proven(look(1058.0, fresh), look(1066.0, fresh), attempt=sent)
+    assert (proof.strength, proof.acceptance_bound, proof.visibility_bound) == (Strength.STRONG, 20, 8)
 
 
 def test_stale_replica_without_witness_is_not_proof() -> None:

@@ -10,7 +10,7 @@ from attrs import evolve
 from attrs.exceptions import FrozenInstanceError
 
 from kiwoom_async._domain.intents import Attempt, OrderRequest
-from kiwoom_async._domain.settings import KST, Environment, Timing
+from kiwoom_async._domain.settings import KST, Environment, Reliance, Timing
 from kiwoom_async._domain.states import Delivery
 from kiwoom_async._domain.trading_calendar import TradingCalendar
 from kiwoom_async._domain.vocabulary import Action, CreditKind, Desk, OrderType, Route, Side
@@ -158,6 +158,28 @@ def test_accepted_request_is_listed_after_both_bounds() -> None:
     assert [ended.is_listed_by(moment, timing) for moment in (118.0, 118.1)] == [False, True]
     answered = evolve(ended, is_answered=True)
     assert [answered.is_listed_by(moment, timing) for moment in (108.0, 108.1)] == [False, True]
+
+
+def test_longer_bounds_of_the_sender_count() -> None:
+    """The process that looks may rely on shorter ones: the attempt is dead no earlier than its sender had to expect."""
+    cautious = Reliance.of(evolve(TIMING, acceptance_bound=20, clock_skew=40), is_exclusive=True)
+    ended = evolve(ATTEMPT, ended=103.0, ended_at=NOON + timedelta(seconds=3), relied_on=cautious)
+    assert ended.dead_after(TIMING) == 123.0
+    earliest = datetime(2026, 11, 2, 11, 59, 20, tzinfo=KST)
+    assert ended.acceptance_window(TIMING) == (earliest, NOON + timedelta(seconds=3 + 20 + 1 + 40))
+    assert ended.acceptance_window(evolve(TIMING, acceptance_bound=30))[1] == NOON + timedelta(seconds=74)
+    late = evolve(ended, dispatched_at=NOON.replace(hour=23, minute=59, second=30), ended_at=None, ended=None)
+    assert late.days(TIMING, Environment(rest_url="http://127.0.0.1:9000")) == (DAY,)
+    over = evolve(late, ended=103.0, ended_at=late.dispatched_at + timedelta(seconds=3))
+    assert over.days(TIMING, Environment(rest_url="http://127.0.0.1:9000")) == (DAY, NEXT)
+
+
+def test_proven_difference_of_the_clocks_comes_on_top_of_the_senders_bound() -> None:
+    """As it does with this process's own (A11); where the sender's is not known, there is nothing to add to."""
+    cautious = Reliance.of(evolve(TIMING, clock_skew=40), is_exclusive=True)
+    assert evolve(ATTEMPT, relied_on=cautious).with_clocks_apart(7).bounds(TIMING).clock_skew == 47
+    assert ATTEMPT.with_clocks_apart(7) is ATTEMPT
+    assert ATTEMPT.bounds(TIMING) is TIMING
 
 
 @pytest.mark.parametrize("skew", [0.5, 1.0, 2.75])

@@ -24,7 +24,7 @@ from kiwoom_async._domain.matching import (
 )
 from kiwoom_async._domain.relations import disagreements
 from kiwoom_async._domain.reports import LedgerOrder
-from kiwoom_async._domain.settings import KST, Environment, Timing
+from kiwoom_async._domain.settings import KST, Environment, Reliance, Timing
 from kiwoom_async._domain.states import Delivery
 from kiwoom_async._domain.vocabulary import Action, CreditKind, Desk, OrderType, Route, Side
 from tests.domain.worlds import Problem, check
@@ -133,6 +133,29 @@ def numbers(matching: Matching) -> dict[str, int]:
 def candidate_numbers(matching: Matching) -> dict[str, list[int]]:
     """Give the order numbers each attempt may have."""
     return {key: [order.number for order in orders] for key, orders in matching.candidates.items()}
+
+
+# What the senders have relied on.
+
+
+def test_nothing_is_bound_near_an_attempt_whose_sender_knew_of_strangers() -> None:
+    """The row may be a stranger's, whatever the process relies on that looks; what is elsewhere is bound as ever."""
+    shared = attempt(relied_on=Reliance.of(TIMING, is_exclusive=False))
+    ours = attempt(client_order_id="b", relied_on=Reliance.of(TIMING, is_exclusive=True))
+    other = evolve(ours, client_order_id="c", request=evolve(BUY, quantity=7))
+    rows = [row(101), row(102), row(103), row(104, quantity=7)]
+    found = match([seen(shared), seen(ours), seen(other)], rows, is_exclusive=True, channels=LEARNT)
+    assert numbers(found) == {"c#1": 104}
+    assert candidate_numbers(found) == {"a#1": [101, 102, 103], "b#1": [101, 102, 103]}
+    assert found.alarms == ()
+    assert match([seen(ours), seen(other)], rows, is_exclusive=True, channels=LEARNT).alarms
+
+
+def test_attempt_is_hidden_as_long_as_its_sender_had_to_expect() -> None:
+    """Its absence is not told before its sender's bounds are over."""
+    sent = attempt(relied_on=Reliance.of(evolve(TIMING, acceptance_bound=60, visibility_bound=30), is_exclusive=True))
+    assert seen(sent, looked=1030.0 + 60 + 29.9).is_hidden_possible
+    assert not seen(sent, looked=1030.0 + 60 + 30).is_hidden_possible
 
 
 # The named scenarios, in their order.

@@ -8,8 +8,9 @@ from datetime import time
 from typing import Any
 
 import pytest
+from attrs import evolve
 
-from kiwoom_async._domain.settings import KST, Credentials, Environment, Limits, Timing
+from kiwoom_async._domain.settings import KST, Credentials, Environment, Limits, Reliance, Timing
 from kiwoom_async.errors import ConfigurationError
 
 KEYS = Credentials("app-key-a1b2c3", "secret-key-d4e5f6")
@@ -141,3 +142,37 @@ def test_korean_time() -> None:
     """Nine hours ahead, all year."""
     assert str(KST) == "KST"
     assert KST.utcoffset(None).total_seconds() == 9 * 3600
+
+
+BOUNDS = ("response_timeout", "acceptance_bound", "visibility_bound", "clock_skew")
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+def test_longer_bound_of_a_sender_holds_and_a_shorter_one_changes_nothing(name: str) -> None:
+    """Each bound by itself; what every process has alike costs nothing, not even another record."""
+    ours = Timing()
+    same = Reliance.of(ours, is_exclusive=True)
+    assert same.widen(ours) is ours
+    shorter: dict[str, Any] = {name: getattr(ours, name) / 2}
+    assert evolve(same, **shorter).widen(ours) is ours
+    longer: dict[str, Any] = {name: 600.0}
+    assert evolve(same, **longer).widen(ours) == evolve(ours, **longer)
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+def test_of_two_senders_the_more_cautious_counts(name: str) -> None:
+    """In whichever order, and the account is theirs alone only if both say so."""
+    one = Reliance.of(Timing(), is_exclusive=True)
+    longer: dict[str, Any] = {name: 600.0}
+    other = evolve(one, **longer, is_exclusive=False)
+    assert one.joined(other) == other.joined(one) == other
+    assert one.joined(None) is one.joined(one) is one
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, math.inf, math.nan])
+@pytest.mark.parametrize("name", BOUNDS)
+def test_bound_of_a_sender_that_is_none(name: str, value: float) -> None:
+    """A damaged record is not believed."""
+    damaged: dict[str, Any] = {name: value}
+    with pytest.raises(ValueError, match="positive"):
+        evolve(Reliance.of(Timing(), is_exclusive=True), **damaged)

@@ -6,6 +6,7 @@ import os
 from datetime import date, datetime, timedelta
 from typing import Any
 
+import apsw
 from attrs import evolve
 
 from kiwoom_async._domain.ambient import Checkpoint
@@ -16,7 +17,7 @@ from kiwoom_async._domain.settings import KST
 from kiwoom_async._domain.states import Delivery, Event
 from kiwoom_async._domain.vocabulary import Action, Desk, OrderType, ResolvedBy, Route, Side
 from kiwoom_async._journal.journal import Journal
-from kiwoom_async._journal.records import Finding, LedgerNews
+from kiwoom_async._journal.records import ATTEMPT_COLUMNS, Finding, LedgerNews, attempt_row
 from kiwoom_async._journal.transactions import Dispatched, DispatchPlan, Permission
 
 ACCOUNT = "key-0123456789abcdef"
@@ -80,6 +81,14 @@ def obligation(client_order_id: str = "cancel-1", target: str = "order-1", runne
     return Attempt(
         client_order_id, 1, ACCOUNT, request, Delivery.PREPARED, DAY, 0, runner, "boot-1", NOON, 1000.0, 1000.0
     )
+
+
+def insert_as_before_schema_6(connection: apsw.Connection, attempt: Attempt) -> None:
+    """Write an attempt as releases did that kept nothing of their settings."""
+    names = ATTEMPT_COLUMNS.removesuffix(", relied_on")
+    values = attempt_row(attempt)[: names.count(",") + 1]
+    marks = ", ".join("?" * len(values))
+    connection.execute(f"INSERT INTO attempts ({names}) VALUES ({marks})", values)  # noqa: S608 - no text from outside
 
 
 def permitted(permission: object) -> Attempt:

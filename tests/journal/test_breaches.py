@@ -16,10 +16,9 @@ from kiwoom_async._domain.states import Delivery, Event
 from kiwoom_async._domain.vocabulary import ResolvedBy
 from kiwoom_async._journal import breaches, queries, store
 from kiwoom_async._journal.journal import Journal
-from kiwoom_async._journal.records import Finding, attempt_row, intent_row
-from kiwoom_async._journal.transactions import _INSERT_ATTEMPT
+from kiwoom_async._journal.records import Finding, intent_row
 from kiwoom_async.errors import JournalCorrupt
-from tests.journal.builders import ACCOUNT, DAY, FixedAmbient, dispatched, intent, obligation
+from tests.journal.builders import ACCOUNT, DAY, FixedAmbient, dispatched, insert_as_before_schema_6, intent, obligation
 from tests.journal.test_queries import plans_of
 
 LATE = Breach(BreachKind.REVIVED, "order one was proven absent and is on the book as 0000001")
@@ -172,7 +171,7 @@ def old(tmp_path: Path) -> Path:
             attempt = obligation(name)
             attempt = evolve(attempt, state=state, dispatched_at=attempt.dispatched_at + timedelta(days=days))
             connection.execute("INSERT INTO intents VALUES (?, ?, ?, ?, ?, ?, ?)", intent_row(intent(name)))
-            connection.execute(_INSERT_ATTEMPT, attempt_row(attempt))
+            insert_as_before_schema_6(connection, attempt)
     connection.close()
     return path
 

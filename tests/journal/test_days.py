@@ -19,8 +19,7 @@ from kiwoom_async._domain.intents import OrderRequest
 from kiwoom_async._domain.vocabulary import Action, Desk, OrderStatus, OrderType, ResolvedBy, Side
 from kiwoom_async._journal import days, store
 from kiwoom_async._journal.journal import Journal
-from kiwoom_async._journal.records import attempt_row, intent_row
-from kiwoom_async._journal.transactions import _INSERT_ATTEMPT
+from kiwoom_async._journal.records import intent_row
 from kiwoom_async.errors import JournalError
 from tests.journal.builders import (
     ACCOUNT,
@@ -35,6 +34,7 @@ from tests.journal.builders import (
     events,
     fill,
     heard,
+    insert_as_before_schema_6,
     intent,
     news_of,
     obligation,
@@ -228,7 +228,7 @@ def write_old_orders(connection: apsw.Connection) -> None:
         attempt = evolve(obligation(name), request=request, day=day, broker_order_id=f"{number:07d}")
         attempt = evolve(attempt, state=type(attempt.state).ACKNOWLEDGED)
         connection.execute("INSERT INTO intents VALUES (?, ?, ?, ?, ?, ?, ?)", intent_row(intent(name, request)))
-        connection.execute(_INSERT_ATTEMPT, attempt_row(attempt))
+        insert_as_before_schema_6(connection, attempt)
         connection.execute(
             "INSERT INTO claims (account, ledger, day, broker_order_id, client_order_id, attempt, claimed_at, status, "
             "filled_quantity, average_fill_price, leaves_quantity) VALUES (?, 'stock', ?, ?, ?, 1, '', ?, ?, ?, ?)",

@@ -20,8 +20,8 @@ from kiwoom_async._domain.vocabulary import Action, OrderType, ResolvedBy
 from kiwoom_async._journal import guards, store
 from kiwoom_async._journal.guards import Terms
 from kiwoom_async._journal.journal import Journal
-from kiwoom_async._journal.records import Finding, attempt_row, intent_row
-from kiwoom_async._journal.transactions import _INSERT_ATTEMPT, Dispatched, TwinOpen
+from kiwoom_async._journal.records import Finding, intent_row
+from kiwoom_async._journal.transactions import Dispatched, TwinOpen
 from tests.journal.builders import (
     ABSENT,
     ACCOUNT,
@@ -35,6 +35,7 @@ from tests.journal.builders import (
     FixedAmbient,
     acknowledged,
     dispatched,
+    insert_as_before_schema_6,
     intent,
     obligation,
     plan,
@@ -347,7 +348,7 @@ def old(tmp_path: Path) -> Path:
     for name, request, state, day in sends:
         attempt = evolve(obligation(name), request=request, state=state, day=day)
         connection.execute("INSERT INTO intents VALUES (?, ?, ?, ?, ?, ?, ?)", intent_row(intent(name, request)))
-        connection.execute(_INSERT_ATTEMPT, attempt_row(attempt))
+        insert_as_before_schema_6(connection, attempt)
     connection.close()
     return path
 

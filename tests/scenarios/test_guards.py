@@ -56,6 +56,7 @@ from tests.scenarios.trading import (
 
 LOST = FaultKind.DROP_BEFORE_ACCEPTANCE
 HIDDEN = FaultKind.DROP_AFTER_ACCEPTANCE
+BLIND = Fault(FaultKind.QUERY_ERROR, api_ids="kt00007", times=100_000)
 MARKET = OrderRequest(
     desk=Desk.STOCK,
     action=Action.NEW,
@@ -154,8 +155,8 @@ async def test_dry_id_is_free_for_a_real_order(tmp_path: Path) -> None:
 
 async def test_dry_run_leaves_what_is_open_to_others(tmp_path: Path) -> None:
     """It takes over no orphan, sends nothing again, carries out no owed cancel, and settles nothing."""
-    async with broker_of(Fault(LOST, api_ids="kt10000")) as broker:
-        hurried = evolve(QUICK, drain_timeout=0.01, visibility_bound=600)
+    async with broker_of(Fault(LOST, api_ids="kt10000"), BLIND) as broker:
+        hurried = evolve(QUICK, drain_timeout=0.01)
         async with client_of(broker, tmp_path, timing=hurried) as client:
             with pytest.raises(OutcomeUnknown):
                 await buy(client, "one", resend_within=600, deadline=0.5)
@@ -164,6 +165,7 @@ async def test_dry_run_leaves_what_is_open_to_others(tmp_path: Path) -> None:
             with pytest.raises(OutcomeUnknown):
                 await client.stock.cancel(target, client_order_id="owed", deadline=0.05)
         before = len(orders_received(broker))
+        broker.set_faults(None)
         async with client_of(broker, tmp_path, dry_run=True, timing=QUICK) as dry:
             with pytest.raises(ConfigurationError, match="dry_run"):
                 await dry.reconcile()
@@ -224,12 +226,13 @@ async def test_live_environment_needs_the_explicit_switch(tmp_path: Path) -> Non
 
 async def test_live_switch_holds_resends_of_an_earlier_run(tmp_path: Path) -> None:
     """What was placed with the switch is not sent again by a client without it: it ends as not accepted."""
-    async with broker_of(Fault(LOST, api_ids="kt10000")) as broker:
+    async with broker_of(Fault(LOST, api_ids="kt10000"), BLIND) as broker:
         live = evolve(broker.environment, is_live=True)
-        hurried = evolve(QUICK, drain_timeout=0.01, visibility_bound=600)
+        hurried = evolve(QUICK, drain_timeout=0.01)
         async with client_of(broker, tmp_path, environment=live, allow_live_orders=True, timing=hurried) as client:
             with pytest.raises(OutcomeUnknown):
                 await buy(client, "one", resend_within=600, deadline=0.5)
+        broker.set_faults(None)
         async with (
             client_of(broker, tmp_path, environment=live, timing=QUICK) as client,
             witnesses(broker, client, place_foreign),
