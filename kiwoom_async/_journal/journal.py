@@ -396,6 +396,10 @@ class Journal:
         """Read the attempts proven absent, or left unresolved, on a day from `since` on."""
         return await self._read(lambda connection: queries.read_watched(connection, self.account, since))
 
+    async def left_unresolved(self) -> tuple[Attempt, ...]:
+        """Read the attempts that a day's close left unresolved, of whatever day."""
+        return await self._read(lambda connection: queries.read_left_unresolved(connection, self.account))
+
     async def duplicates(self, day: date) -> tuple[Attempt, ...]:
         """Read the attempts of a day whose order is a second one on the book."""
         return await self._read(lambda connection: queries.read_duplicates(connection, self.account, day))
@@ -465,7 +469,7 @@ class Journal:
         at = self._ambient.now()
         await self._write(lambda connection: breaches.note_breaches(connection, self.account, found, at))
 
-    async def health(self, since: date) -> DurableHealth:
+    async def health(self, since: date = date.min) -> DurableHealth:
         """Read what the file tells of the account's health; what closed days have left counts from a day on."""
         witness = self._witness
 

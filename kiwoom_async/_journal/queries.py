@@ -107,6 +107,16 @@ def read_watched(connection: apsw.Connection, account: str, since: date) -> tupl
     return tuple(sorted(map(read_attempt, rows), key=lambda attempt: (attempt.dispatched_at, attempt.key)))
 
 
+def read_left_unresolved(connection: apsw.Connection, account: str) -> tuple[Attempt, ...]:
+    """Read the attempts that a day's close left unresolved, of whatever day: nobody but a person settles them."""
+    rows = connection.execute(
+        f"SELECT {ATTEMPT_COLUMNS} FROM attempts WHERE account = ? "  # noqa: S608
+        "AND state IN ('not_accepted', 'unresolved_at_close') AND state = 'unresolved_at_close'",
+        (account,),
+    )
+    return tuple(sorted(map(read_attempt, rows), key=lambda attempt: (attempt.dispatched_at, attempt.key)))
+
+
 def read_duplicates(connection: apsw.Connection, account: str, day: date) -> tuple[Attempt, ...]:
     """Read the attempts of a day whose order is a second one on the book."""
     rows = connection.execute(

@@ -274,5 +274,9 @@ async def test_modify_that_the_final_ledger_does_not_explain_is_listed_at_the_cl
             while not await listed():
                 await client.reconcile()
         assert "the day is over" in (await client.orders.unresolved())[0].why
+        for _ in range(9):
+            next_day(broker)
+        assert await listed()  # until a person has decided
+        assert (await client.health()).unresolved == 1
         await left_open(lambda: client.stock.modify(order, price=70_100, client_order_id="modify", deadline=0.1))
         assert len(orders_received(broker, "modify")) == 1
