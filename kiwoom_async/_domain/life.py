@@ -382,9 +382,11 @@ def _take_refusal(life: Life, sight: Sight) -> Step:
 
 
 def _take_end_of_day(life: Life, sight: Sight) -> Step:
-    if not sight.is_final or life.ending is not None or life.is_filled or life.quantity is None:
+    if not sight.is_final or life.ending is not None or life.is_filled:
         return Step(life)
-    rest = life.quantity - life.filled_quantity if life.leaves_quantity is None else life.leaves_quantity
+    rest = life.leaves_quantity
+    if rest is None and life.quantity is not None:
+        rest = life.quantity - life.filled_quantity
     expired = evolve(life, ending=OrderStatus.EXPIRED, leaves_quantity=0, leaves_at=None)
     news = _tell_ending(OrderEventKind.EXPIRED, expired, quantity=rest)
     return _step(life, LifeEvent.EXPIRED, expired, news)

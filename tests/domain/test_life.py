@@ -301,6 +301,16 @@ def test_end_of_day_expires_what_is_left() -> None:
     assert heard(live(fill(10, 10, 1000), Sight.of_row(row(10, 0), is_final=True))) == [(F, 10)]
 
 
+def test_order_of_unknown_size_expires_with_its_day() -> None:
+    """A modify of all that is left ends with the day although nobody has told how large it was."""
+    end = Sight(ResolvedBy.LEDGER, is_final=True)
+    modify = Life(Action.MODIFY)
+    step = live(end, end, life=modify)
+    assert (heard(step), step.life.status, step.life.leaves_quantity) == ([(X, None)], OrderStatus.EXPIRED, 0)
+    assert heard(live(evolve(end, filled_quantity=4), life=modify)) == [(F, 4), (X, None)]
+    assert heard(live(evolve(end, leaves_quantity=6), life=modify)) == [(X, 6)]
+
+
 def test_confirmation_of_a_modify_says_nothing_of_what_is_left() -> None:
     """Whether its 0 is of the new order is not known; that of an acceptance cannot be."""
     modify = Life(Action.MODIFY, quantity=10)
