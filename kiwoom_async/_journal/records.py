@@ -162,6 +162,7 @@ class Finding:
         ended, ended_at: When the sender was known to be finished, if this finding tells.
         is_answered: Kiwoom itself answered.
         row: The broker's report of the claimed order, where the number was found on the ledger.
+        is_final: The day was over when the row was read: what is left has expired.
         considered: With PROVEN_ABSENT: days and numbers of the feed's reports that the proof has taken into account.
         breaches: What it says about the assumptions, kept with it where it moves the state.
     """
@@ -176,6 +177,7 @@ class Finding:
     ended_at: datetime | None = None
     is_answered: bool = False
     row: LedgerOrder | None = None
+    is_final: bool = False
     considered: frozenset[tuple[date, str]] = frozenset()
     breaches: tuple[Breach, ...] = ()
 

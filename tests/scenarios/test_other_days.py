@@ -257,6 +257,27 @@ async def test_order_names_the_day_its_number_is_valid_on(tmp_path: Path) -> Non
             assert broker.count(CANCEL) == 1
 
 
+async def test_order_found_on_the_next_day_has_expired(tmp_path: Path) -> None:
+    """The final ledger shows nothing left of it, because its day is over: nobody has canceled it."""
+    async with broker_of() as broker:
+        async with client_of(broker, tmp_path) as client:
+            broker.set_faults([Fault(FaultKind.DROP_AFTER_ACCEPTANCE, api_ids=BUY), BLIND])
+            await left_open(lambda: client.stock.buy(SYMBOL, 10, price=70_000, client_order_id="lost", deadline=0.3))
+            broker.fill(broker.orders[0].broker_order_id, 4)
+        next_day(broker)
+        broker.set_faults(None)
+        async with client_of(broker, tmp_path) as client:
+            await resolved(client)
+            order = await client.orders.wait_filled("lost")
+            assert (order.status, order.filled_quantity, order.leaves_quantity) == (OrderStatus.EXPIRED, 4, 0)
+            told = await client._journal.order_events(0, limit=9)
+        assert [(event.kind.value, event.quantity) for event in told] == [
+            ("accepted", None),
+            ("filled", 4),
+            ("expired", 6),
+        ]
+
+
 async def test_modify_that_the_final_ledger_does_not_explain_is_listed_at_the_close(tmp_path: Path) -> None:
     """The original expired with the day, so nobody can tell whether the modify took any of it: a person must look."""
     async with broker_of() as broker, client_of(broker, tmp_path) as client:
