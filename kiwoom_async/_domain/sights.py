@@ -78,11 +78,9 @@ class Sight:
             row: It.
             is_final: The day was over when the row was read.
         """
-        is_modify = row.action is Action.MODIFY
         return cls(
             source=ResolvedBy.LEDGER,
-            # A modify may ask for more than was left, or for 0, which means all; the confirmed quantity is the truth.
-            quantity=(row.confirmed_quantity if is_modify else 0) or row.quantity or None,
+            quantity=row.size,
             filled_quantity=row.filled_quantity,
             filled_amount=_multiply(row.average_fill_price, row.filled_quantity),
             is_exact=False,

@@ -98,7 +98,9 @@ def _status(record: OrderRecord, attempt: Attempt, claim: Claim | None) -> Order
         return OrderStatus(record.evidence["original_status"])
     if attempt.state not in ON_THE_BOOK:
         return None
-    if claim is not None and claim.status is not None and attempt.request.action is not Action.CANCEL:
+    # What a cancel has done is told of its original; of its own number, a refusal alone says more than the acceptance.
+    is_cancel = attempt.request.action is Action.CANCEL
+    if claim is not None and claim.status is not None and (not is_cancel or claim.status is OrderStatus.REFUSED):
         return claim.status
     return _STATUS_WHEN_ACKNOWLEDGED[attempt.request.action]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from enum import StrEnum, unique
 
 from kiwoom_async._domain.intents import Attempt
@@ -19,7 +20,7 @@ class OriginalState(StrEnum):
     FILLED = "filled"
     CANCELED = "canceled"
     UNCLEAR = "unclear"
-    """It is not listed, was modified meanwhile, or the views do not add up."""
+    """It is not listed, a modify may have taken the last of it, or the views do not add up."""
 
     @property
     def status(self) -> OrderStatus | None:
@@ -46,17 +47,15 @@ class Originals:
         """
         rows = await self._fetch_chain(attempt)
         original = _find_original(attempt, rows)
-        if original is None or any(
-            row.original == original.broker_order_id and row.action is Action.MODIFY for row in rows
-        ):
+        if original is None:
             return OriginalState.UNCLEAR
         leaves = await self._fetch_leaves(original, rows)
         if leaves is None:
             return OriginalState.UNCLEAR
+        changes = _changes_of(original, rows)
         if leaves:
-            return OriginalState.OPEN
-        is_filled = original.filled_quantity >= original.quantity
-        return OriginalState.FILLED if is_filled else OriginalState.CANCELED
+            return OriginalState.OPEN if _adds_up(original, leaves, changes) else OriginalState.UNCLEAR
+        return _judge_gone(original, changes, await self._read_asked(attempt, changes))
 
     async def find_unexplained_loss(self, attempt: Attempt) -> str:
         """Say what a modify or cancel without a row of its own may have done to its original; empty if nothing.
@@ -74,7 +73,7 @@ class Originals:
         if original is None:
             return "its original is not listed, so nothing shows that it was left alone"
         leaves = await self._fetch_leaves(original, rows)
-        if leaves is None or original.quantity > leaves + _accounted_for(original, rows):
+        if leaves is None or original.size is None or original.size > leaves + _accounted_for(original, rows):
             return "its original lost a quantity that no listed row explains"
         return ""
 
@@ -89,7 +88,16 @@ class Originals:
         for order in await self._reader.fetch_open_orders(original.desk, original.symbol):
             if order.broker_order_id == original.broker_order_id:
                 return order.leaves_quantity
-        return 0 if _accounted_for(original, rows) >= original.quantity else None
+        is_gone = original.size is not None and _accounted_for(original, rows) >= original.size
+        return 0 if is_gone else None
+
+    async def _read_asked(self, attempt: Attempt, changes: tuple[LedgerOrder, ...]) -> Mapping[str, int | None]:
+        """Read what those modifies and cancels that are ours were asked for; None for all that is left."""
+        if not changes:
+            return {}
+        since = min(row.number for row in changes) - 1
+        claims = await self._journal.claims(attempt.request.desk, changes[0].day, since)
+        return {number: owner.request.quantity for number, (_, owner) in claims.items()}
 
     async def _fetch_chain(self, attempt: Attempt) -> tuple[LedgerOrder, ...]:
         """Read the original of a modify or cancel and everything later of its symbol."""
@@ -121,7 +129,54 @@ def _find_original(attempt: Attempt, rows: tuple[LedgerOrder, ...]) -> LedgerOrd
     return next((row for row in rows if row.broker_order_id == attempt.request.original), None)
 
 
+def _changes_of(original: LedgerOrder, rows: tuple[LedgerOrder, ...]) -> tuple[LedgerOrder, ...]:
+    return tuple(row for row in rows if row.original == original.broker_order_id and row.action is not Action.NEW)
+
+
 def _accounted_for(original: LedgerOrder, rows: tuple[LedgerOrder, ...]) -> int:
     """Count what was filled, and what listed cancels and modifies have taken."""
     taken = sum(row.confirmed_quantity for row in rows if row.original == original.broker_order_id)
     return original.filled_quantity + taken
+
+
+def _taken(changes: Iterable[LedgerOrder], action: Action) -> int:
+    return sum(row.confirmed_quantity for row in changes if row.action is action)
+
+
+def _adds_up(original: LedgerOrder, leaves: int, changes: tuple[LedgerOrder, ...]) -> bool:
+    """Tell whether what is listed as left is left beside what modifies have taken.
+
+    What becomes of the remainder in the row of an order that was modified is not known [G]; a modify of a part leaves
+    the rest in the book.
+    """
+    moved = _taken(changes, Action.MODIFY)
+    return not moved or original.size is None or leaves + original.filled_quantity + moved <= original.size
+
+
+def _judge_gone(
+    original: LedgerOrder, changes: tuple[LedgerOrder, ...], asked: Mapping[str, int | None]
+) -> OriginalState:
+    """Say why nothing is left of an order; unclear where it may live on under the number of a modify.
+
+    Args:
+        original: Its row.
+        changes: The rows of the modifies and cancels that name it.
+        asked: What those of them that are ours were asked for.
+    """
+    if original.size is None:
+        return OriginalState.UNCLEAR
+    if original.filled_quantity >= original.size:
+        return OriginalState.FILLED
+    effective = [row for row in changes if row.action is Action.CANCEL and row.confirmed_quantity]
+    if any(asked.get(row.broker_order_id, 0) is None for row in effective):
+        return OriginalState.CANCELED  # a cancel of all that was left has found something
+    moves = [row for row in changes if row.action is Action.MODIFY]
+    missing = original.size - original.filled_quantity - _taken(effective, Action.CANCEL)
+    moved = _taken(moves, Action.MODIFY)
+    # A modify that shows nothing as confirmed may have been refused, or be listed in a form that nobody has seen.
+    is_told = all(row.confirmed_quantity for row in moves) or missing <= 0
+    if (moved and missing <= moved) or not is_told:
+        return OriginalState.UNCLEAR
+    is_in_part = all(asked.get(row.broker_order_id) is not None for row in effective)
+    came_last = original.filled_quantity > 0 and missing <= 0 and is_in_part
+    return OriginalState.FILLED if came_last else OriginalState.CANCELED

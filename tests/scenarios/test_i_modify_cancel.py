@@ -83,6 +83,33 @@ async def test_ambiguous_full_cancel_is_safe_to_resend(tmp_path: Path, kind: Fau
             assert (again.status, again.broker_order_id) == (canceled.status, canceled.broker_order_id)
 
 
+@pytest.mark.parametrize("is_refused", [False, True])
+async def test_full_cancel_is_sent_again_beside_a_modify_of_a_part(tmp_path: Path, *, is_refused: bool) -> None:
+    """What a modify has not moved is in the book under the old number, and a lost cancel of it is sent again."""
+    async with broker_of() as broker, client_of(broker, tmp_path) as client:
+        order = await place(client)
+        part = await client.stock.modify(order, price=70_100, quantity=4)
+        if is_refused:
+            assert part.broker_order_id is not None
+            broker.refuse(part.broker_order_id, "거부")
+        broker.set_faults([Fault(FaultKind.DROP_BEFORE_ACCEPTANCE, api_ids=CANCEL)])
+        canceled = await client.stock.cancel(order, client_order_id=KEY)
+        assert canceled.status is OrderStatus.CANCELED
+        assert book_row(broker, order.broker_order_id).leaves_quantity == 0
+        assert book_row(broker, part.broker_order_id).leaves_quantity == (0 if is_refused else 4)
+        assert broker.count(CANCEL) == 2
+
+
+async def test_full_cancel_after_a_cancel_of_a_part_and_the_last_fill_is_filled(tmp_path: Path) -> None:
+    """Three were canceled and the other seven filled: the cancel that came after them found nothing, and says so."""
+    async with broker_of() as broker, client_of(broker, tmp_path) as client:
+        order = await place(client)
+        assert order.broker_order_id is not None
+        await client.stock.cancel(order, quantity=3)
+        broker.fill(order.broker_order_id)
+        assert (await client.stock.cancel(order, client_order_id=KEY)).status is OrderStatus.FILLED
+
+
 @pytest.mark.parametrize("is_accepted", [True, False])
 async def test_ambiguous_partial_cancel_never_resent(tmp_path: Path, *, is_accepted: bool) -> None:
     """A partial cancel is sent once; the ledger tells what became of it."""
