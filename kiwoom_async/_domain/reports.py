@@ -154,6 +154,11 @@ class Snapshot:
     is_final: bool
     queries: int
 
+    @property
+    def changes(self) -> tuple[LedgerOrder, ...]:
+        """Give the modifies and cancels, anybody's, that have taken something from their originals."""
+        return tuple(row for row in self.rows if row.action is not Action.NEW and row.confirmed_quantity)
+
 
 @unique
 class ReportKind(StrEnum):

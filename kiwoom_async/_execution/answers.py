@@ -108,7 +108,10 @@ def _status(record: OrderRecord, attempt: Attempt, claim: Claim | None) -> Order
 def _leaves(attempt: Attempt, claim: Claim | None) -> int | None:
     if claim is not None and claim.leaves_quantity is not None:
         return claim.leaves_quantity
-    return attempt.request.quantity if attempt.request.action is Action.NEW else None
+    if attempt.request.action is not Action.NEW or attempt.request.quantity is None:
+        return None
+    # Not more than that: the views of gold do not tell.
+    return attempt.request.quantity - (claim.filled_quantity if claim else 0)
 
 
 def _refused(record: OrderRecord, last: Attempt) -> Order | KiwoomError:

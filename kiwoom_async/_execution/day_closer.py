@@ -139,6 +139,7 @@ class DayCloser:
                 foreign=foreign,
                 highest=max((row.number for row in snapshot.rows), default=0),
                 is_final=True,
+                changes=snapshot.changes,
             )
         )
         for alarm in news.alarms:

@@ -498,6 +498,7 @@ class Resolver:
                     highest=max((row.number for row in snapshot.rows), default=0),
                     channels=view.own_channels,
                     is_final=snapshot.is_final,
+                    changes=snapshot.changes,
                 )
             )
             self._spread(news, found)

@@ -192,6 +192,7 @@ class LedgerNews:
         highest: The highest order number seen.
         channels: Texts that our acknowledged orders carry.
         is_final: The day was over when the ledger was read: what is left of our orders has expired.
+        changes: Rows of modifies and cancels, anybody's, that have taken something from their originals.
     """
 
     account: str
@@ -202,6 +203,7 @@ class LedgerNews:
     highest: int
     channels: frozenset[str] = frozenset()
     is_final: bool = False
+    changes: tuple[LedgerOrder, ...] = ()
 
 
 @frozen

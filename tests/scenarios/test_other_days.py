@@ -278,6 +278,25 @@ async def test_order_found_on_the_next_day_has_expired(tmp_path: Path) -> None:
         ]
 
 
+async def test_part_that_was_canceled_or_modified_does_not_expire(tmp_path: Path) -> None:
+    """Nobody has looked before the day was over: the final ledger tells what became of each part."""
+    async with broker_of() as broker:
+        async with client_of(broker, tmp_path) as client:
+            order = await buy(client)
+            modified = await client.stock.modify(order, price=70_100, quantity=4, client_order_id="part")
+            await client.stock.cancel(order, quantity=3)
+        next_day(broker)
+        async with client_of(broker, tmp_path) as client:
+            await client.orders.wait_filled(order)
+            told = [event for event in await client._journal.order_events(0, limit=99) if event.quantity]
+        assert [(event.client_order_id, event.kind.value, event.quantity, event.replaced_by) for event in told] == [
+            ("buy", "modified", 4, modified.broker_order_id),
+            ("buy", "canceled", 3, None),
+            ("buy", "expired", 3, None),
+            ("part", "expired", 4, None),
+        ]
+
+
 async def test_modify_that_the_final_ledger_does_not_explain_is_listed_at_the_close(tmp_path: Path) -> None:
     """The original expired with the day, so nobody can tell whether the modify took any of it: a person must look."""
     async with broker_of() as broker, client_of(broker, tmp_path) as client:
