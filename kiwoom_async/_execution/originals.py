@@ -55,7 +55,8 @@ class Originals:
         changes = _changes_of(original, rows)
         if leaves:
             return OriginalState.OPEN if _adds_up(original, leaves, changes) else OriginalState.UNCLEAR
-        return _judge_gone(original, changes, await self._read_asked(attempt, changes))
+        asked, parts = await self._read_asked(attempt, changes), await self._read_parts(attempt, changes)
+        return _judge_gone(original, changes, asked, parts)
 
     async def find_unexplained_loss(self, attempt: Attempt) -> str:
         """Say what a modify or cancel without a row of its own may have done to its original; empty if nothing.
@@ -98,6 +99,14 @@ class Originals:
         since = min(row.number for row in changes) - 1
         claims = await self._journal.claims(attempt.request.desk, changes[0].day, since)
         return {number: owner.request.quantity for number, (_, owner) in claims.items()}
+
+    async def _read_parts(self, attempt: Attempt, changes: tuple[LedgerOrder, ...]) -> frozenset[str]:
+        """Read which modifies have left a part in the book: an event of the original, if that is ours, has said so."""
+        if not any(row.action is Action.MODIFY for row in changes):
+            return frozenset()
+        number = changes[0].original or ""
+        claim = await self._journal.claim_of(attempt.request.desk, changes[0].day, number)
+        return frozenset() if claim is None else await self._journal.parts_moved(claim.client_order_id, number)
 
     async def _fetch_chain(self, attempt: Attempt) -> tuple[LedgerOrder, ...]:
         """Read the original of a modify or cancel and everything later of its symbol."""
@@ -154,7 +163,7 @@ def _adds_up(original: LedgerOrder, leaves: int, changes: tuple[LedgerOrder, ...
 
 
 def _judge_gone(
-    original: LedgerOrder, changes: tuple[LedgerOrder, ...], asked: Mapping[str, int | None]
+    original: LedgerOrder, changes: tuple[LedgerOrder, ...], asked: Mapping[str, int | None], parts: frozenset[str]
 ) -> OriginalState:
     """Say why nothing is left of an order; unclear where it may live on under the number of a modify.
 
@@ -162,6 +171,7 @@ def _judge_gone(
         original: Its row.
         changes: The rows of the modifies and cancels that name it.
         asked: What those of them that are ours were asked for.
+        parts: Modifies that are known to have left something in the book.
     """
     if original.size is None:
         return OriginalState.UNCLEAR
@@ -170,8 +180,10 @@ def _judge_gone(
     effective = [row for row in changes if row.action is Action.CANCEL and row.confirmed_quantity]
     if any(asked.get(row.broker_order_id, 0) is None for row in effective):
         return OriginalState.CANCELED  # a cancel of all that was left has found something
-    moves = [row for row in changes if row.action is Action.MODIFY]
+    known = [row for row in changes if row.broker_order_id in parts]
+    moves = [row for row in changes if row.action is Action.MODIFY and row not in known]
     missing = original.size - original.filled_quantity - _taken(effective, Action.CANCEL)
+    missing -= _taken(known, Action.MODIFY)
     moved = _taken(moves, Action.MODIFY)
     # A modify that shows nothing as confirmed may have been refused, or be listed in a form that nobody has seen.
     is_told = all(row.confirmed_quantity for row in moves) or missing <= 0

@@ -444,6 +444,10 @@ class Journal:
         """Read what happened to the account's orders after a sequence number, oldest first."""
         return await self._read(lambda connection: queries.read_order_events(connection, self.account, since, limit))
 
+    async def parts_moved(self, client_order_id: str, number: str) -> frozenset[str]:
+        """Read which modifies were seen to leave a part of an order in the book; none where any of it was canceled."""
+        return await self._read(lambda connection: queries.read_parts_moved(connection, client_order_id, number))
+
     async def bookmark(self) -> Bookmark:
         """Read the place after which nothing is written yet."""
         return await self._read(lambda connection: queries.read_bookmark(connection, self.account))

@@ -218,6 +218,23 @@ def read_order_events(connection: apsw.Connection, account: str, since: int, lim
     return tuple(map(read_event, rows))
 
 
+def read_parts_moved(connection: apsw.Connection, client_order_id: str, number: str) -> frozenset[str]:
+    """Read which modifies were seen to leave a part of an order in the book; none where any of it was canceled.
+
+    Events of one statement count what is left down, one by one, and only the last of them says what was there.
+    """
+    rows = connection.execute(
+        "SELECT json_extract(event, '$.kind'), json_extract(event, '$.replaced_by'), "
+        "json_extract(event, '$.leaves_quantity') FROM order_events WHERE client_order_id = ? "
+        "AND json_extract(event, '$.broker_order_id') = ? "
+        "AND json_extract(event, '$.kind') IN ('modified', 'canceled')",
+        (client_order_id, number),
+    ).fetchall()
+    if any(kind == "canceled" or not leaves for kind, _, leaves in rows):
+        return frozenset()
+    return frozenset(str(by) for _, by, _ in rows)
+
+
 MOST_NAMED: Final = 1000
 """News whose orders are told one by one. Source: our choice; more than that in the time between two looks means that
 this process slept, and everybody had better look for himself."""

@@ -17,6 +17,7 @@ from kiwoom_async._domain.vocabulary import Action, Desk, OrderStatus, Side
 from kiwoom_async._execution.ledger_reader import LedgerReader
 from kiwoom_async._execution.originals import Originals, OriginalState
 from kiwoom_async._journal.journal import Journal
+from kiwoom_async._journal.records import Claim
 
 DAY = date(2026, 11, 20)
 NOON = datetime(2026, 11, 20, 12, tzinfo=KST)
@@ -85,10 +86,12 @@ class Book:
 
     Attributes:
         asked: What the modifies and cancels of ours were asked for, by number.
+        parts: Modifies that were seen to leave a part in the book.
     """
 
     rows: tuple[LedgerOrder, ...]
     asked: Mapping[int, int | None]
+    parts: frozenset[str]
 
     async def fetch_snapshot(self, *_: Any, **__: Any) -> Snapshot:
         """Give the ledger."""
@@ -105,10 +108,20 @@ class Book:
             for number, quantity in self.asked.items()
         }
 
+    async def claim_of(self, *_: Any) -> Claim:
+        """Give the claim of the original."""
+        return Claim("account", DAY, "0000005", "order", 1, None, 0, None, None)
 
-def originals(*rows: LedgerOrder, asked: Mapping[int, int | None] | None = None) -> Originals:
+    async def parts_moved(self, *_: Any) -> frozenset[str]:
+        """Give the modifies that have left a part in the book."""
+        return self.parts
+
+
+def originals(
+    *rows: LedgerOrder, asked: Mapping[int, int | None] | None = None, parts: frozenset[str] = frozenset()
+) -> Originals:
     """Look at a ledger with these rows."""
-    book = Book(rows, asked or {})
+    book = Book(rows, asked or {}, parts)
     return Originals(cast("Journal", book), cast("LedgerReader", book))
 
 
@@ -150,6 +163,23 @@ async def test_state_of_an_original(
 ) -> None:
     """It is open, filled or canceled where the rows leave no other possibility."""
     assert await originals(*rows, asked=asked).fetch_state(ATTEMPT) is state
+
+
+@pytest.mark.parametrize(
+    ("rows", "state"),
+    [
+        ([row(filled=6), modify(4)], FILLED),
+        ([row(filled=3), modify(4), cancel(3, 10)], FILLED),
+        ([row(filled=3), modify(4)], CANCELED),
+        ([row(filled=3), modify(4), modify(3, 10)], UNCLEAR),
+    ],
+)
+async def test_modify_that_left_a_part_did_not_take_the_last_of_it(
+    rows: list[LedgerOrder], state: OriginalState
+) -> None:
+    """It was seen to leave a part in the book, so what came last was a fill, a cancel, or another modify."""
+    asked = {9: 4, 10: 3}
+    assert await originals(*rows, asked=asked, parts=frozenset({"0000009"})).fetch_state(ATTEMPT) is state
 
 
 async def test_loss_of_an_original_of_unknown_size_is_unexplained() -> None:

@@ -390,10 +390,13 @@ async def test_modify_of_a_part_says_where_that_part_lives_on(journal: Journal) 
     for _ in range(2):
         await journal.note_ledger(news_of(row(leaves=6), moved()))
     assert await told_of_original(journal) == [("modified", 4, 6, "0000102")]
+    assert await journal.parts_moved("order-1", "0000101") == {"0000102"}
+    assert await journal.parts_moved("modify-1", "0000102") == frozenset()
     # The same number explains no second loss.
     await claimed(journal, "cancel-1", "0000103", request=evolve(CANCEL_ALL, quantity=4))
     await journal.note_ledger(news_of(row(leaves=2), moved()))
     assert (await told_of_original(journal))[1:] == [("canceled", 4, 2, None)]
+    assert await journal.parts_moved("order-1", "0000101") == frozenset()
 
 
 async def test_modify_that_names_all_that_is_left_is_no_cancellation(journal: Journal) -> None:
@@ -427,6 +430,7 @@ async def test_modify_of_a_part_before_one_of_the_rest(journal: Journal) -> None
     await claimed(journal, "modify-2", "0000103", request=MODIFY)
     await journal.note_ledger(news_of(moved(), moved("0000103", 6)))
     assert await told_of_original(journal) == [("modified", 4, 6, "0000102"), ("modified", 6, 0, "0000103")]
+    assert await journal.parts_moved("order-1", "0000101") == frozenset()
 
 
 async def test_modify_of_a_part_that_only_the_feed_has_told(journal: Journal) -> None:

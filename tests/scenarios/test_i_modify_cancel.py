@@ -14,6 +14,7 @@ from kiwoom_async import (
     KiwoomClient,
     NotSent,
     Order,
+    OrderEventKind,
     OrderNotAccepted,
     OrderRefused,
     OrderStatus,
@@ -21,6 +22,7 @@ from kiwoom_async import (
     ResolvedBy,
 )
 from kiwoom_async.simulator import BookOrder, Fault, FaultKind, Simulator
+from tests.scenarios.listening import record_of
 from tests.scenarios.trading import (
     QUICK,
     SYMBOL,
@@ -98,6 +100,24 @@ async def test_full_cancel_is_sent_again_beside_a_modify_of_a_part(tmp_path: Pat
         assert book_row(broker, order.broker_order_id).leaves_quantity == 0
         assert book_row(broker, part.broker_order_id).leaves_quantity == (0 if is_refused else 4)
         assert broker.count(CANCEL) == 2
+
+
+@pytest.mark.parametrize("is_seen", [True, False])
+async def test_full_cancel_after_a_modify_of_a_part_and_the_last_fill(tmp_path: Path, *, is_seen: bool) -> None:
+    """It is FILLED where the part was seen to stay; else the modify may have taken the last, and it is a refusal."""
+    async with broker_of() as broker, client_of(broker, tmp_path) as client:
+        order = await place(client)
+        assert order.broker_order_id is not None
+        await client.stock.modify(order, price=70_100, quantity=4)
+        if is_seen:
+            async with record_of(client) as record:
+                await eventually(lambda: [event.leaves_quantity for event in record.of(OrderEventKind.MODIFIED)] == [6])
+        broker.fill(order.broker_order_id)
+        if is_seen:
+            assert (await client.stock.cancel(order, client_order_id=KEY)).status is OrderStatus.FILLED
+        else:
+            with pytest.raises(OrderRefused):
+                await client.stock.cancel(order, client_order_id=KEY)
 
 
 async def test_full_cancel_after_a_cancel_of_a_part_and_the_last_fill_is_filled(tmp_path: Path) -> None:
