@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from enum import StrEnum, unique
 
-from kiwoom_async._domain.intents import Attempt
+from kiwoom_async._domain.intents import Attempt, OrderRequest
 from kiwoom_async._domain.reports import LedgerOrder
 from kiwoom_async._domain.vocabulary import Action, OrderStatus
 from kiwoom_async._execution.ledger_reader import LedgerReader
@@ -52,11 +52,12 @@ class Originals:
         leaves = await self._fetch_leaves(original, rows)
         if leaves is None:
             return OriginalState.UNCLEAR
-        changes = _changes_of(original, rows)
+        own = await self._journal.claims(original.desk, original.day, original.number)
+        requests = {number: owner.request for number, (_, owner) in own.items()}
+        changes = _changes_of(original, rows, requests)
         if leaves:
             return OriginalState.OPEN if _adds_up(original, leaves, changes) else OriginalState.UNCLEAR
-        asked, parts = await self._read_asked(attempt, changes), await self._read_parts(attempt, changes)
-        return _judge_gone(original, changes, asked, parts)
+        return _judge_gone(original, changes, requests, await self._read_parts(original, changes))
 
     async def find_unexplained_loss(self, attempt: Attempt) -> str:
         """Say what a modify or cancel without a row of its own may have done to its original; empty if nothing.
@@ -92,20 +93,12 @@ class Originals:
         is_gone = original.size is not None and _accounted_for(original, rows) >= original.size
         return 0 if is_gone else None
 
-    async def _read_asked(self, attempt: Attempt, changes: tuple[LedgerOrder, ...]) -> Mapping[str, int | None]:
-        """Read what those modifies and cancels that are ours were asked for; None for all that is left."""
-        if not changes:
-            return {}
-        since = min(row.number for row in changes) - 1
-        claims = await self._journal.claims(attempt.request.desk, changes[0].day, since)
-        return {number: owner.request.quantity for number, (_, owner) in claims.items()}
-
-    async def _read_parts(self, attempt: Attempt, changes: tuple[LedgerOrder, ...]) -> frozenset[str]:
+    async def _read_parts(self, original: LedgerOrder, changes: tuple[LedgerOrder, ...]) -> frozenset[str]:
         """Read which modifies have left a part in the book: an event of the original, if that is ours, has said so."""
         if not any(row.action is Action.MODIFY for row in changes):
             return frozenset()
-        number = changes[0].original or ""
-        claim = await self._journal.claim_of(attempt.request.desk, changes[0].day, number)
+        number = original.broker_order_id
+        claim = await self._journal.claim_of(original.desk, original.day, number)
         return frozenset() if claim is None else await self._journal.parts_moved(claim.client_order_id, number)
 
     async def _fetch_chain(self, attempt: Attempt) -> tuple[LedgerOrder, ...]:
@@ -138,8 +131,17 @@ def _find_original(attempt: Attempt, rows: tuple[LedgerOrder, ...]) -> LedgerOrd
     return next((row for row in rows if row.broker_order_id == attempt.request.original), None)
 
 
-def _changes_of(original: LedgerOrder, rows: tuple[LedgerOrder, ...]) -> tuple[LedgerOrder, ...]:
-    return tuple(row for row in rows if row.original == original.broker_order_id and row.action is not Action.NEW)
+def _changes_of(
+    original: LedgerOrder, rows: tuple[LedgerOrder, ...], own: Mapping[str, OrderRequest]
+) -> tuple[LedgerOrder, ...]:
+    """Give the modifies and cancels of an order; a row may name the root of a chain, the request of ours does not."""
+
+    def target(row: LedgerOrder) -> str | None:
+        request = own.get(row.broker_order_id)
+        return row.original if request is None else request.original
+
+    changes = (row for row in rows if row.action is not Action.NEW)
+    return tuple(row for row in changes if target(row) == original.broker_order_id)
 
 
 def _accounted_for(original: LedgerOrder, rows: tuple[LedgerOrder, ...]) -> int:
@@ -163,14 +165,17 @@ def _adds_up(original: LedgerOrder, leaves: int, changes: tuple[LedgerOrder, ...
 
 
 def _judge_gone(
-    original: LedgerOrder, changes: tuple[LedgerOrder, ...], asked: Mapping[str, int | None], parts: frozenset[str]
+    original: LedgerOrder,
+    changes: tuple[LedgerOrder, ...],
+    own: Mapping[str, OrderRequest],
+    parts: frozenset[str],
 ) -> OriginalState:
     """Say why nothing is left of an order; unclear where it may live on under the number of a modify.
 
     Args:
         original: Its row.
         changes: The rows of the modifies and cancels that name it.
-        asked: What those of them that are ours were asked for.
+        own: What our modifies and cancels asked for, by number.
         parts: Modifies that are known to have left something in the book.
     """
     if original.size is None:
@@ -178,7 +183,8 @@ def _judge_gone(
     if original.filled_quantity >= original.size:
         return OriginalState.FILLED
     effective = [row for row in changes if row.action is Action.CANCEL and row.confirmed_quantity]
-    if any(asked.get(row.broker_order_id, 0) is None for row in effective):
+    asked = [own[row.broker_order_id].quantity for row in effective if row.broker_order_id in own]
+    if None in asked:
         return OriginalState.CANCELED  # a cancel of all that was left has found something
     known = [row for row in changes if row.broker_order_id in parts]
     moves = [row for row in changes if row.action is Action.MODIFY and row not in known]
@@ -189,6 +195,5 @@ def _judge_gone(
     is_told = all(row.confirmed_quantity for row in moves) or missing <= 0
     if (moved and missing <= moved) or not is_told:
         return OriginalState.UNCLEAR
-    is_in_part = all(asked.get(row.broker_order_id) is not None for row in effective)
-    came_last = original.filled_quantity > 0 and missing <= 0 and is_in_part
+    came_last = original.filled_quantity > 0 and missing <= 0 and len(asked) == len(effective)
     return OriginalState.FILLED if came_last else OriginalState.CANCELED

@@ -87,11 +87,13 @@ class Book:
     Attributes:
         asked: What the modifies and cancels of ours were asked for, by number.
         parts: Modifies that were seen to leave a part in the book.
+        aimed_at: What ours were aimed at.
     """
 
     rows: tuple[LedgerOrder, ...]
     asked: Mapping[int, int | None]
-    parts: frozenset[str]
+    parts: frozenset[str] = frozenset()
+    aimed_at: str = "0000005"
 
     async def fetch_snapshot(self, *_: Any, **__: Any) -> Snapshot:
         """Give the ledger."""
@@ -104,7 +106,7 @@ class Book:
     async def claims(self, *_: Any) -> Mapping[str, tuple[None, Attempt]]:
         """Give our modifies and cancels."""
         return {
-            f"{number:07d}": (None, evolve(ATTEMPT, request=evolve(CANCEL, quantity=quantity)))
+            f"{number:07d}": (None, evolve(ATTEMPT, request=evolve(CANCEL, quantity=quantity, original=self.aimed_at)))
             for number, quantity in self.asked.items()
         }
 
@@ -180,6 +182,17 @@ async def test_modify_that_left_a_part_did_not_take_the_last_of_it(
     """It was seen to leave a part in the book, so what came last was a fill, a cancel, or another modify."""
     asked = {9: 4, 10: 3}
     assert await originals(*rows, asked=asked, parts=frozenset({"0000009"})).fetch_state(ATTEMPT) is state
+
+
+async def test_row_of_ours_may_name_the_root_of_the_chain() -> None:
+    """Our request says what it was aimed at: the row does not count for the root, and is not missed for its target."""
+    root, first = row(filled=4), "0000009"
+    moved_on = Book((root, evolve(modify(6), leaves_quantity=0), modify(6, 10)), {10: None}, aimed_at=first)
+    look = Originals(cast("Journal", moved_on), cast("LedgerReader", moved_on))
+    assert await look.fetch_state(evolve(ATTEMPT, request=evolve(CANCEL, original=first))) is UNCLEAR
+    canceled = Book((root, modify(6), cancel(6, 10)), {10: None}, frozenset({first}), aimed_at=first)
+    look = Originals(cast("Journal", canceled), cast("LedgerReader", canceled))
+    assert await look.fetch_state(ATTEMPT) is FILLED
 
 
 async def test_loss_of_an_original_of_unknown_size_is_unexplained() -> None:
