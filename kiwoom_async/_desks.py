@@ -174,7 +174,8 @@ class OrderDesk:
 
         An order whose outcome is unknown can be canceled, too (take it from `client.orders.get`): the cancel is
         recorded durably and sent when the order is found; if the order turns out not to be there, it ends as
-        `NotSent`. A cancel that comes after the last fill is no error: the order it returns is FILLED.
+        `NotSent`. A cancel that comes after the last fill is no error: the order it returns is FILLED. Where a modify
+        may have taken the last of it instead, Kiwoom's refusal is raised: the order lives on under the modify's number.
 
         Args:
             order: An `Order`, or a broker order number of today together with `symbol` (and `route`, if not KRX).

@@ -142,8 +142,9 @@ class Orders:
             for row in await self._reader.fetch_open_orders(desk):
                 claim = await self._journal.claim_of(desk, today, row.broker_order_id)
                 record = None if claim is None else await self._journal.find(claim.client_order_id)
-                if record is not None:
-                    found.append(describe(record))
+                if claim is not None and record is not None:
+                    # Where two sends of an id are on the book, each is told under its own number.
+                    found.append(describe(record, next(a for a in record.attempts if a.number == claim.attempt)))
         return tuple(found)
 
     async def cancel_all(

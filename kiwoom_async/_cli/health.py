@@ -10,7 +10,7 @@ import json
 import sys
 import textwrap
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,10 +18,8 @@ import apsw
 
 from kiwoom_async._ambient import SystemAmbient
 from kiwoom_async._cli.journal import open_for_reading
-from kiwoom_async._domain.ambient import korean_day
 from kiwoom_async._domain.feed_status import FeedState, FeedStatus
 from kiwoom_async._domain.health import Health, HealthState, judge
-from kiwoom_async._execution.monitor import LEFT_BY_CLOSED_DAYS
 from kiwoom_async._journal import breaches
 from kiwoom_async._journal.store import mapped_errors
 from kiwoom_async.errors import JournalError
@@ -83,10 +81,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _read(connection: apsw.Connection, path: Path, now: datetime) -> Iterator[tuple[str, Health]]:
     off = FeedStatus(FeedState.OFF, text="not told by a journal")
-    since = korean_day(now) - LEFT_BY_CLOSED_DAYS
     facts = breaches.read_facts(connection, path, is_durable=True)
     for account in breaches.read_accounts(connection):
-        durable = breaches.read_health(connection, account, since, facts)
+        durable = breaches.read_health(connection, account, date.min, facts)
         yield account, judge(durable, now=now, measured={}, feed=off)
 
 

@@ -38,8 +38,9 @@ class OrderEvent:
     Attributes:
         sequence: Rises with every event of the journal file; pass it to `client.orders.events(since=…)` to go on after
             it.
-        quantity: With FILLED: what was filled since the last event. With CANCELED and EXPIRED: what left the book, as
-            far as fills were known then (one that is told later was no part of it); None if not known.
+        quantity: With FILLED: what was filled since the last event. With MODIFIED: what lives on under `replaced_by`.
+            With CANCELED and EXPIRED: what left the book, as far as fills were known then (one that is told later was
+            no part of it). None if not known, as of a modify of all that was left whose row nobody has seen.
         price: With FILLED: KRW per share of `quantity`, an average if it was several executions; None if not known.
         filled_quantity: All that is filled after this event.
         leaves_quantity: What is left in the book after this event; None if not known.

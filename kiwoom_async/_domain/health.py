@@ -344,8 +344,8 @@ class DurableHealth:
         kept: Findings of monitors, in the order of the assumptions.
         revived: Orders that turned up after a proof of absence.
         duplicates: Orders that were on the book twice.
-        unresolved: Orders whose outcome is not known, by the time they were sent; those of the last week that a closed
-            day has left for the operator included.
+        unresolved: Orders whose outcome is not known, by the time they were sent; those that a closed day has left for
+            the operator included, until he has decided.
         has_lost_rows: A row that was committed is not there any more.
         facts: The file.
     """

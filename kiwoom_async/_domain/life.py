@@ -16,7 +16,7 @@ from attrs import evolve, frozen
 
 from kiwoom_async._domain.events import OrderEventKind
 from kiwoom_async._domain.reports import ReportKind
-from kiwoom_async._domain.sights import Sight
+from kiwoom_async._domain.sights import Move, Sight
 from kiwoom_async._domain.vocabulary import Action, OrderStatus
 
 _T = TypeVar("_T", int, datetime)
@@ -320,6 +320,7 @@ def _take_leaves(before: Life, life: Life, sight: Sight) -> Step:
         return Step(life)
     # What a final row does not list as left may have expired just now.
     told = None if sight.is_final and not sight.leaves_quantity else sight.leaves_quantity
+    told = _reckon_leaves(life, sight) if told is None else told
     leaves = _lower(life.leaves_quantity, told)
     if leaves is not None and life.quantity is not None:
         leaves = min(leaves, life.quantity - life.filled_quantity)
@@ -334,20 +335,59 @@ def _take_leaves(before: Life, life: Life, sight: Sight) -> Step:
     if is_gone:
         left = evolve(left, ending=OrderStatus.CANCELED)
     gone = _count_gone(before, left)
+    moved = _share_out(gone, sight.moves, is_gone=is_gone)
+    rest = gone - sum(share.quantity for share in moved)
     # An order of unknown size that has gone is news without a number.
-    is_news = gone or is_moved or (is_gone and _is_unknown(before))
-    if not is_news and not is_gone:
+    is_news = rest or is_moved or (is_gone and _is_unknown(before))
+    if not moved and not is_news and not is_gone:
         return Step(left)
-    kind = OrderEventKind.MODIFIED if is_moved else OrderEventKind.CANCELED
-    news = News(
-        kind,
-        left.status,
-        left.filled_quantity,
-        left.leaves_quantity,
-        quantity=gone or None,
-        replaced_by=sight.replaced_by if is_moved else None,
+    news = [_tell_move(life, left, share) for share in moved]
+    if is_news:
+        kind = OrderEventKind.MODIFIED if is_moved else OrderEventKind.CANCELED
+        by = sight.replaced_by if is_moved else None
+        news.append(News(kind, left.status, left.filled_quantity, None, quantity=rest or None, replaced_by=by))
+    return _step(life, LifeEvent.GONE if is_gone else LifeEvent.REDUCED, left, *_count_down(news, left))
+
+
+def _reckon_leaves(life: Life, sight: Sight) -> int | None:
+    """Reckon what is left from what was taken, where the statement does not tell it (gold, and final ledgers)."""
+    if not sight.taken or life.quantity is None:
+        return None
+    left = life.quantity - life.filled_quantity - sight.taken
+    return left if left >= 0 else None
+
+
+def _share_out(gone: int, moves: tuple[Move, ...], *, is_gone: bool) -> list[Move]:
+    """Say what of that which has left the book lives on under the numbers of modifies."""
+    shares = []
+    for move in moves:
+        # One that asked for more than was left has taken all of it.
+        quantity = min(move.quantity, gone) if is_gone else move.quantity
+        if 0 < quantity <= gone:
+            shares.append(Move(move.number, quantity))
+            gone -= quantity
+    return shares
+
+
+def _tell_move(before: Life, after: Life, move: Move) -> News:
+    return News(
+        OrderEventKind.MODIFIED,
+        before.status,
+        after.filled_quantity,
+        None,
+        quantity=move.quantity,
+        replaced_by=move.number,
     )
-    return _step(life, LifeEvent.GONE if is_gone else LifeEvent.REDUCED, left, *((news,) if is_news else ()))
+
+
+def _count_down(news: list[News], left: Life) -> list[News]:
+    """Give each of the news what was left after it, and the last one the status that the order has in the end."""
+    told: list[News] = []
+    leaves = left.leaves_quantity
+    for each in reversed(news):
+        told.append(evolve(each, leaves_quantity=leaves, status=each.status if told else left.status))
+        leaves = None if leaves is None else leaves + (each.quantity or 0)
+    return told[::-1]
 
 
 def _is_unknown(life: Life) -> bool:
@@ -382,9 +422,11 @@ def _take_refusal(life: Life, sight: Sight) -> Step:
 
 
 def _take_end_of_day(life: Life, sight: Sight) -> Step:
-    if not sight.is_final or life.ending is not None or life.is_filled or life.quantity is None:
+    if not sight.is_final or life.ending is not None or life.is_filled:
         return Step(life)
-    rest = life.quantity - life.filled_quantity if life.leaves_quantity is None else life.leaves_quantity
+    rest = life.leaves_quantity
+    if rest is None and life.quantity is not None:
+        rest = life.quantity - life.filled_quantity
     expired = evolve(life, ending=OrderStatus.EXPIRED, leaves_quantity=0, leaves_at=None)
     news = _tell_ending(OrderEventKind.EXPIRED, expired, quantity=rest)
     return _step(life, LifeEvent.EXPIRED, expired, news)

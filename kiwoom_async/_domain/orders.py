@@ -25,7 +25,8 @@ class Order:
         price: KRW; None for types without a price.
         status: What the broker last said; None while it has acknowledged nothing. Right after an acceptance this is
             WORKING even if the fill came at once: the ledger or the feed tells. For a cancel, CANCELED says that its
-            quantity left the book (of a part only, if it asked for a part), FILLED that it came after the last fill.
+            quantity left the book (of a part only, if it asked for a part), FILLED that it came after the last fill,
+            REFUSED that the exchange refused it after it had been accepted.
         filled_quantity: As last reported.
         average_fill_price: KRW per share; None while no fill was reported.
         leaves_quantity: What is left in the book, as last reported; None if not known.

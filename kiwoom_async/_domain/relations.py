@@ -253,7 +253,11 @@ def _by_quantity(claimant: Claimant, row: LedgerOrder) -> Relation:
     wanted = claimant.request.quantity
     if wanted is None or row.quantity == wanted:
         return Relation.LIKELY
-    return _likely_if(claimant.request.action is Action.CANCEL and row.confirmed_quantity == wanted)
+    if claimant.request.action is Action.CANCEL and row.confirmed_quantity == wanted:
+        return Relation.LIKELY
+    # A modify or cancel of more than is left may be listed with what was left, or with a quantity of 0 [G].
+    is_smaller = claimant.request.action is not Action.NEW and row.quantity < wanted
+    return Relation.POSSIBLE if is_smaller else Relation.NONE
 
 
 def _by_price(claimant: Claimant, row: LedgerOrder) -> Relation:

@@ -69,13 +69,22 @@ class LedgerOrder:
         return int(self.broker_order_id)
 
     @property
+    def size(self) -> int | None:
+        """Give how large the order is; None where the row does not tell.
+
+        A modify may ask for more than was left, or for 0, which means all; the confirmed quantity is the truth.
+        """
+        moved = self.confirmed_quantity if self.action is Action.MODIFY else 0
+        return moved or self.quantity or None
+
+    @property
     def status(self) -> OrderStatus:
         """Say in what state the row shows the order to be.
 
         An order that is neither filled nor in the book was canceled, refused or expired; a ledger row alone does not
         tell which, so it reads as canceled here.
         """
-        if self.filled_quantity >= self.quantity:
+        if self.size is not None and self.filled_quantity >= self.size:
             return OrderStatus.FILLED
         if self.leaves_quantity == 0:
             return OrderStatus.CANCELED
@@ -144,6 +153,11 @@ class Snapshot:
     finished: float
     is_final: bool
     queries: int
+
+    @property
+    def changes(self) -> tuple[LedgerOrder, ...]:
+        """Give the modifies and cancels, anybody's, that have taken something from their originals."""
+        return tuple(row for row in self.rows if row.action is not Action.NEW and row.confirmed_quantity)
 
 
 @unique

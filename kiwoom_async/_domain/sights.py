@@ -15,6 +15,19 @@ from kiwoom_async._domain.vocabulary import Action, ResolvedBy
 
 
 @frozen
+class Move:
+    """A modify that may have moved a part of an order to its own number.
+
+    Attributes:
+        number: Of the modify.
+        quantity: What it has moved, as far as that is told; what it asked for otherwise.
+    """
+
+    number: str
+    quantity: int
+
+
+@frozen
 class Sight:
     """One statement of the broker about one order number.
 
@@ -31,6 +44,9 @@ class Sight:
         reason: Why it was refused.
         is_final: The day is over, so what is left has expired.
         replaced_by: Number of the modify that took what was left.
+        moves: Modifies of a part of which no event has told yet; they explain what is not left any more.
+        taken: What modifies and cancels have taken, as far as their rows tell; asked only where it does not tell what
+            is left.
     """
 
     source: ResolvedBy
@@ -47,6 +63,8 @@ class Sight:
     reason: str = ""
     is_final: bool = False
     replaced_by: str | None = None
+    moves: tuple[Move, ...] = ()
+    taken: int = 0
 
     @classmethod
     def of_report(cls, report: OrderReport) -> Sight:
@@ -71,23 +89,23 @@ class Sight:
         )
 
     @classmethod
-    def of_row(cls, row: LedgerOrder, *, is_final: bool = False) -> Sight:
+    def of_row(cls, row: LedgerOrder, *, is_final: bool = False, taken: int = 0) -> Sight:
         """See what a row of the ledger says.
 
         Args:
             row: It.
             is_final: The day was over when the row was read.
+            taken: What the rows of modifies and cancels say that they took from it.
         """
-        is_modify = row.action is Action.MODIFY
         return cls(
             source=ResolvedBy.LEDGER,
-            # A modify may ask for more than was left, or for 0, which means all; the confirmed quantity is the truth.
-            quantity=(row.confirmed_quantity if is_modify else 0) or row.quantity or None,
+            quantity=row.size,
             filled_quantity=row.filled_quantity,
             filled_amount=_multiply(row.average_fill_price, row.filled_quantity),
             is_exact=False,
             leaves_quantity=row.leaves_quantity,
             is_final=is_final,
+            taken=taken,
         )
 
     @classmethod

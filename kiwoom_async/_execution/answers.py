@@ -104,7 +104,9 @@ def _status(record: OrderRecord, attempt: Attempt, claim: Claim | None) -> Order
         return OrderStatus(record.evidence["original_status"])
     if attempt.state not in ON_THE_BOOK:
         return None
-    if claim is not None and claim.status is not None and attempt.request.action is not Action.CANCEL:
+    # What a cancel has done is told of its original; of its own number, a refusal alone says more than the acceptance.
+    is_cancel = attempt.request.action is Action.CANCEL
+    if claim is not None and claim.status is not None and (not is_cancel or claim.status is OrderStatus.REFUSED):
         return claim.status
     return _STATUS_WHEN_ACKNOWLEDGED[attempt.request.action]
 
@@ -112,7 +114,10 @@ def _status(record: OrderRecord, attempt: Attempt, claim: Claim | None) -> Order
 def _leaves(attempt: Attempt, claim: Claim | None) -> int | None:
     if claim is not None and claim.leaves_quantity is not None:
         return claim.leaves_quantity
-    return attempt.request.quantity if attempt.request.action is Action.NEW else None
+    if attempt.request.action is not Action.NEW or attempt.request.quantity is None:
+        return None
+    # Not more than that: the views of gold do not tell.
+    return attempt.request.quantity - (claim.filled_quantity if claim else 0)
 
 
 def _refused(record: OrderRecord, last: Attempt) -> Order | KiwoomError:

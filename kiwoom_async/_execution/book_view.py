@@ -79,6 +79,10 @@ class BookView:
         """Give every row of every snapshot."""
         return tuple(row for snapshot in self.snapshots for row in snapshot.rows)
 
+    def is_final(self, day: date) -> bool:
+        """Tell whether a day was over when its ledger was read."""
+        return any(snapshot.is_final for snapshot in self.snapshots if snapshot.day == day)
+
     @property
     def own_rows(self) -> tuple[LedgerOrder, ...]:
         """Give the rows of orders that are claimed."""

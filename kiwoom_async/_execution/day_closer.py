@@ -113,7 +113,8 @@ class DayCloser:
         missing = {
             number: attempt
             for number, (_, attempt) in claims.items()
-            if number not in listed and attempt.request.action is Action.NEW
+            # A cancel has nothing in the book, and not every ledger lists it.
+            if number not in listed and attempt.request.action is not Action.CANCEL
         }
         for number, attempt in missing.items():
             # A person may have been wrong about a number; the broker is not about one that it has told us.
@@ -138,6 +139,7 @@ class DayCloser:
                 foreign=foreign,
                 highest=max((row.number for row in snapshot.rows), default=0),
                 is_final=True,
+                changes=snapshot.changes,
             )
         )
         for alarm in news.alarms:

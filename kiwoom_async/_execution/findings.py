@@ -85,7 +85,9 @@ def _may_be_late(attempt: Attempt, row: LedgerOrder, rivals: Sequence[Attempt]) 
     return Breach(BreachKind.MAY_BE_LATE_TWIN, text)
 
 
-def claim_finding(attempt: Attempt, row: LedgerOrder, by: ResolvedBy, rivals: Sequence[Attempt] = ()) -> Finding:
+def claim_finding(
+    attempt: Attempt, row: LedgerOrder, by: ResolvedBy, rivals: Sequence[Attempt] = (), *, is_final: bool = False
+) -> Finding:
     """Give what is written about a number that was found by matching.
 
     Args:
@@ -93,6 +95,7 @@ def claim_finding(attempt: Attempt, row: LedgerOrder, by: ResolvedBy, rivals: Se
         row: What was found.
         by: Where.
         rivals: Attempts proven absent whose late order it would be if a bound were broken.
+        is_final: The day was over when it was found.
     """
     seen: dict[str, Any] = to_plain(row)
     seen.pop("order_types", None)
@@ -106,6 +109,7 @@ def claim_finding(attempt: Attempt, row: LedgerOrder, by: ResolvedBy, rivals: Se
         breaches=(_may_be_late(attempt, row, rivals),) if rivals else (),
         # What the feed has told of the number is kept beside the claim already.
         row=row if by is ResolvedBy.LEDGER else None,
+        is_final=is_final,
     )
 
 

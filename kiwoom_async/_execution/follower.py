@@ -198,6 +198,7 @@ class Follower:
             foreign=(),
             highest=max((row.number for row in snapshot.rows), default=0),
             is_final=snapshot.is_final,
+            changes=snapshot.changes,
         )
         self.spread(await self._journal.note_ledger(news))
         return (*found, *overdue)

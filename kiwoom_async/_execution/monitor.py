@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 import anyio
 
 from kiwoom_async._domain.absence import AbsenceProof, Strength
-from kiwoom_async._domain.ambient import Ambient, korean_day
+from kiwoom_async._domain.ambient import Ambient
 from kiwoom_async._domain.feed_status import FeedStatus
 from kiwoom_async._domain.health import (
     Assumption,
@@ -65,9 +65,6 @@ JUDGED_AT_ONCE: Final = 1_000
 
 MOST_REMEMBERED: Final = 20_000
 """Order numbers that are remembered. Source: our choice, far more than a bot places in a day."""
-
-LEFT_BY_CLOSED_DAYS: Final = timedelta(days=7)
-"""How long an order that a closed day has left unresolved is counted: as long as `orders.unresolved()` lists it."""
 
 _T = TypeVar("_T")
 _Place = tuple[Desk, date, str]
@@ -404,7 +401,7 @@ class Monitor:
         now = self._ambient.now()
         fresh = list(self._pending)
         try:
-            durable = await self._journal.health(korean_day(now) - LEFT_BY_CLOSED_DAYS)
+            durable = await self._journal.health()
         except JournalError as error:
             durable = DurableHealth(facts=JournalFacts(str(self._journal.path)))
             fresh.append(Breach(BreachKind.JOURNAL_UNREADABLE, str(error).rstrip(".")))

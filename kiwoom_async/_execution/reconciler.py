@@ -293,13 +293,9 @@ class Reconciler:
 
     async def list_unresolved(self, why: Mapping[str, str] | None = None) -> tuple[UnresolvedOrder, ...]:
         """List every order without an answer, from the journal alone."""
-        week = korean_day(self._ambient.now()) - timedelta(days=7)
-        left = [
-            attempt
-            for attempt in await self._journal.watched_attempts(week)
-            if attempt.state is Delivery.UNRESOLVED_AT_CLOSE
-        ]
-        attempts = [*left, *await self._journal.open_attempts()]
+        # In this order: what a close leaves unresolved meanwhile is in both.
+        open_attempts = await self._journal.open_attempts()
+        attempts = {attempt.key: attempt for attempt in [*await self._journal.left_unresolved(), *open_attempts]}
         return tuple(
             UnresolvedOrder(
                 client_order_id=attempt.client_order_id,
@@ -309,7 +305,7 @@ class Reconciler:
                 why=(why or {}).get(attempt.key) or attempt.reason or "it is being sent",
                 candidates=self._resolver.last_candidates(attempt),
             )
-            for attempt in attempts
+            for attempt in attempts.values()
         )
 
     def days_of(self, attempt: Attempt) -> tuple[date, ...]:

@@ -310,7 +310,7 @@ class Resolver:
             row = matching.bindings.get(attempt.key)
             if row is not None:
                 self._ambient.reached(Checkpoint.BEFORE_CLAIM_COMMIT)
-                finding = claim_finding(attempt, row, by, view.rivals_for(row))
+                finding = claim_finding(attempt, row, by, view.rivals_for(row), is_final=view.is_final(row.day))
                 for breach in finding.breaches:
                     _LOG.warning("%s", breach.text)
                 await self._conclude(attempt, finding, found)
@@ -480,7 +480,8 @@ class Resolver:
             row = late.bindings.get(attempt.key)
             if row is None:
                 continue
-            await self._conclude(attempt, claim_finding(attempt, row, ResolvedBy.LEDGER), found)
+            finding = claim_finding(attempt, row, ResolvedBy.LEDGER, is_final=view.is_final(row.day))
+            await self._conclude(attempt, finding, found)
             found.alarms.append(
                 f"order {attempt.client_order_id} was proven absent and is on the book as {row.broker_order_id}: "
                 "a bound in Timing is too tight"
@@ -542,6 +543,7 @@ class Resolver:
                     highest=max((row.number for row in snapshot.rows), default=0),
                     channels=view.own_channels,
                     is_final=snapshot.is_final,
+                    changes=snapshot.changes,
                 )
             )
             self._spread(news, found)

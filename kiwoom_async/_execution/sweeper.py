@@ -54,6 +54,9 @@ on the mock, one second makes room for one."""
 LONGEST_ID: Final = 128
 """Source: what `check_client_order_id` takes."""
 
+_OUTCOMES: Final = {OrderStatus.FILLED: CancelOutcome.FINISHED, OrderStatus.REFUSED: CancelOutcome.FAILED}
+"""What the status of an accepted cancel means for its order; every other one says that it is canceled."""
+
 _MAY_BE_ON_THE_BOOK: Final = frozenset({Delivery.DISPATCHED, Delivery.UNKNOWN, Delivery.CANDIDATES})
 
 
@@ -258,7 +261,9 @@ class Sweeper:
             # The others must be canceled whatever this one met.
             _LOG.exception("canceling %s met a fault of the library", aim.key)
             return aim.result(CancelOutcome.FAILED, cancel_id=cancel_id, error=error)
-        outcome = CancelOutcome.FINISHED if order.status is OrderStatus.FILLED else CancelOutcome.CANCELED
+        outcome = (
+            CancelOutcome.CANCELED if order.status is None else _OUTCOMES.get(order.status, CancelOutcome.CANCELED)
+        )
         return aim.result(CancelOutcome.DRY if order.is_dry else outcome, cancel_id=cancel_id, order=order)
 
     async def _place_in_turn(self, intent: Intent, patience: _Patience) -> Order:

@@ -17,6 +17,7 @@ from kiwoom_async._domain.life import Life
 from kiwoom_async._domain.midnight import first_day
 from kiwoom_async._domain.relations import is_report_of_another
 from kiwoom_async._domain.reports import LedgerOrder, OrderReport
+from kiwoom_async._domain.sights import Move
 from kiwoom_async._domain.vocabulary import Desk
 from kiwoom_async._journal.decoding import decoding
 from kiwoom_async._journal.queries import read_attempt_of
@@ -139,6 +140,35 @@ def find_successor(connection: apsw.Connection, place: Place, number: str) -> st
         (*place, number),
     ).get
     return reported
+
+
+def find_moves(connection: apsw.Connection, claimed: Claimed) -> tuple[Move, ...]:
+    """Find the modifies of a part of an order of which no event has told yet, oldest first.
+
+    They are ours, or the feed has reported them as effective.
+    """
+    number, place = claimed.number, claimed.place
+    own = connection.execute(
+        "SELECT c.broker_order_id, c.quantity FROM claims c INDEXED BY claims_modifies "
+        "JOIN attempts a ON a.client_order_id = c.client_order_id AND a.number = c.attempt "
+        "WHERE c.account = ? AND c.ledger = ? AND c.day = ? AND c.action = 'modify' AND c.status IS NOT 'refused' "
+        "AND json_extract(a.request, '$.original') = ? AND json_extract(a.request, '$.quantity') IS NOT NULL",
+        (*place, number),
+    ).fetchall()
+    reported = connection.execute(
+        f"SELECT broker_order_id, json_extract(report, '$.quantity') FROM kept_reports WHERE {_AT} AND takes_from = ?",  # noqa: S608
+        (*place, number),
+    ).fetchall()
+    told = {
+        by
+        for (by,) in connection.execute(
+            "SELECT json_extract(event, '$.replaced_by') FROM order_events WHERE client_order_id = ? "
+            "AND json_extract(event, '$.kind') = 'modified' AND json_extract(event, '$.broker_order_id') = ?",
+            (claimed.attempt.client_order_id, number),
+        )
+    }
+    moves = {by: quantity for by, quantity in (*reported, *own) if quantity and by not in told}
+    return tuple(Move(str(by), int(quantity)) for by, quantity in sorted(moves.items()))
 
 
 def has_kept_change(connection: apsw.Connection, place: Place, number: str) -> bool:

@@ -60,9 +60,16 @@ def close_day(connection: apsw.Connection, account: str, close: DayClose) -> Rep
 
 
 def read_days_to_close(connection: apsw.Connection, account: str, before: date) -> tuple[tuple[Desk, date], ...]:
-    """Read the days before one whose books are open; the cost grows with their number."""
+    """Read the days before one whose books are open, or on which an order is left working.
+
+    A close ends them all, but an earlier release left modifies of all that is left as they were. The cost grows with
+    the number of such days and orders.
+    """
     rows = connection.execute(
-        "SELECT ledger, day FROM open_days WHERE account = ? AND day < ? ORDER BY day, ledger",
+        "SELECT ledger, day FROM open_days WHERE account = ?1 AND day < ?2 "
+        "UNION SELECT ledger, day FROM claims INDEXED BY claims_open WHERE account = ?1 AND day < ?2 "
+        "AND action <> 'cancel' AND (status IS NULL OR status IN ('working', 'partially_filled')) "
+        "ORDER BY day, ledger",
         (account, before.isoformat()),
     )
     with decoding():

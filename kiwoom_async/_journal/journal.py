@@ -400,6 +400,10 @@ class Journal:
         """Read the attempts proven absent, or left unresolved, on a day from `since` on."""
         return await self._read(lambda connection: queries.read_watched(connection, self.account, since))
 
+    async def left_unresolved(self) -> tuple[Attempt, ...]:
+        """Read the attempts that a day's close left unresolved, of whatever day."""
+        return await self._read(lambda connection: queries.read_left_unresolved(connection, self.account))
+
     async def duplicates(self, day: date) -> tuple[Attempt, ...]:
         """Read the attempts of a day whose order is a second one on the book."""
         return await self._read(lambda connection: queries.read_duplicates(connection, self.account, day))
@@ -444,6 +448,10 @@ class Journal:
         """Read what happened to the account's orders after a sequence number, oldest first."""
         return await self._read(lambda connection: queries.read_order_events(connection, self.account, since, limit))
 
+    async def parts_moved(self, client_order_id: str, number: str) -> frozenset[str]:
+        """Read which modifies were seen to leave a part of an order in the book; none where any of it was canceled."""
+        return await self._read(lambda connection: queries.read_parts_moved(connection, client_order_id, number))
+
     async def bookmark(self) -> Bookmark:
         """Read the place after which nothing is written yet."""
         return await self._read(lambda connection: queries.read_bookmark(connection, self.account))
@@ -473,7 +481,7 @@ class Journal:
         """Read what monitors of the assumptions have found, in the order of the kinds."""
         return await self._read(lambda connection: breaches.read_breaches(connection, self.account))
 
-    async def health(self, since: date) -> DurableHealth:
+    async def health(self, since: date = date.min) -> DurableHealth:
         """Read what the file tells of the account's health; what closed days have left counts from a day on."""
         witness = self._witness
 

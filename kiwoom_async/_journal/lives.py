@@ -7,6 +7,7 @@ lives it changes and the events it makes are one transaction.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
@@ -17,7 +18,7 @@ from attrs import define, evolve, field
 from kiwoom_async._domain.events import OrderEvent, OrderEventKind
 from kiwoom_async._domain.executions import ExecutedOrder
 from kiwoom_async._domain.health import Breach, BreachKind
-from kiwoom_async._domain.life import follow
+from kiwoom_async._domain.life import Life, Step, follow
 from kiwoom_async._domain.reports import LedgerOrder, OrderReport, ReportKind
 from kiwoom_async._domain.sights import Sight, effect_on_original, has_taken_effect
 from kiwoom_async._domain.vocabulary import Action, Desk, OrderStatus, ResolvedBy
@@ -26,6 +27,7 @@ from kiwoom_async._journal.claims import (
     Claimed,
     Place,
     declare_foreign,
+    find_moves,
     find_successor,
     has_kept_change,
     is_foreign,
@@ -84,7 +86,9 @@ class Hearing:
         # Somebody's modify or cancel, or ours before its answer, has taken something from an order of ours.
         self._doubt_original(place, report)
 
-    def take_row(self, place: Place, row: LedgerOrder, listed: frozenset[str], *, is_final: bool = False) -> None:
+    def take_row(
+        self, place: Place, row: LedgerOrder, listed: frozenset[str], *, is_final: bool = False, taken: int = 0
+    ) -> None:
         """Apply a row of the ledger to the order that has its number.
 
         Args:
@@ -92,11 +96,12 @@ class Hearing:
             row: It.
             listed: Numbers of ours with a row of their own in the same look.
             is_final: The day was over when it was read.
+            taken: What modifies and cancels have taken from it, as far as the same look tells.
         """
         claimed = read_claimed(self.connection, place, row.broker_order_id)
         if claimed is None:
             return
-        is_changed = self._see(claimed, Sight.of_row(row, is_final=is_final))
+        is_changed = self._see(claimed, Sight.of_row(row, is_final=is_final, taken=taken))
         if has_taken_effect(row):
             self._tell_original(claimed, row, may_look=is_changed, listed=listed)
 
@@ -168,7 +173,9 @@ class Hearing:
 
     def _see(self, claimed: Claimed, sight: Sight) -> bool:
         """Merge a statement into the life of an order; give whether that has changed it."""
-        step = follow(claimed.life, self._explain(claimed, sight))
+        step = follow(claimed.life, sight)
+        if _tells_of_a_loss(claimed.life, step):
+            step = follow(claimed.life, self._explain(claimed, sight, is_gone=step.life.ending is OrderStatus.CANCELED))
         if step.life != claimed.life:
             store_life(self.connection, evolve(claimed, life=step.life))
         for news in step.news:
@@ -211,17 +218,16 @@ class Hearing:
         )
         self._touched[attempt.client_order_id] = None
 
-    def _explain(self, claimed: Claimed, sight: Sight) -> Sight:
-        """Say which modify took what is not left any more, if one is known: then the order lives on under its number.
+    def _explain(self, claimed: Claimed, sight: Sight, *, is_gone: bool) -> Sight:
+        """Say which modifies took what is not left any more, as far as they are known: it lives on under their numbers.
 
         The original's own report can come before the modify's.
         """
-        life = claimed.life
-        is_gone = sight.leaves_quantity == 0 and not sight.is_final and not life.is_finished
-        is_filled = life.quantity is not None and (sight.filled_quantity or 0) >= life.quantity
-        if not is_gone or is_filled or life.action is Action.CANCEL or sight.replaced_by is not None:
-            return sight
-        return evolve(sight, replaced_by=find_successor(self.connection, claimed.place, claimed.number))
+        successor = sight.replaced_by
+        if is_gone and successor is None:
+            successor = find_successor(self.connection, claimed.place, claimed.number)
+        moves = (move for move in find_moves(self.connection, claimed) if move.number != successor)
+        return evolve(sight, replaced_by=successor, moves=tuple(moves))
 
     def _tell_original(
         self,
@@ -341,6 +347,13 @@ class Hearing:
         return [from_json(str(text), OrderReport) for (text,) in kept]
 
 
+def _tells_of_a_loss(before: Life, step: Step) -> bool:
+    """Tell whether something has left the book that was not filled; a cancel has nothing in it."""
+    is_over = step.life.ending is OrderStatus.CANCELED and before.ending is None
+    is_told = any(news.kind in {OrderEventKind.CANCELED, OrderEventKind.MODIFIED} for news in step.news)
+    return before.action is not Action.CANCEL and (is_over or is_told)
+
+
 def note_reports(connection: apsw.Connection, account: str, reports: Iterable[OrderReport], at: datetime) -> ReportNews:
     """Write down reports of the feed, in the order in which they came."""
     hearing = Hearing(connection, at)
@@ -354,15 +367,29 @@ def note_ledger(connection: apsw.Connection, news: LedgerNews, at: datetime) -> 
     place = place_of(news.account, news.desk, news.day)
     hearing = Hearing(connection, at)
     listed = frozenset(row.broker_order_id for row in news.own)
+    taken = _count_taken(connection, place, news)
     # Originals before what was done to them: their own rows know what was filled until then.
     for row in sorted(news.own, key=lambda row: row.number):
-        hearing.take_row(place, row, listed, is_final=news.is_final)
+        hearing.take_row(place, row, listed, is_final=news.is_final, taken=taken[row.broker_order_id])
     for row in news.foreign:
         hearing.take_foreign(place, row, listed)
     learn_channels(connection, place, news.channels)
     if news.highest:
         raise_high_water(connection, place, news.highest)
     return hearing.news
+
+
+def _count_taken(connection: apsw.Connection, place: Place, news: LedgerNews) -> Counter[str]:
+    """Count what modifies and cancels have taken from each order, where some row does not tell what is left of it."""
+    taken: Counter[str] = Counter()
+    if not news.is_final and all(row.leaves_quantity is not None for row in news.own):
+        return taken
+    for change in news.changes:
+        claimed = read_claimed(connection, place, change.broker_order_id)
+        # The row may name the root of a chain where the request has named its last link.
+        original = None if claimed is None else claimed.attempt.request.original
+        taken[original or change.original or ""] += change.confirmed_quantity
+    return taken
 
 
 def note_executions(

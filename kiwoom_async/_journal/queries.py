@@ -117,6 +117,16 @@ def read_watched(connection: apsw.Connection, account: str, since: date) -> tupl
     return tuple(sorted(map(read_attempt, rows), key=lambda attempt: (attempt.dispatched_at, attempt.key)))
 
 
+def read_left_unresolved(connection: apsw.Connection, account: str) -> tuple[Attempt, ...]:
+    """Read the attempts that a day's close left unresolved, of whatever day: nobody but a person settles them."""
+    rows = connection.execute(
+        f"SELECT {ATTEMPT_COLUMNS} FROM attempts WHERE account = ? "  # noqa: S608
+        "AND state IN ('not_accepted', 'unresolved_at_close') AND state = 'unresolved_at_close'",
+        (account,),
+    )
+    return tuple(sorted(map(read_attempt, rows), key=lambda attempt: (attempt.dispatched_at, attempt.key)))
+
+
 def read_duplicates(connection: apsw.Connection, account: str, day: date) -> tuple[Attempt, ...]:
     """Read the attempts of a day whose order is a second one on the book."""
     rows = connection.execute(
@@ -220,6 +230,23 @@ def read_order_events(connection: apsw.Connection, account: str, since: int, lim
         (account, since, limit),
     )
     return tuple(map(read_event, rows))
+
+
+def read_parts_moved(connection: apsw.Connection, client_order_id: str, number: str) -> frozenset[str]:
+    """Read which modifies were seen to leave a part of an order in the book; none where any of it was canceled.
+
+    Events of one statement count what is left down, one by one, and only the last of them says what was there.
+    """
+    rows = connection.execute(
+        "SELECT json_extract(event, '$.kind'), json_extract(event, '$.replaced_by'), "
+        "json_extract(event, '$.leaves_quantity') FROM order_events WHERE client_order_id = ? "
+        "AND json_extract(event, '$.broker_order_id') = ? "
+        "AND json_extract(event, '$.kind') IN ('modified', 'canceled')",
+        (client_order_id, number),
+    ).fetchall()
+    if any(kind == "canceled" or not leaves for kind, _, leaves in rows):
+        return frozenset()
+    return frozenset(str(by) for _, by, _ in rows)
 
 
 MOST_NAMED: Final = 1000

@@ -173,6 +173,7 @@ class Finding:
         ended, ended_at: When the sender was known to be finished, if this finding tells.
         is_answered: Kiwoom itself answered.
         row: The broker's report of the claimed order, where the number was found on the ledger.
+        is_final: The day was over when the row was read: what is left has expired.
         considered: With PROVEN_ABSENT: days and numbers of the feed's reports that the proof has taken into account.
         breaches: What it says about the assumptions, kept with it where it moves the state.
     """
@@ -187,6 +188,7 @@ class Finding:
     ended_at: datetime | None = None
     is_answered: bool = False
     row: LedgerOrder | None = None
+    is_final: bool = False
     considered: frozenset[tuple[date, str]] = frozenset()
     breaches: tuple[Breach, ...] = ()
 
@@ -201,6 +203,7 @@ class LedgerNews:
         highest: The highest order number seen.
         channels: Texts that our acknowledged orders carry.
         is_final: The day was over when the ledger was read: what is left of our orders has expired.
+        changes: Rows of modifies and cancels, anybody's, that have taken something from their originals.
     """
 
     account: str
@@ -211,6 +214,7 @@ class LedgerNews:
     highest: int
     channels: frozenset[str] = frozenset()
     is_final: bool = False
+    changes: tuple[LedgerOrder, ...] = ()
 
 
 @frozen

@@ -481,7 +481,7 @@ def _claim(connection: apsw.Connection, attempt: Attempt, finding: Finding, at: 
         reopen_day(connection, place)
         hearing.begin(place, number, source)
     if finding.row is not None:
-        hearing.take_row(place, finding.row, frozenset())
+        hearing.take_row(place, finding.row, frozenset(), is_final=finding.is_final)
     if not was_heard(connection, attempt):
         hearing.doubt(place, number)
     return hearing.news

@@ -17,7 +17,7 @@ from kiwoom_async._domain.executions import ExecutedOrder
 from kiwoom_async._domain.life import TRANSITIONS, Life, LifeEvent, News, Step, follow
 from kiwoom_async._domain.reports import LedgerOrder, OrderReport, ReportKind
 from kiwoom_async._domain.settings import KST
-from kiwoom_async._domain.sights import Sight, effect_on_original, has_taken_effect
+from kiwoom_async._domain.sights import Move, Sight, effect_on_original, has_taken_effect
 from kiwoom_async._domain.vocabulary import Action, Desk, OrderStatus, ResolvedBy, Side
 
 NOON = datetime(2026, 11, 2, 12, 0, tzinfo=KST)
@@ -289,6 +289,62 @@ def test_more_than_the_order_in_one_statement() -> None:
     assert step.alarm == "4 filled and 8 left are more than the 10 of the order"
 
 
+@pytest.mark.parametrize(
+    ("told", "moves", "news"),
+    [
+        (row(0, 6), [Move("2", 4)], [(M, 4, 6, "2")]),
+        (row(0, 3), [Move("2", 4)], [(M, 4, 6, "2"), (C, 3, 3, None)]),
+        (row(0, 3), [Move("2", 4), Move("3", 3)], [(M, 4, 6, "2"), (M, 3, 3, "3")]),
+        # It took less than it moves, so something else has taken it.
+        (row(0, 7), [Move("2", 4)], [(C, 3, 7, None)]),
+        # Only where all is gone, a modify can have got less than it asked for.
+        (row(4, 0), [Move("2", 10)], [(F, 4, 6, None), (M, 6, 0, "2")]),
+        (row(6, 0), [Move("2", 4)], [(F, 6, 4, None), (M, 4, 0, "2")]),
+        (row(0, 10), [Move("2", 4)], []),
+        (row(10, 0), [Move("2", 4)], [(F, 10, 0, None)]),
+    ],
+)
+def test_what_was_moved_is_not_told_as_canceled(
+    told: LedgerOrder, moves: list[Move], news: list[tuple[OrderEventKind, int, int, str | None]]
+) -> None:
+    """A modify of a part explains a loss as large as what it moved; the rest was canceled."""
+    step = live(evolve(Sight.of_row(told), moves=tuple(moves)))
+    assert [(each.kind, each.quantity, each.leaves_quantity, each.replaced_by) for each in step.news] == news
+    assert step.alarm is None
+    plain = live(Sight.of_row(told))
+    assert step.life == plain.life
+    assert [each.status for each in step.news[-1:]] == [step.life.status for _ in step.news[-1:]]
+
+
+def test_parts_before_a_modify_of_the_rest_keep_their_own_number() -> None:
+    """Four were moved by one modify, and the rest by another one: each is told with its own."""
+    sight = Sight(ResolvedBy.LEDGER, leaves_quantity=0, replaced_by="3", moves=(Move("2", 4),))
+    step = live(sight, sight)
+    assert [(each.kind, each.quantity, each.replaced_by) for each in step.news] == [(M, 4, "2"), (M, 6, "3")]
+    assert step.life.replaced_by == "3"
+
+
+def test_what_was_taken_tells_what_is_left_where_the_row_does_not() -> None:
+    """Gold: three were canceled and seven filled, so that nothing is left, and nothing expires."""
+    taken = live(Sight.of_row(row(0, None), taken=3))
+    assert (heard(taken), taken.life.leaves_quantity, taken.life.status) == ([(C, 3)], 7, OrderStatus.WORKING)
+    step = live(
+        Sight.of_row(row(7, None), taken=3), Sight.of_row(row(7, None), taken=3, is_final=True), life=taken.life
+    )
+    assert (heard(step), step.life.leaves_quantity, step.life.status) == ([(F, 7)], 0, OrderStatus.CANCELED)
+    # What cannot be true tells nothing, and where the row tells itself, it is believed.
+    assert live(Sight.of_row(row(8, None), taken=3)).life.leaves_quantity is None
+    assert live(Sight.of_row(row(0, 9), taken=3)).life.leaves_quantity == 9
+
+
+def test_final_row_tells_what_was_taken_from_what_has_expired() -> None:
+    """Three were canceled and nobody has looked until the day was over: seven expire."""
+    step = live(Sight.of_row(row(0, 0), taken=3, is_final=True))
+    assert (heard(step), step.life.status) == ([(C, 3), (X, 7)], OrderStatus.EXPIRED)
+    step = live(Sight.of_row(row(0, 0), taken=10, is_final=True))
+    assert (heard(step), step.life.status) == ([(C, 10)], OrderStatus.CANCELED)
+
+
 def test_end_of_day_expires_what_is_left() -> None:
     """The final ledger says how much expired, whether it still lists it as left or not, and once."""
     for left in (6, 0, None):
@@ -299,6 +355,16 @@ def test_end_of_day_expires_what_is_left() -> None:
     assert heard(live(Sight.of_row(row(0, None), is_final=True))) == [(X, 10)]
     assert heard(live(canceled(0), Sight.of_row(row(0, 0), is_final=True))) == [(C, 10)]
     assert heard(live(fill(10, 10, 1000), Sight.of_row(row(10, 0), is_final=True))) == [(F, 10)]
+
+
+def test_order_of_unknown_size_expires_with_its_day() -> None:
+    """A modify of all that is left ends with the day although nobody has told how large it was."""
+    end = Sight(ResolvedBy.LEDGER, is_final=True)
+    modify = Life(Action.MODIFY)
+    step = live(end, end, life=modify)
+    assert (heard(step), step.life.status, step.life.leaves_quantity) == ([(X, None)], OrderStatus.EXPIRED, 0)
+    assert heard(live(evolve(end, filled_quantity=4), life=modify)) == [(F, 4), (X, None)]
+    assert heard(live(evolve(end, leaves_quantity=6), life=modify)) == [(X, 6)]
 
 
 def test_confirmation_of_a_modify_says_nothing_of_what_is_left() -> None:

@@ -663,6 +663,11 @@ def test_unfamiliar_channel_does_not_hide_the_own_order() -> None:
         (evolve(CANCEL, quantity=3), {"quantity": 3}, Relation.LIKELY),
         (evolve(CANCEL, quantity=3), {"quantity": 10, "confirmed_quantity": 3}, Relation.LIKELY),
         (evolve(CANCEL, quantity=3), {"quantity": 4, "confirmed_quantity": 4}, Relation.NONE),
+        # More than was left was asked for: the form of such a row is not known.
+        (evolve(CANCEL, quantity=3), {"quantity": 2, "confirmed_quantity": 2}, Relation.POSSIBLE),
+        (evolve(MODIFY, quantity=10), {"price": 70_500, "quantity": 6, "confirmed_quantity": 6}, Relation.POSSIBLE),
+        (evolve(MODIFY, quantity=10), {"price": 70_500, "quantity": 0, "confirmed_quantity": 10}, Relation.POSSIBLE),
+        (evolve(MODIFY, quantity=6), {"price": 70_500, "quantity": 10, "confirmed_quantity": 10}, Relation.NONE),
         (evolve(CANCEL, original="50"), {}, Relation.LIKELY),
         (evolve(CANCEL, route=Route.SOR), {"route": Route.KRX}, Relation.LIKELY),
         (CANCEL, {"action": Action.MODIFY}, Relation.NONE),

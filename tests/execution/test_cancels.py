@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from kiwoom_async import ClientOrderIdConflict, Order
+from kiwoom_async import ClientOrderIdConflict, Order, OrderStatus
 from kiwoom_async._domain.states import Delivery
 from kiwoom_async._domain.vocabulary import ResolvedBy
 from kiwoom_async._execution.answers import answer_of
-from kiwoom_async._journal.records import OrderRecord
+from kiwoom_async._journal.records import Claim, OrderRecord
 from kiwoom_async.simulator import Fault, FaultKind
-from tests.journal.builders import CANCEL, intent, obligation
+from tests.journal.builders import ACCOUNT, CANCEL, DAY, intent, obligation
 from tests.scenarios.trading import broker_of, client_of, left_open, on_book, orders_received
 
 
@@ -51,3 +51,29 @@ def test_the_send_that_was_known_first_answers_for_a_cancel_that_was_sent_twice(
     answer = answer_of(record)
     assert isinstance(answer, Order)
     assert answer.broker_order_id == number
+
+
+@pytest.mark.parametrize(
+    ("told", "answered"),
+    [
+        (None, OrderStatus.CANCELED),
+        (OrderStatus.WORKING, OrderStatus.CANCELED),
+        (OrderStatus.CANCELED, OrderStatus.CANCELED),
+        (OrderStatus.REFUSED, OrderStatus.REFUSED),
+    ],
+)
+def test_cancel_that_was_refused_after_its_acceptance_is_not_called_canceled(
+    told: OrderStatus | None, answered: OrderStatus
+) -> None:
+    """Its order is in the book as before; asked again, the cancel says what its event said."""
+    accepted = evolve(
+        obligation(),
+        request=CANCEL,
+        state=Delivery.ACKNOWLEDGED,
+        broker_order_id="0000007",
+        resolved_by=ResolvedBy.RESPONSE,
+    )
+    claim = Claim(ACCOUNT, DAY, "0000007", "cancel-1", 1, told, 0, None, None)
+    answer = answer_of(OrderRecord(intent("cancel-1", CANCEL), (accepted,), (claim,), {}, 1))
+    assert isinstance(answer, Order)
+    assert answer.status is answered

@@ -111,6 +111,20 @@ async def test_what_a_close_leaves_working_has_expired(tmp_path: Path) -> None:
         assert kinds == [OrderEventKind.ACCEPTED, OrderEventKind.EXPIRED]
 
 
+async def test_order_that_an_earlier_close_left_working_opens_its_day_again(tmp_path: Path) -> None:
+    """An earlier release closed a day and left a modify of all that is left working: the day is closed once more."""
+    modify = evolve(BUY, action=Action.MODIFY, quantity=None, original="0000100", original_day=DAY)
+    async with Journal(tmp_path / "orders.db", AMBIENT, ACCOUNT) as journal:
+        attempt = await dispatched(journal, request=modify)
+        await journal.close_day(CLOSE)
+        await journal.conclude(attempt, acknowledged(resolved_by=ResolvedBy.RESPONSE))
+        await journal._write(lambda connection: connection.execute("DELETE FROM open_days").get)
+        assert await journal.days_to_close(DAY) == ()
+        assert await journal.days_to_close(LATER) == ((Desk.STOCK, DAY),)
+        await journal.close_day(CLOSE)
+        assert (await journal.days_to_close(LATER), await journal.working_orders()) == ((), ())
+
+
 async def test_close_drops_the_reports_of_its_day(tmp_path: Path) -> None:
     """What nobody has claimed by then is nobody's; other days and ledgers keep theirs."""
     async with Journal(tmp_path / "orders.db", AMBIENT, ACCOUNT) as journal:

@@ -15,7 +15,7 @@ from attrs import evolve
 from kiwoom_async._domain.events import OrderEvent, OrderEventKind
 from kiwoom_async._domain.executions import ExecutedOrder
 from kiwoom_async._domain.intents import OrderRequest
-from kiwoom_async._domain.reports import OrderReport, ReportKind
+from kiwoom_async._domain.reports import LedgerOrder, OrderReport, ReportKind
 from kiwoom_async._domain.states import Delivery, Event
 from kiwoom_async._domain.vocabulary import Action, Desk, OrderStatus, OrderType, ResolvedBy, Route, Side
 from kiwoom_async._journal import lives, queries
@@ -412,6 +412,136 @@ async def test_ledger_tells_of_a_whole_modify_or_cancel(journal: Journal, action
         assert not news.doubts
     kind = "modified" if action is Action.MODIFY else "canceled"
     assert await heard(journal, "order-1") == [("accepted", None), (kind, 10), ("filled", 4)]
+
+
+PART = evolve(MODIFY, quantity=4)
+
+
+def moved(number: str = "0000102", confirmed: int = 4, **changes: Any) -> LedgerOrder:
+    """Make the row of a modify of 0000101."""
+    changes = {"original": "0000101", "quantity": confirmed, "confirmed_quantity": confirmed, **changes}
+    return row(number, leaves=confirmed, action=Action.MODIFY, **changes)
+
+
+async def told_of_original(journal: Journal) -> list[tuple[str, int | None, int | None, str | None]]:
+    """Read what was told of the first order after its acceptance."""
+    return [
+        (event.kind.value, event.quantity, event.leaves_quantity, event.replaced_by)
+        for event in (await events(journal))[1:]
+        if event.client_order_id == "order-1"
+    ]
+
+
+async def test_modify_of_a_part_says_where_that_part_lives_on(journal: Journal) -> None:
+    """It is no cancellation, and told once; the rest that is canceled is."""
+    await claimed(journal)
+    await claimed(journal, "modify-1", "0000102", request=PART)
+    for _ in range(2):
+        await journal.note_ledger(news_of(row(leaves=6), moved()))
+    assert await told_of_original(journal) == [("modified", 4, 6, "0000102")]
+    assert await journal.parts_moved("order-1", "0000101") == {"0000102"}
+    assert await journal.parts_moved("modify-1", "0000102") == frozenset()
+    # The same number explains no second loss.
+    await claimed(journal, "cancel-1", "0000103", request=evolve(CANCEL_ALL, quantity=4))
+    await journal.note_ledger(news_of(row(leaves=2), moved()))
+    assert (await told_of_original(journal))[1:] == [("canceled", 4, 2, None)]
+    assert await journal.parts_moved("order-1", "0000101") == frozenset()
+
+
+async def test_modify_that_names_all_that_is_left_is_no_cancellation(journal: Journal) -> None:
+    """Whether its quantity was named or not: all of it lives on under the new number."""
+    await claimed(journal)
+    await claimed(journal, "modify-1", "0000102", request=evolve(MODIFY, quantity=10))
+    await journal.note_reports([took(Action.MODIFY), GONE])
+    await journal.note_ledger(news_of(row(leaves=0), moved(confirmed=10)))
+    assert await told_of_original(journal) == [("modified", 10, 0, "0000102")]
+
+
+async def test_modifies_of_parts_and_a_cancel_of_the_rest_in_one_look(journal: Journal) -> None:
+    """Nobody has looked in between: each part is told with its number, and what was canceled as that."""
+    await claimed(journal)
+    await claimed(journal, "modify-1", "0000102", request=PART)
+    await claimed(journal, "modify-2", "0000103", request=evolve(PART, quantity=3))
+    await claimed(journal, "cancel-1", "0000104", request=CANCEL_ALL)
+    gone = row("0000104", leaves=0, action=Action.CANCEL, original="0000101", quantity=3, confirmed_quantity=3)
+    await journal.note_ledger(news_of(row(leaves=0), moved(), moved("0000103", 3), gone))
+    assert await told_of_original(journal) == [
+        ("modified", 4, 6, "0000102"),
+        ("modified", 3, 3, "0000103"),
+        ("canceled", 3, 0, None),
+    ]
+
+
+async def test_modify_of_a_part_before_one_of_the_rest(journal: Journal) -> None:
+    """The modify of all that was left does not take the part of the one before it."""
+    await claimed(journal)
+    await claimed(journal, "modify-1", "0000102", request=PART)
+    await claimed(journal, "modify-2", "0000103", request=MODIFY)
+    await journal.note_ledger(news_of(moved(), moved("0000103", 6)))
+    assert await told_of_original(journal) == [("modified", 4, 6, "0000102"), ("modified", 6, 0, "0000103")]
+    assert await journal.parts_moved("order-1", "0000101") == frozenset()
+
+
+async def test_modify_of_a_part_that_only_the_feed_has_told(journal: Journal) -> None:
+    """Its number is nobody's yet; once it is ours, nothing is told again."""
+    await claimed(journal)
+    await journal.note_reports([took(Action.MODIFY, quantity=4, leaves_quantity=4)])
+    await journal.note_ledger(news_of(row(leaves=6)))
+    await claimed(journal, "modify-1", "0000102", request=PART)
+    await journal.note_ledger(news_of(row(leaves=6), moved()))
+    assert await told_of_original(journal) == [("modified", 4, 6, "0000102")]
+
+
+async def test_modify_that_was_refused_explains_nothing(journal: Journal) -> None:
+    """What has left the book beside it was canceled."""
+    await claimed(journal)
+    await claimed(journal, "modify-1", "0000102", request=PART)
+    await journal.note_reports([report(ReportKind.REFUSED, "0000102", action=Action.MODIFY, original="0000101")])
+    await journal.note_ledger(news_of(row(leaves=6)))
+    assert await told_of_original(journal) == [("canceled", 4, 6, None)]
+
+
+GOLD_BUY = evolve(BUY, desk=Desk.GOLD, symbol="M04020000", route=None)
+GOLD_PART = evolve(GOLD_BUY, action=Action.MODIFY, quantity=4, original="0000101", original_day=DAY)
+
+
+def gold(number: str = "0000101", filled: int = 0, **changes: Any) -> LedgerOrder:
+    """Make a row of the gold ledger, which does not tell what is left."""
+    return row(number, filled=filled, leaves=None, desk=Desk.GOLD, symbol="M04020000", route=None, **changes)
+
+
+async def test_gold_ledger_tells_what_is_left_by_what_was_taken(journal: Journal) -> None:
+    """Three were canceled by us or a person, and seven filled: nothing is left of ten, and nothing expires."""
+    await claimed(journal, request=GOLD_BUY)
+    cancel = gold("0000102", action=Action.CANCEL, original="0000101", quantity=3, confirmed_quantity=3)
+    for filled, is_final in ((4, False), (7, False), (7, True)):
+        news = news_of(gold(filled=filled), desk=Desk.GOLD, changes=(cancel,), is_final=is_final)
+        await journal.note_ledger(news)
+    assert await heard(journal) == [("accepted", None), ("filled", 4), ("canceled", 3), ("filled", 3)]
+    claim = await journal.claim_of(Desk.GOLD, DAY, "0000101")
+    assert claim is not None
+    assert (claim.status, claim.leaves_quantity) == (OrderStatus.CANCELED, 0)
+
+
+async def test_cancel_of_a_modify_takes_nothing_from_the_root_that_its_row_may_name(journal: Journal) -> None:
+    """Ours has named its target itself; the ledger may name the root of the chain."""
+    await claimed(journal, request=GOLD_BUY)
+    await claimed(journal, "modify-1", "0000102", request=GOLD_PART)
+    request = evolve(GOLD_PART, action=Action.CANCEL, quantity=None, original="0000102")
+    await claimed(journal, "cancel-1", "0000103", request=request)
+    part = gold("0000102", action=Action.MODIFY, original="0000101", quantity=4, confirmed_quantity=4)
+    cancel = gold("0000103", action=Action.CANCEL, original="0000101", quantity=4, confirmed_quantity=4)
+    await journal.note_ledger(news_of(gold(), part, cancel, desk=Desk.GOLD, changes=(part, cancel)))
+    assert await told_of_original(journal) == [("modified", 4, 6, "0000102")]
+    assert await heard(journal, "modify-1") == [("accepted", None), ("canceled", 4)]
+
+
+async def test_final_ledger_tells_what_was_canceled_from_what_has_expired(journal: Journal) -> None:
+    """Nobody has looked before the day was over: what a person canceled did not expire."""
+    await claimed(journal)
+    cancel = row("0000102", action=Action.CANCEL, leaves=0, original="0000101", quantity=3, confirmed_quantity=3)
+    await journal.note_ledger(news_of(row(leaves=0), changes=(cancel,), is_final=True))
+    assert await heard(journal) == [("accepted", None), ("canceled", 3), ("expired", 7)]
 
 
 async def test_partial_cancel_wants_a_look(journal: Journal) -> None:

@@ -8,9 +8,11 @@ from typing import Any
 import apsw
 import pytest
 
+from kiwoom_async._domain.life import Life
 from kiwoom_async._domain.states import Delivery
-from kiwoom_async._domain.vocabulary import Desk
+from kiwoom_async._domain.vocabulary import Action, Desk
 from kiwoom_async._journal import queries, transactions
+from kiwoom_async._journal.claims import Claimed, find_moves
 from kiwoom_async._journal.journal import Journal
 from kiwoom_async._journal.records import Bookmark, attempt_row
 from tests.journal.builders import ACCOUNT, DAY, TOMORROW, FixedAmbient, dispatched, obligation, plan
@@ -43,6 +45,11 @@ def plans_of(connection: apsw.Connection, read: Any) -> list[str]:
 READS = {
     "open": lambda connection: queries.read_open(connection, ACCOUNT),
     "watched": lambda connection: queries.read_watched(connection, ACCOUNT, TOMORROW),
+    "left unresolved": lambda connection: queries.read_left_unresolved(connection, ACCOUNT),
+    "parts moved": lambda connection: queries.read_parts_moved(connection, "open-1", "0000001"),
+    "moves": lambda connection: find_moves(
+        connection, Claimed((ACCOUNT, "stock", DAY.isoformat()), "0000001", Life(Action.NEW), obligation())
+    ),
     "record": lambda connection: queries.read_record(connection, "open-1"),
     "claims": lambda connection: queries.read_claims(connection, ACCOUNT, Desk.STOCK, DAY, 0),
     "claim of": lambda connection: queries.read_claim_of(connection, ACCOUNT, Desk.STOCK, DAY, "0000001"),

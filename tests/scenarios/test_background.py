@@ -252,8 +252,9 @@ async def test_books_that_cannot_be_read_are_closed_later(tmp_path: Path) -> Non
         assert (close.rows, close.own) == (1, 1)
 
 
+@pytest.mark.parametrize("verb", ["buy", "modify"])
 async def test_final_ledger_without_our_order_closes_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, verb: str
 ) -> None:
     """The broker has told us the number, so a ledger that does not list it is not the whole one."""
     caplog.set_level("INFO", "kiwoom_async")
@@ -264,15 +265,17 @@ async def test_final_ledger_without_our_order_closes_nothing(
         snapshot = await original(self, *arguments, **others)
         if snapshot.is_final and len(hidden) < 2:
             hidden.append("look")
-            return evolve(snapshot, rows=())
+            return evolve(snapshot, rows=snapshot.rows[:-1])
         return snapshot
 
     async with broker_of() as broker, client_of(broker, tmp_path, timing=QUICK) as client:
-        await client.stock.buy(SYMBOL, 2, price=69_000, client_order_id="one")
+        order = await client.stock.buy(SYMBOL, 2, price=69_000, client_order_id="one")
+        if verb == "modify":
+            await client.stock.modify(order, price=69_100, client_order_id="two")
         monkeypatch.setattr(LedgerReader, "fetch_snapshot", fetch)
         close = await close_of(client, broker)
         assert len(hidden) == 2
-        assert (close.rows, close.own, close.unlisted) == (1, 1, ())
+        assert (close.rows, close.own, close.unlisted) == (len(broker.all_orders), len(broker.all_orders), ())
     assert "does not list our order" in caplog.text
 
 

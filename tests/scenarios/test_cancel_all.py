@@ -17,6 +17,7 @@ from kiwoom_async import (
     NotSent,
     Order,
     OrderRefused,
+    OrderStatus,
     OutcomeUnknown,
     QueryFailed,
     Side,
@@ -377,3 +378,18 @@ async def test_gold_of_others_by_its_desk(tmp_path: Path) -> None:
         (result,) = (await client.orders.cancel_all(include_foreign=True, desk="gold")).results
         assert (result.outcome, result.desk) == (CANCELED, Desk.GOLD)
         assert working(broker) == []
+
+
+async def test_cancel_that_the_exchange_refused_is_no_success(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was accepted and then refused, so the order is in the book as before."""
+    async with broker_of() as broker, client_of(broker, tmp_path) as client:
+        await buy(client, "one")
+        place = client.orders._sweeper._place
+
+        async def refuse(*arguments: Any) -> Order:
+            return evolve(await place(*arguments), status=OrderStatus.REFUSED)
+
+        monkeypatch.setattr(client.orders._sweeper, "_place", refuse)
+        report = await client.orders.cancel_all()
+        assert outcomes(report) == {"one": FAILED}
+        assert not report.is_clean

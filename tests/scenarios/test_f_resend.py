@@ -199,6 +199,8 @@ async def test_late_first_attempt_after_resend_detected(
     """The first request turns up after the resend: DUPLICATE, an alarm, and the same answer as before."""
     async with broker_of() as broker, client_of(broker, tmp_path) as client:
         order, surplus = await double(broker, client, seconds, caplog)
+        in_book = [found.broker_order_id for found in await client.orders.open() if found.client_order_id == KEY]
+        assert sorted(map(str, in_book)) == sorted([str(order.broker_order_id), surplus])
         again = await buy(client)
         assert again.broker_order_id == order.broker_order_id
         states = {(entry.attempt, entry.state) for entry in await client.orders.history(KEY)}

@@ -274,6 +274,45 @@ async def test_partial_cancel_leaves_the_rest(tmp_path: Path) -> None:
         assert (done.filled_quantity, done.leaves_quantity) == (6, 0)
 
 
+@pytest.mark.parametrize("has_feed", [True, False])
+@pytest.mark.parametrize("quantity", [4, 10])
+async def test_modify_that_names_its_quantity_is_no_cancellation(
+    tmp_path: Path, quantity: int, *, has_feed: bool
+) -> None:
+    """What it moved lives on under its number: whoever took it for canceled would order it again."""
+    async with broker_of() as broker, client_of(broker, tmp_path, feed=has_feed) as client, record_of(client) as record:
+        order = await client.stock.buy(SYMBOL, 10, price=69_000, client_order_id="old")
+        modified = await client.stock.modify(order, price=69_100, quantity=quantity, client_order_id="new")
+        await eventually(lambda: record.kinds("old") == [E.ACCEPTED, E.MODIFIED])
+        (event,) = record.of(E.MODIFIED)
+        assert (event.quantity, event.leaves_quantity, event.replaced_by) == (
+            quantity,
+            10 - quantity,
+            modified.broker_order_id,
+        )
+        assert record.of(E.CANCELED) == []
+
+
+async def test_gold_without_a_feed_ends_when_nothing_is_left(tmp_path: Path) -> None:
+    """Its ledger does not tell what is left: that is what was neither filled nor canceled."""
+    async with broker_of() as broker, client_of(broker, tmp_path) as client, record_of(client) as record:
+        order = await client.gold.buy("M04020000", 10, price=180_000, client_order_id="gold")
+        assert order.broker_order_id is not None
+        broker.fill(order.broker_order_id, 4)
+        await eventually(lambda: record.kinds("gold") == [E.ACCEPTED, E.FILLED])
+        filled = await client.orders.get("gold")
+        assert filled is not None
+        assert (filled.filled_quantity, filled.leaves_quantity) == (4, 6)
+        await client.gold.cancel(order, quantity=3)
+        await eventually(
+            lambda: [(event.quantity, event.leaves_quantity) for event in record.of(E.CANCELED)] == [(3, 3)]
+        )
+        broker.fill(order.broker_order_id)
+        async with asyncio.timeout(10):
+            done = await client.orders.wait_filled(order)
+        assert (done.status, done.filled_quantity, done.leaves_quantity) == (OrderStatus.CANCELED, 7, 0)
+
+
 async def test_rest_of_an_immediate_order_is_canceled_by_the_exchange(tmp_path: Path) -> None:
     """What an IOC order does not trade at once is reported as canceled."""
     async with (

@@ -192,13 +192,17 @@ async def test_order_of_a_day_long_past_has_expired(tmp_path: Path) -> None:
     async with broker_of() as broker:
         assert isinstance(broker.ambient, Hands)
         async with client_of(broker, tmp_path) as client:
-            await client.stock.buy(SYMBOL, 10, price=69_000, client_order_id="old")
+            order = await client.stock.buy(SYMBOL, 10, price=69_000, client_order_id="old")
+            # How large it is, nobody has ever told: neither the answer nor a row.
+            await client.stock.modify(order, price=69_100, client_order_id="moved")
         for _ in range(9):
             broker.ambient.next_day()
         async with client_of(broker, tmp_path) as client:
-            done = await client.orders.wait_filled("old")
-            assert done.status is OrderStatus.EXPIRED
+            for name in ("old", "moved"):
+                async with asyncio.timeout(10):
+                    done = await client.orders.wait_filled(name)
+                assert done.status is OrderStatus.EXPIRED
             day = broker.all_orders[0].accepted_at.date()
             close = await client._journal.day_close(Desk.STOCK, day)
             assert close is not None
-            assert close.unlisted == ("old",)
+            assert close.unlisted == ("moved", "old")

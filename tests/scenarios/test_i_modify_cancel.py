@@ -14,6 +14,7 @@ from kiwoom_async import (
     KiwoomClient,
     NotSent,
     Order,
+    OrderEventKind,
     OrderNotAccepted,
     OrderRefused,
     OrderStatus,
@@ -21,6 +22,7 @@ from kiwoom_async import (
     ResolvedBy,
 )
 from kiwoom_async.simulator import BookOrder, Fault, FaultKind, Simulator
+from tests.scenarios.listening import record_of
 from tests.scenarios.trading import (
     QUICK,
     SYMBOL,
@@ -81,6 +83,51 @@ async def test_ambiguous_full_cancel_is_safe_to_resend(tmp_path: Path, kind: Fau
         async with client_of(broker, tmp_path) as client:
             again = await client.stock.cancel(order, client_order_id=KEY)
             assert (again.status, again.broker_order_id) == (canceled.status, canceled.broker_order_id)
+
+
+@pytest.mark.parametrize("is_refused", [False, True])
+async def test_full_cancel_is_sent_again_beside_a_modify_of_a_part(tmp_path: Path, *, is_refused: bool) -> None:
+    """What a modify has not moved is in the book under the old number, and a lost cancel of it is sent again."""
+    async with broker_of() as broker, client_of(broker, tmp_path) as client:
+        order = await place(client)
+        part = await client.stock.modify(order, price=70_100, quantity=4)
+        if is_refused:
+            assert part.broker_order_id is not None
+            broker.refuse(part.broker_order_id, "거부")
+        broker.set_faults([Fault(FaultKind.DROP_BEFORE_ACCEPTANCE, api_ids=CANCEL)])
+        canceled = await client.stock.cancel(order, client_order_id=KEY)
+        assert canceled.status is OrderStatus.CANCELED
+        assert book_row(broker, order.broker_order_id).leaves_quantity == 0
+        assert book_row(broker, part.broker_order_id).leaves_quantity == (0 if is_refused else 4)
+        assert broker.count(CANCEL) == 2
+
+
+@pytest.mark.parametrize("is_seen", [True, False])
+async def test_full_cancel_after_a_modify_of_a_part_and_the_last_fill(tmp_path: Path, *, is_seen: bool) -> None:
+    """It is FILLED where the part was seen to stay; else the modify may have taken the last, and it is a refusal."""
+    async with broker_of() as broker, client_of(broker, tmp_path) as client:
+        order = await place(client)
+        assert order.broker_order_id is not None
+        await client.stock.modify(order, price=70_100, quantity=4)
+        if is_seen:
+            async with record_of(client) as record:
+                await eventually(lambda: [event.leaves_quantity for event in record.of(OrderEventKind.MODIFIED)] == [6])
+        broker.fill(order.broker_order_id)
+        if is_seen:
+            assert (await client.stock.cancel(order, client_order_id=KEY)).status is OrderStatus.FILLED
+        else:
+            with pytest.raises(OrderRefused):
+                await client.stock.cancel(order, client_order_id=KEY)
+
+
+async def test_full_cancel_after_a_cancel_of_a_part_and_the_last_fill_is_filled(tmp_path: Path) -> None:
+    """Three were canceled and the other seven filled: the cancel that came after them found nothing, and says so."""
+    async with broker_of() as broker, client_of(broker, tmp_path) as client:
+        order = await place(client)
+        assert order.broker_order_id is not None
+        await client.stock.cancel(order, quantity=3)
+        broker.fill(order.broker_order_id)
+        assert (await client.stock.cancel(order, client_order_id=KEY)).status is OrderStatus.FILLED
 
 
 @pytest.mark.parametrize("is_accepted", [True, False])

@@ -257,6 +257,46 @@ async def test_order_names_the_day_its_number_is_valid_on(tmp_path: Path) -> Non
             assert broker.count(CANCEL) == 1
 
 
+async def test_order_found_on_the_next_day_has_expired(tmp_path: Path) -> None:
+    """The final ledger shows nothing left of it, because its day is over: nobody has canceled it."""
+    async with broker_of() as broker:
+        async with client_of(broker, tmp_path) as client:
+            broker.set_faults([Fault(FaultKind.DROP_AFTER_ACCEPTANCE, api_ids=BUY), BLIND])
+            await left_open(lambda: client.stock.buy(SYMBOL, 10, price=70_000, client_order_id="lost", deadline=0.3))
+            broker.fill(broker.orders[0].broker_order_id, 4)
+        next_day(broker)
+        broker.set_faults(None)
+        async with client_of(broker, tmp_path) as client:
+            await resolved(client)
+            order = await client.orders.wait_filled("lost")
+            assert (order.status, order.filled_quantity, order.leaves_quantity) == (OrderStatus.EXPIRED, 4, 0)
+            told = await client._journal.order_events(0, limit=9)
+        assert [(event.kind.value, event.quantity) for event in told] == [
+            ("accepted", None),
+            ("filled", 4),
+            ("expired", 6),
+        ]
+
+
+async def test_part_that_was_canceled_or_modified_does_not_expire(tmp_path: Path) -> None:
+    """Nobody has looked before the day was over: the final ledger tells what became of each part."""
+    async with broker_of() as broker:
+        async with client_of(broker, tmp_path) as client:
+            order = await buy(client)
+            modified = await client.stock.modify(order, price=70_100, quantity=4, client_order_id="part")
+            await client.stock.cancel(order, quantity=3)
+        next_day(broker)
+        async with client_of(broker, tmp_path) as client:
+            await client.orders.wait_filled(order)
+            told = [event for event in await client._journal.order_events(0, limit=99) if event.quantity]
+        assert [(event.client_order_id, event.kind.value, event.quantity, event.replaced_by) for event in told] == [
+            ("buy", "modified", 4, modified.broker_order_id),
+            ("buy", "canceled", 3, None),
+            ("buy", "expired", 3, None),
+            ("part", "expired", 4, None),
+        ]
+
+
 async def test_modify_that_the_final_ledger_does_not_explain_is_listed_at_the_close(tmp_path: Path) -> None:
     """The original expired with the day, so nobody can tell whether the modify took any of it: a person must look."""
     async with broker_of() as broker, client_of(broker, tmp_path) as client:
@@ -274,5 +314,9 @@ async def test_modify_that_the_final_ledger_does_not_explain_is_listed_at_the_cl
             while not await listed():
                 await client.reconcile()
         assert "the day is over" in (await client.orders.unresolved())[0].why
+        for _ in range(9):
+            next_day(broker)
+        assert await listed()  # until a person has decided
+        assert (await client.health()).unresolved == 1
         await left_open(lambda: client.stock.modify(order, price=70_100, client_order_id="modify", deadline=0.1))
         assert len(orders_received(broker, "modify")) == 1
