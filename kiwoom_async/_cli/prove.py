@@ -110,7 +110,8 @@ class _Progress:
             if failure.number not in self._told:
                 self._told.add(failure.number)
                 sys.stderr.write(f"{seconds:7.1f} s  VIOLATION on day {failure.number}: {failure.violations[0]}\n")
-        if seconds < self._next:
+        is_over = self.is_enough(tally) or tally.days == self.days
+        if seconds < self._next and not is_over:
             return
         self._next = seconds + _INTERVAL
         sys.stderr.write(

@@ -29,3 +29,11 @@ class ClockWatch:
         """
         gap = max(sent - (date + _RESOLUTION), date - received, timedelta(0))
         self.proven = max(self.proven, gap.total_seconds())
+
+
+def allow_for(clock_skew: float, proven: float) -> float:
+    """Give the seconds by which clocks may differ that are proven to differ by some seconds at the least (A11).
+
+    Within the bound that says nothing new; beyond it the bound is broken, and holds only on top of what is proven.
+    """
+    return clock_skew if proven <= clock_skew else clock_skew + proven

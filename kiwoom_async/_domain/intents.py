@@ -13,6 +13,7 @@ from typing import Final
 from attrs import evolve, frozen
 
 from kiwoom_async._domain.ambient import korean_day
+from kiwoom_async._domain.clock_watch import allow_for
 from kiwoom_async._domain.settings import Environment, Reliance, Timing
 from kiwoom_async._domain.states import Delivery
 from kiwoom_async._domain.trading_calendar import LONGEST_REOPENING
@@ -196,10 +197,10 @@ class Attempt:
         return timing if self.relied_on is None else self.relied_on.widen(timing)
 
     def with_clocks_apart(self, seconds: float) -> Attempt:
-        """Give it with a bound on the clocks that is as much longer: they are proven to differ by that (A11)."""
-        if self.relied_on is None or not seconds:
+        """Give it with a bound on the clocks that allows for what they are proven to differ by (A11)."""
+        if self.relied_on is None:
             return self
-        return evolve(self, relied_on=evolve(self.relied_on, clock_skew=self.relied_on.clock_skew + seconds))
+        return evolve(self, relied_on=evolve(self.relied_on, clock_skew=allow_for(self.relied_on.clock_skew, seconds)))
 
     def dead_after(self, timing: Timing) -> float | None:
         """Give the monotonic second after which the broker cannot accept this request any more (A4).

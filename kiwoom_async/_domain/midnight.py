@@ -6,7 +6,7 @@ What the broker's own clock says decides. Where it does not say, nothing is gues
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Final
 
 from attrs import evolve
@@ -14,7 +14,7 @@ from attrs import evolve
 from kiwoom_async._domain.ambient import korean_day
 from kiwoom_async._domain.intents import Attempt, OrderRequest
 from kiwoom_async._domain.reports import OrderReport
-from kiwoom_async._domain.settings import Timing
+from kiwoom_async._domain.settings import KST, Timing
 
 MIDNIGHT_MARGIN: Final = timedelta(minutes=5)
 """How close to midnight two clocks may tell two days. Source: our choice, far beyond any clock that is set at all."""
@@ -48,6 +48,15 @@ def day_of_answer(
         earliest, latest = max(earliest, stamp - timedelta(seconds=took)), min(latest, stamp)
     days = {korean_day(earliest), korean_day(latest)}
     return days.pop() if len(days) == 1 else None
+
+
+def seconds_to_one_day(now: datetime, timing: Timing) -> float:
+    """Give the seconds until two clocks tell one day, whichever is ahead (A11); 0 if they do."""
+    skew = timedelta(seconds=timing.clock_skew)
+    if korean_day(now - skew) == korean_day(now + skew):
+        return 0.0
+    midnight = datetime.combine(korean_day(now + skew), time(), KST)
+    return (midnight + skew - now).total_seconds()
 
 
 def names_its_original(request: OrderRequest, now: datetime, timing: Timing) -> bool:

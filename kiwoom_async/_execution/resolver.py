@@ -15,6 +15,7 @@ from attrs import evolve, frozen
 
 from kiwoom_async._domain.absence import AbsenceProof, Missing, NotYet, Round, prove_absence, thin_out
 from kiwoom_async._domain.ambient import Ambient, Checkpoint, korean_day
+from kiwoom_async._domain.clock_watch import allow_for
 from kiwoom_async._domain.feed_status import Continuity
 from kiwoom_async._domain.health import BreachKind
 from kiwoom_async._domain.intents import SHOWS_UP_WITHIN, Attempt
@@ -98,7 +99,7 @@ class Resolver:
     def _timing(self) -> Timing:
         """Give the bounds, with the clocks as far apart as the broker's answers have proven them to be (A11)."""
         timing = self._rules.timing
-        return evolve(timing, clock_skew=timing.clock_skew + self._reader.proven_clock_difference)
+        return evolve(timing, clock_skew=allow_for(timing.clock_skew, self._reader.proven_clock_difference))
 
     def day_of_candidate(self, attempt: Attempt, number: str) -> date | None:
         """Give the day on which the last look in this process has shown a number as a candidate; None: on none or two.

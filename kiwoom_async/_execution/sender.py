@@ -14,7 +14,7 @@ from attrs import evolve, frozen
 
 from kiwoom_async._domain.ambient import Ambient, Checkpoint, korean_day
 from kiwoom_async._domain.intents import Attempt, Intent, OrderRequest
-from kiwoom_async._domain.midnight import day_of_answer, names_its_original
+from kiwoom_async._domain.midnight import day_of_answer, names_its_original, seconds_to_one_day
 from kiwoom_async._domain.settings import Reliance, Timing
 from kiwoom_async._domain.sharing import Token
 from kiwoom_async._domain.states import ON_THE_BOOK, Delivery, Event
@@ -134,7 +134,7 @@ class Sender:
             replaces: Closes that attempt in the same transaction.
 
         Raises:
-            NotSent: No slot or no token before the deadline, a number of another day, or the kill switch.
+            NotSent: No slot or no token before the deadline, midnight, a number of another day, or the kill switch.
             ValidationError: A guard of this client.
             JournalError: There is no durable record.
         """
@@ -144,6 +144,7 @@ class Sender:
         terms = await self._guards.examine(flight.intent.client_order_id, request, deadline)
         token, slot = await self._gateway.make_ready(call, deadline, is_again=replaces is not None)
         try:
+            await self._let_midnight_pass(flight.intent.client_order_id, call, deadline)
             self._ambient.reached(Checkpoint.BEFORE_COMMIT)
             plan = self._plan(flight.intent, request, 0 if follows is None else follows.number, terms)
             before = follows or flight.last
@@ -158,6 +159,22 @@ class Sender:
         slot.give_back()
         flight.stage, flight.is_unsent = Stage.ON_THE_GROUND, False
         return permission
+
+    async def _let_midnight_pass(self, client_order_id: str, call: Call, deadline: float | None) -> None:
+        """Wait while two clocks may tell two days: the mark that goes with an order is that of its day (A8, A11).
+
+        Raises:
+            NotSent: That would take longer than somebody waits.
+        """
+        while seconds := seconds_to_one_day(self._ambient.now(), self._timing):
+            if deadline is not None and self._ambient.monotonic() + seconds > deadline:
+                raise NotSent(
+                    f"Order {client_order_id!r} was not sent: for another {seconds:.1f} s it may be of either of two "
+                    "days, on which numbers begin anew. Call again with the same client_order_id after that.",
+                    api_id=call.api_id,
+                    client_order_id=client_order_id,
+                )
+            await anyio.sleep(seconds)
 
     async def _ask_for_permission(
         self, flight: Flight, call: Call, plan: DispatchPlan, replaces: Replacement | None, timing: Timing

@@ -177,7 +177,8 @@ def test_longer_bounds_of_the_sender_count() -> None:
 def test_proven_difference_of_the_clocks_comes_on_top_of_the_senders_bound() -> None:
     """As it does with this process's own (A11); where the sender's is not known, there is nothing to add to."""
     cautious = Reliance.of(evolve(TIMING, clock_skew=40), is_exclusive=True)
-    assert evolve(ATTEMPT, relied_on=cautious).with_clocks_apart(7).bounds(TIMING).clock_skew == 47
+    sent = evolve(ATTEMPT, relied_on=cautious)
+    assert [sent.with_clocks_apart(proven).bounds(TIMING).clock_skew for proven in (7, 40, 41)] == [40, 40, 81]
     assert ATTEMPT.with_clocks_apart(7) is ATTEMPT
     assert ATTEMPT.bounds(TIMING) is TIMING
 

@@ -9,7 +9,14 @@ import pytest
 from attrs import evolve
 
 from kiwoom_async import Timing
-from kiwoom_async._domain.midnight import date_report, day_of_answer, first_day, may_be_near, names_its_original
+from kiwoom_async._domain.midnight import (
+    date_report,
+    day_of_answer,
+    first_day,
+    may_be_near,
+    names_its_original,
+    seconds_to_one_day,
+)
 from kiwoom_async._domain.settings import KST
 from kiwoom_async._domain.vocabulary import Action
 from tests.domain.test_life import report
@@ -86,6 +93,14 @@ def test_number_of_today_is_not_used_while_the_broker_may_live_in_yesterday() ->
     """Right after midnight by our clock the same number may still be yesterday's at the broker."""
     cancel = evolve(BUY, action=Action.CANCEL, original="0000101", original_day=AFTER)
     assert [names_its_original(cancel, seconds(now), TIMING) for now in (-1, 0.4, 0.6)] == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("now", "left"), [(-0.6, 0.0), (-0.5, 1.0), (-0.1, 0.6), (0.0, 0.5), (0.4, 0.1), (0.5, 0.0), (40_000, 0.0)]
+)
+def test_seconds_until_two_clocks_tell_one_day(now: float, left: float) -> None:
+    """From clock_skew before midnight until as long after it."""
+    assert seconds_to_one_day(seconds(now), TIMING) == pytest.approx(left)
 
 
 @pytest.mark.parametrize(

@@ -31,14 +31,22 @@ def before_midnight() -> Simulator:
     return Simulator(ambient=hands_at(time(23, 58)))
 
 
-def after_midnight() -> Hands:
-    """Make a client's clock that shows the new day already."""
-    return hands_at(time(0, 0, 30), days=1)
+class Slow(LyingTransport):
+    """The answer to an order comes when our clock shows the next day, with or without the broker's clock."""
 
+    def __init__(self, broker: Simulator, hands: Hands, *, tells: bool) -> None:
+        """Lie about the time it takes."""
+        super().__init__(broker, headers=self._take_long)
+        self._hands = hands
+        self._tells = tells
 
-def without_date(api_id: str, headers: httpx.Headers) -> None:
-    """Take the broker's clock out of an answer."""
-    headers.pop("date", None)
+    def _take_long(self, api_id: str, headers: httpx.Headers) -> None:
+        if api_id != "kt10000":
+            return
+        self._hands.offset += timedelta(seconds=630)
+        self._hands.elapsed += 630
+        if not self._tells:
+            headers.pop("date", None)
 
 
 def assert_of_the_brokers_day(order: Order, broker: Simulator) -> None:
@@ -50,13 +58,15 @@ def assert_of_the_brokers_day(order: Order, broker: Simulator) -> None:
 async def test_answered_order_is_of_the_brokers_day(tmp_path: Path) -> None:
     """Our clock tells the next day already; the number is valid on the day that the broker's answer tells."""
     async with before_midnight() as broker:
-        async with client_of(broker, tmp_path, timing=WIDE, ambient=after_midnight()) as client:
+        hands = hands_at(time(23, 50))
+        slow = Slow(broker, hands, tells=True)
+        async with client_of(broker, tmp_path, timing=WIDE, ambient=hands, transport=slow) as client:
             order = await buy(client)
             assert_of_the_brokers_day(order, broker)
             assert await buy(client) == order
             with pytest.raises((NotSent, ValidationError), match="day"):
                 await client.stock.cancel(order)
-        async with client_of(broker, tmp_path, timing=WIDE, ambient=after_midnight()) as client:
+        async with client_of(broker, tmp_path, timing=WIDE, ambient=hands_at(time(0, 0, 30), days=1)) as client:
             assert_of_the_brokers_day(await buy(client), broker)
         assert len(orders_received(broker)) == 1
 
@@ -64,11 +74,25 @@ async def test_answered_order_is_of_the_brokers_day(tmp_path: Path) -> None:
 async def test_answered_order_of_no_certain_day_is_looked_up(tmp_path: Path) -> None:
     """Where the answer does not tell the broker's clock, the ledgers of both days are asked whose number it is."""
     async with before_midnight() as broker:
-        lying = LyingTransport(broker, headers=without_date)
-        async with client_of(broker, tmp_path, timing=WIDE, ambient=after_midnight(), transport=lying) as client:
+        hands = hands_at(time(23, 50))
+        slow = Slow(broker, hands, tells=False)
+        async with client_of(broker, tmp_path, timing=WIDE, ambient=hands, transport=slow) as client:
             order = await buy(client)
             assert_of_the_brokers_day(order, broker)
             assert order.resolved_by == "ledger"
+        assert len(orders_received(broker)) == 1
+
+
+async def test_order_waits_while_two_clocks_may_tell_two_days(tmp_path: Path) -> None:
+    """It leaves once its day is certain; who does not wait that long is told that it was not sent."""
+    ambient = hands_at(time(0, 0), days=1)
+    timing = evolve(TIMING, clock_skew=3.0)
+    async with Simulator(ambient=ambient) as broker, client_of(broker, tmp_path, timing=timing) as client:
+        with pytest.raises(NotSent, match="either of two days"):
+            await buy(client, deadline=0.2, client_order_id="hurried")
+        order = await buy(client)
+        assert order.day == ambient.now().date()
+        assert ambient.now().time() >= time(0, 0, 3)
         assert len(orders_received(broker)) == 1
 
 
@@ -85,10 +109,8 @@ async def test_cancel_that_may_arrive_after_midnight_is_not_sent(tmp_path: Path)
 
 async def test_verdict_on_an_order_sent_around_midnight_needs_a_day(tmp_path: Path) -> None:
     """A number alone could mean another order; no guess is made, and a day before the send is refused."""
-    async with (
-        before_midnight() as broker,
-        client_of(broker, tmp_path, timing=WIDE, ambient=after_midnight()) as client,
-    ):
+    hands = hands_at(time(23, 58, 30))
+    async with before_midnight() as broker, client_of(broker, tmp_path, ambient=hands) as client:
         broker.set_faults([Fault(FaultKind.DROP_AFTER_ACCEPTANCE), BLIND])
         await left_open(lambda: buy(client, deadline=0.05))
         (mine,) = on_book(broker, KEY)

@@ -140,14 +140,14 @@ async def test_sender_is_given_up_only_after_its_own_patience(tmp_path: Path) ->
 async def test_day_is_over_by_the_senders_bound_on_the_clocks(tmp_path: Path) -> None:
     """A look shortly after midnight is final for nobody who has to expect the old day to go on for the broker."""
     async with (
-        broker_of(LOST, ambient=evening(23, 57)) as broker,
+        broker_of(LOST, ambient=evening(23, 50)) as broker,
         client_of(broker, tmp_path, timing=evolve(PATIENT, clock_skew=400.0)) as sender,
         client_of(broker, tmp_path, timing=QUICK) as hasty,
     ):
         await opened(broker)
         await left_open(lambda: buy(sender, deadline=0.1))
         await landed(sender, KEY)
-        wait_minutes(broker, 6)
+        wait_minutes(broker, 13)
         wanted = of_desk(Desk.STOCK, await hasty._journal.open_attempts())
         resolver = hasty._reconciler._resolver
         finals = [
@@ -161,7 +161,7 @@ async def test_proven_difference_of_the_clocks_is_added_to_the_senders_bound(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As it is to the bound of the process that looks (A11)."""
-    monkeypatch.setattr(LedgerReader, "proven_clock_difference", property(lambda _: 7.0))
+    monkeypatch.setattr(LedgerReader, "proven_clock_difference", property(lambda _: 407.0))
     async with (
         broker_of(LOST) as broker,
         client_of(broker, tmp_path, timing=evolve(PATIENT, clock_skew=400.0)) as sender,
@@ -170,7 +170,7 @@ async def test_proven_difference_of_the_clocks_is_added_to_the_senders_bound(
         await left_open(lambda: buy(sender, deadline=0.1))
         resolver = hasty._reconciler._resolver
         (seen,) = await resolver._as_seen_now(await hasty._journal.open_attempts())
-        assert seen.bounds(resolver._timing).clock_skew == 407
+        assert seen.bounds(resolver._timing).clock_skew == 807
 
 
 async def test_cancel_is_not_repeated_where_it_may_arrive_after_midnight_by_the_senders_bounds(tmp_path: Path) -> None:
