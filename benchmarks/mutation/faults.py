@@ -246,7 +246,9 @@ def _of_call(node: ast.Call) -> Iterator[Replacement]:
 
 
 def _of_return(node: ast.Return) -> Iterator[Replacement]:
-    if node.value is not None and not (isinstance(node.value, ast.Constant) and node.value.value is None):
+    # Where False is returned, None would be no other answer, and the type checker would see it.
+    is_nothing = isinstance(node.value, ast.Constant) and (node.value.value is None or node.value.value is False)
+    if node.value is not None and not is_nothing:
         yield ast.Return(ast.Constant(None))
 
 
