@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from kiwoom_async._domain.events import OrderEventKind
 from kiwoom_async._domain.executions import ExecutedOrder
-from kiwoom_async._domain.life import TRANSITIONS, Life, LifeEvent, News, Step, follow
+from kiwoom_async._domain.life import FINISHED, TRANSITIONS, Life, LifeEvent, News, Step, follow
 from kiwoom_async._domain.reports import LedgerOrder, OrderReport, ReportKind
 from kiwoom_async._domain.settings import KST
 from kiwoom_async._domain.sights import Sight, effect_on_original, has_taken_effect
@@ -221,6 +221,7 @@ def test_confirmation_tells_what_is_left_of_any_order_but_a_modify() -> None:
         (ReportKind.ACCEPTED, Action.NEW): None,
         (ReportKind.ACCEPTED, Action.MODIFY): None,
     }
+    assert Sight.of_report(report(ReportKind.ACCEPTED, leaves_quantity=10)).leaves_quantity == 10
 
 
 def test_cum_qty_regression_ignored_and_alarmed() -> None:
@@ -547,6 +548,13 @@ def test_status_moves_by_the_table(status: OrderStatus | None, event: LifeEvent)
     if event is LifeEvent.REFUSED and follows is None:
         assert step.alarm is not None
     assert all(news.status is step.life.status for news in step.news)
+
+
+def test_being_seen_moves_nothing() -> None:
+    """An order that is told of again stays what it was, and what is finished cannot lose a part."""
+    for status in (None, *OrderStatus):
+        assert TRANSITIONS[status, LifeEvent.SEEN] is (status or OrderStatus.WORKING)
+    assert not [status for status in FINISHED if (status, LifeEvent.REDUCED) in TRANSITIONS]
 
 
 def test_no_order_goes_back() -> None:
