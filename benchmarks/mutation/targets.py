@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-_MATCHING: Final = ("tests/domain/test_matching.py",)
+_CORNERS: Final = ("tests/domain/test_corners.py",)
+_MATCHING: Final = ("tests/domain/test_matching.py", *_CORNERS)
 _JOURNAL: Final = (
     "tests/journal/test_transactions.py",
     "tests/journal/test_replacement.py",
@@ -43,7 +44,7 @@ _JUDGE: Final = (
 
 TARGETS: Final[dict[str, tuple[str, ...]]] = {
     "_domain/states.py": ("tests/domain/test_states.py",),
-    "_domain/absence.py": ("tests/domain/test_absence.py",),
+    "_domain/absence.py": ("tests/domain/test_absence.py", *_CORNERS),
     "_domain/relations.py": _MATCHING,
     "_domain/matching.py": _MATCHING,
     "_wire/outcomes.py": ("tests/wire/test_outcomes.py",),
@@ -60,11 +61,11 @@ TARGETS: Final[dict[str, tuple[str, ...]]] = {
     "_execution/findings.py": ("tests/scenarios/test_b_outcomes.py", "tests/scenarios/test_i_modify_cancel.py"),
     "_wire/answers.py": ("tests/wire/test_answers.py", "tests/wire/test_outcomes.py"),
     "_domain/intents.py": ("tests/domain/test_intents.py", "tests/domain/test_absence.py", *_MATCHING),
-    "_domain/sights.py": ("tests/domain/test_life.py", "tests/journal/test_lives.py"),
-    "_domain/day_close.py": ("tests/journal/test_days.py",),
+    "_domain/sights.py": ("tests/domain/test_life.py", *_CORNERS, "tests/journal/test_lives.py"),
+    "_domain/day_close.py": (*_CORNERS, "tests/journal/test_days.py"),
     "_domain/life.py": ("tests/domain/test_life.py", "tests/journal/test_lives.py"),
-    "_domain/guards.py": ("tests/domain/test_guards.py", "tests/journal/test_guards.py"),
-    "_domain/budgets.py": ("tests/domain/test_budgets.py",),
+    "_domain/guards.py": ("tests/domain/test_guards.py", *_CORNERS, "tests/journal/test_guards.py"),
+    "_domain/budgets.py": ("tests/domain/test_budgets.py", *_CORNERS),
     "_domain/validation.py": ("tests/domain/test_validation.py",),
     "_wire/ledger.py": ("tests/wire/test_ledger.py", "tests/wire/test_account_fuzz.py"),
     "_journal/lives.py": _LIVES,

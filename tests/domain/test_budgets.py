@@ -17,6 +17,7 @@ from kiwoom_async._domain.budgets import (
     LOWEST_RATE,
     MARGIN,
     Budgets,
+    Lesson,
     News,
     Purpose,
     Rank,
@@ -262,6 +263,21 @@ def test_refused_tr_rests_for_a_window() -> None:
     desk.look(0.0, refusals=(Refusal("ka10081", 5.0),))
     (mine,) = desk.ask("ka10081")
     assert desk.look(0.0).moments == {mine: pytest.approx(1 + MARGIN)}
+
+
+@pytest.mark.parametrize(
+    ("rate", "until", "expected"),
+    [
+        (2.0, 30.0, (2.0, 30.0)),
+        (0.0, 30.0, (LOWEST_RATE, 30.0)),
+        (-1.0, 1e9, (LOWEST_RATE, 10.0 + LESSON_LASTS)),
+        (float("nan"), float("inf"), (LOWEST_RATE, 10.0 + LESSON_LASTS)),
+    ],
+)
+def test_lesson_of_a_file_stops_no_request_for_ever(rate: float, until: float, expected: tuple[float, float]) -> None:
+    """What others have written is believed as far as a refusal could have taught it."""
+    lesson = Lesson("kt10000", rate, since=9.0, until=until).within_reason(10.0)
+    assert (lesson.rate, lesson.until) == expected
 
 
 def test_many_waiting_requests_are_planned_in_little_work() -> None:
