@@ -83,6 +83,8 @@ def _is_left_alone(node: ast.AST) -> bool:
             return True
         case ast.Assign([ast.Name("__all__")]) | ast.AnnAssign(annotation=ast.Name("TypeAlias")):
             return True
+        case ast.Assign(value=ast.Call(ast.Name("TypeVar" | "ParamSpec"))):
+            return True
         case _:
             return False
 
