@@ -65,6 +65,30 @@ def test_every_kind_says_what_it_is_about_and_what_to_do() -> None:
     assert alarming == set(Assumption)
 
 
+def test_each_finding_counts_against_the_assumption_that_it_breaks() -> None:
+    """By the table of guarantees.md, section 2; only what may still be true is a warning, all else an alarm."""
+    about = {
+        "A1": {"journal_lost_rows", "journal_unreadable", "forgotten_order"},
+        "A2": {"sender_taken_for_dead", "sender_late"},
+        "A3": {"second_order", "contradiction"},
+        "A4": {"answer_slow", "revived", "duplicate", "may_be_late_twin"},
+        "A5": {"listed_slowly", "not_listed", "row_disappeared"},
+        "A6": {"ledger_incomplete", "other_account"},
+        "A7": {"ledger_stale"},
+        "A8": {"number_repeated", "number_fell"},
+        "A9": {"foreign_twin", "channel_ambiguous"},
+        "A10": {"echo_differs", "statement_impossible", "report_unreadable"},
+        "A11": {"clock_near", "clock_off"},
+    }
+    breaches = [Breach(kind, "seen") for kind in BreachKind]
+    found = {name: {one.kind.value for one in breaches if one.assumption.name == name} for name in about}
+    assert found == about
+    assert {one.kind.value for one in breaches if one.state is WARNING} == {
+        *("sender_late", "answer_slow", "may_be_late_twin", "listed_slowly"),
+        *("channel_ambiguous", "report_unreadable", "clock_near"),
+    }
+
+
 def test_nothing_found_is_all_well() -> None:
     """Each assumption says what it means, and what was measured."""
     health = health_of()
