@@ -147,6 +147,13 @@ def test_fresh_findings_count_before_they_are_kept() -> None:
     assert (health["A7"].state, health["A7"].since, health["A7"].times) == (ALARM, NOW, 1)
 
 
+def test_journal_that_was_not_read_is_called_neither_durable_nor_cut_short() -> None:
+    """What nobody has looked at is claimed in neither direction."""
+    unread = DurableHealth()
+    assert (unread.has_lost_rows, unread.facts.is_durable) == (False, False)
+    assert (unread.revived, unread.duplicates, unread.facts.schema, unread.facts.size) == (0, 0, 0, 0)
+
+
 def test_worst_of_nothing_is_all_well() -> None:
     """The order of the states is the order of their names."""
     assert (worst([]), worst([WARNING, OK]), worst([WARNING, ALARM, OK])) == (OK, WARNING, ALARM)
