@@ -215,7 +215,8 @@ def test_answers_are_held_against_the_acceptance_bound() -> None:
 @pytest.mark.parametrize(("seconds", "is_found"), [(2.5, False), (2.6, True), (5.0, True), (5.1, False)])
 def test_slow_listing_is_found_up_to_its_bound(seconds: float, *, is_found: bool) -> None:
     """Beyond the bound it is no warning any more."""
-    assert (judge_delay("0000001", seconds, TIMING) is not None) is is_found
+    found = judge_delay("0000001", seconds, TIMING)
+    assert (None if found is None else found.kind) is (BreachKind.LISTED_SLOWLY if is_found else None)
 
 
 MISSING = "0000103"
