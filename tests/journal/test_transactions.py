@@ -359,12 +359,29 @@ async def test_cancel_known_by_its_effect_gets_its_number_later(journal: Journal
     assert await journal.claim_of(Desk.STOCK, DAY, "0000102") is not None
 
 
+def end_of(attempt: Attempt) -> tuple[float | None, timedelta | None]:
+    """Give when its sender was finished, on both clocks."""
+    return attempt.ended, None if attempt.ended_at is None else attempt.ended_at - NOON
+
+
+async def test_news_without_an_end_keeps_the_one_that_is_known(journal: Journal) -> None:
+    """On both clocks: what is dead since when is reckoned from them."""
+    attempt = await dispatched(journal)
+    lost = (await journal.conclude(attempt, evolve(LOST, is_answered=True))).attempt
+    assert end_of(lost) == (1003.0, timedelta(seconds=3))
+    found = (await journal.conclude(attempt, acknowledged())).attempt
+    assert (found.state, end_of(found)) == (Delivery.ACKNOWLEDGED, end_of(lost))
+    assert found.is_answered, "nor is it forgotten that there was an answer"
+
+
 async def test_agreeing_news_keeps_the_better_end_of_the_sender(journal: Journal) -> None:
     """A sender that was thought dead knows better when it was finished, and never extends the recovery's stamp."""
     attempt = await dispatched(journal)
-    await journal.conclude(attempt, evolve(LOST, ended=1005.0))
-    for told, kept in ((1009.0, 1005.0), (1002.0, 1002.0), (None, 1002.0)):
-        assert (await journal.conclude(attempt, evolve(LOST, ended=told))).attempt.ended == kept
+    await journal.conclude(attempt, evolve(LOST, ended=1005.0, ended_at=NOON + timedelta(seconds=5)))
+    for told, kept in ((1009.0, 5), (1002.0, 2), (None, 2)):
+        at = None if told is None else NOON + timedelta(seconds=told - 1000)
+        agreed = (await journal.conclude(attempt, evolve(LOST, ended=told, ended_at=at))).attempt
+        assert end_of(agreed) == (1000.0 + kept, timedelta(seconds=kept))
     assert await state_of(journal) == (Delivery.UNKNOWN,)
 
 
