@@ -104,8 +104,11 @@ async def test_operators_verdict_can_be_taken_back(journal: Journal) -> None:
     attempt, other = await dispatched(journal), await dispatched(journal, "order-2")
     await journal.conclude(attempt, LOST)
     await journal.conclude(attempt, acknowledged(resolved_by=ResolvedBy.OPERATOR))
-    withdrawn = (await journal.withdraw(attempt, "wrong line")).attempt
+    conclusion = await journal.withdraw(attempt, "wrong line")
+    assert (conclusion.news.events, conclusion.news.touched) == (1, ("order-1",)), "who waits for it is woken"
+    withdrawn = conclusion.attempt
     assert (withdrawn.state, withdrawn.broker_order_id, withdrawn.resolved_by) == (Delivery.UNKNOWN, None, None)
+    assert withdrawn.reason == "wrong line"
     taken = await journal.conclude(other, acknowledged(resolved_by=ResolvedBy.RESPONSE))
     assert (taken.contradiction, taken.attempt.broker_order_id) == (None, "0000101")
     last = (await journal.history("order-1"))[-1]
@@ -359,6 +362,16 @@ async def test_cancel_known_by_its_effect_gets_its_number_later(journal: Journal
     assert await journal.claim_of(Desk.STOCK, DAY, "0000102") is not None
 
 
+async def test_first_evidence_of_an_acceptance_stays_named(journal: Journal) -> None:
+    """What confirms it later, with its number or without one, contradicts nothing and takes nothing away."""
+    attempt = await dispatched(journal)
+    await journal.conclude(attempt, acknowledged(resolved_by=ResolvedBy.RESPONSE))
+    for confirming in (acknowledged(resolved_by=ResolvedBy.LEDGER), Finding(Event.ACKNOWLEDGED)):
+        confirmed = await journal.conclude(attempt, confirming)
+        assert confirmed.contradiction is None
+        assert (confirmed.attempt.broker_order_id, confirmed.attempt.resolved_by) == ("0000101", ResolvedBy.RESPONSE)
+
+
 def end_of(attempt: Attempt) -> tuple[float | None, timedelta | None]:
     """Give when its sender was finished, on both clocks."""
     return attempt.ended, None if attempt.ended_at is None else attempt.ended_at - NOON
@@ -392,6 +405,18 @@ async def test_late_acceptance_revives(journal: Journal) -> None:
     await journal.conclude(attempt, ABSENT)
     assert (await journal.conclude(attempt, acknowledged())).attempt.state is Delivery.REVIVED
     assert (await journal.conclude(attempt, acknowledged())).contradiction is None
+
+
+async def test_late_acceptance_beside_the_resend_of_another_order_revives(journal: Journal) -> None:
+    """Only another attempt of the same order makes two of it."""
+    other = await dispatched(journal, "order-2")
+    await journal.conclude(other, LOST)
+    again = permitted(await journal.replace(other, ABSENT, plan("order-2", follows=1)))
+    await journal.conclude(again, acknowledged("0000102"))
+    attempt = await dispatched(journal)
+    await journal.conclude(attempt, LOST)
+    await journal.conclude(attempt, ABSENT)
+    assert (await journal.conclude(attempt, acknowledged())).attempt.state is Delivery.REVIVED
 
 
 async def test_late_acceptance_beside_a_resend_is_a_duplicate(journal: Journal) -> None:
