@@ -288,7 +288,7 @@ async def test_state_moves_by_the_table_only(journal: Journal, state: Delivery, 
     assert last.state is conclusion.attempt.state
     assert last.event == (fitting.value if moves else "noted")
     if conclusion.contradiction is not None:
-        assert last.evidence["contradiction"] == conclusion.contradiction
+        assert (last.evidence["contradiction"], last.evidence["event"]) == (conclusion.contradiction, fitting.value)
 
 
 async def test_acknowledgment_claims_the_number(journal: Journal) -> None:
