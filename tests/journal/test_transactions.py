@@ -588,8 +588,21 @@ async def test_orphans_of_a_runner_that_signed_off_are_unknown(tmp_path: Path) -
         waiting, attempt = sorted(await second.open_attempts(), key=lambda one: one.client_order_id)
         assert (attempt.state, attempt.ended) == (Delivery.UNKNOWN, 1005.0)
         assert attempt.ended_at == NOON + timedelta(seconds=5)
+        assert attempt.reason == "the sending process ended"
         assert (waiting.state, waiting.runner) == (Delivery.PREPARED, second.runner)
+        last = [(await second.history(name))[-1] for name in ("order-1", "cancel-1")]
+        assert [(entry.event, entry.evidence["reason"]) for entry in last] == [
+            ("lost", "the sending process ended"),
+            ("noted", "the sending process ended"),
+        ]
         assert await second.adopt_orphans() == 0
+
+
+async def test_evidence_that_json_has_no_word_for_is_kept_as_text(journal: Journal) -> None:
+    """An outcome is never lost for a detail of its evidence."""
+    finding = evolve(REFUSED, evidence={"day": DAY})
+    assert (await journal.conclude(await dispatched(journal), finding)).attempt.state is Delivery.REFUSED
+    assert DAY.isoformat() in (await journal.history("order-1"))[-1].evidence["day"]
 
 
 async def test_half_a_surrogate_pair_is_kept_as_it_came(journal: Journal) -> None:
