@@ -62,9 +62,13 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--every", type=int, default=1, metavar="N", help="plant each N-th fault only")
     parser.add_argument("--offset", type=int, default=0, metavar="K", help="begin with the K-th of them")
     parser.add_argument("--line", type=int, action="append", help="plant the faults of this line only")
+    parser.add_argument("--again", type=Path, metavar="JSON", help="plant what has survived in these results only")
     parser.add_argument("--seconds", type=float, help="begin with no further fault after so long")
     parser.add_argument("--json", type=Path, help="append every result to this file, one object a line")
     options = parser.parse_args(arguments)
+    options.survivors = _read_survivors(options.again) if options.again else None
+    if options.survivors is not None and not options.files:
+        options.files = sorted({file for file, *_ in options.survivors})
     for file in options.files:
         if file not in TARGETS:
             parser.error(f"{file} is not in benchmarks/mutation/targets.py")
@@ -85,11 +89,27 @@ def read_argued(text: str) -> frozenset[tuple[str, str, str, str]]:
     )
 
 
+def _is_wanted(file: str, number: int, fault: Fault, options: argparse.Namespace) -> bool:
+    if options.survivors is not None:
+        return (file, fault.place, fault.before, fault.after) in options.survivors
+    if options.line:
+        return fault.line in options.line
+    return bool(number % options.every == options.offset)
+
+
+def _read_survivors(results: Path) -> frozenset[tuple[str, ...]]:
+    found = map(json.loads, results.read_text(encoding="utf-8").splitlines())
+    return frozenset(
+        (one["file"], one["place"], one["before"], one["after"])
+        for one in found
+        if one["result"] == Result.SURVIVED.value
+    )
+
+
 def _faults_of(file: str, options: argparse.Namespace) -> Iterator[tuple[int, Fault, CodeType]]:
     source = file_of(file).read_text(encoding="utf-8")
     for number, fault in enumerate(find_faults(ast.parse(source))):
-        is_wanted = fault.line in options.line if options.line else number % options.every == options.offset
-        if is_wanted:
+        if _is_wanted(file, number, fault, options):
             tree = ast.parse(source)  # a fault changes the tree it was found in
             find_faults(tree)[number].plant()
             yield number, fault, compile(ast.fix_missing_locations(tree), str(file_of(file)), "exec")
