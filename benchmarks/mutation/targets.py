@@ -16,7 +16,7 @@ _JOURNAL: Final = tuple(
 _LIVES: Final = ("tests/journal/test_lives.py", "tests/journal/test_days.py")
 _WIRE: Final = tuple(
     f"tests/wire/test_{name}.py"
-    for name in ("outcomes", "answers", "requests", "ledger", "corners", "rate_limits", "fuzz_orders", "fuzz_pages")
+    for name in ("outcomes", "answers", "requests", "ledger", "corners", "rate_limits")
 )
 _RECONCILER: Final = (
     "tests/scenarios/test_f_resend.py",
@@ -80,7 +80,7 @@ TARGETS: Final[dict[str, tuple[str, ...]]] = {
         "tests/journal/test_shared_state.py",
     ),
     "_domain/validation.py": ("tests/domain/test_validation.py",),
-    "_wire/ledger.py": (*_WIRE, "tests/wire/test_account_fuzz.py"),
+    "_wire/ledger.py": _WIRE,
     "_journal/lives.py": _JOURNAL,
     "_journal/days.py": _JOURNAL,
     "_journal/records.py": _JOURNAL,
