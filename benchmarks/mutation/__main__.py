@@ -9,7 +9,8 @@ import os
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from types import CodeType
 from typing import Final
@@ -37,6 +38,7 @@ class Verdict:
     Attributes:
         number: Its place among all faults of the file.
         reaching: How many tests run its statement.
+        tried: How many of them it was tried with; all, unless `--most` says otherwise.
     """
 
     file: str
@@ -46,6 +48,7 @@ class Verdict:
     before: str
     after: str
     reaching: int
+    tried: int
     result: Result
     last_test: str
     seconds: float
@@ -63,6 +66,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--offset", type=int, default=0, metavar="K", help="begin with the K-th of them")
     parser.add_argument("--line", type=int, action="append", help="plant the faults of this line only")
     parser.add_argument("--again", type=Path, metavar="JSON", help="plant what has survived in these results only")
+    parser.add_argument("--most", type=float, metavar="S", help="try tests that usually take so many seconds in all")
     parser.add_argument("--seconds", type=float, help="begin with no further fault after so long")
     parser.add_argument("--json", type=Path, help="append every result to this file, one object a line")
     options = parser.parse_args(arguments)
@@ -129,16 +133,27 @@ def examine(runner: Runner, file: str, options: argparse.Namespace) -> Iterator[
         reaching = [test for test in usual.reaching(path, fault.lines) if test.partition("::")[0] in TARGETS[file]]
         known = noticing[fault.place]
         tests = sorted(reaching, key=lambda test: usual.seconds[test] / (LIKELIER if test in known else 1))
-        trial = runner.try_fault(file, fault.lines, code, tests)
+        tried = _quickest(tests, usual.seconds, options.most)
+        trial = runner.try_fault(file, fault.lines, code, tried)
         if trial.result is Result.KILLED:
             known.add(trial.last_test)
         what = (file, number, fault.line, fault.place, fault.before, fault.after)
-        yield Verdict(*what, len(tests), trial.result, trial.last_test, trial.seconds)
+        yield Verdict(*what, len(tests), len(tried), trial.result, trial.last_test, trial.seconds)
+
+
+def _quickest(tests: Sequence[str], seconds: Mapping[str, float], most: float | None) -> Sequence[str]:
+    """Give the first tests, as many as usually take so long in all; one at least."""
+    if most is None:
+        return tests
+    sums = accumulate(seconds[test] for test in tests)
+    return tests[: max(1, sum(taken <= most for taken in sums))]
 
 
 def _tell(verdict: Verdict, options: argparse.Namespace, argued: frozenset[tuple[str, ...]]) -> None:
     if verdict.result is Result.SURVIVED and verdict.key not in argued:
         note = "" if verdict.reaching else " (no test runs it)"
+        if verdict.tried < verdict.reaching:
+            note = f" (tried with {verdict.tried} of {verdict.reaching} tests)"
         print(f"{verdict.file}:{verdict.line} {verdict.place}: {verdict.before}  ->  {verdict.after}{note}", flush=True)
     if options.json:
         with options.json.open("a", encoding="utf-8") as lines:

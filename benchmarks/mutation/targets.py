@@ -15,10 +15,10 @@ _JOURNAL: Final = tuple(
 )
 _LIVES: Final = ("tests/journal/test_lives.py", "tests/journal/test_days.py")
 _WIRE: Final = tuple(
-    f"tests/wire/test_{name}.py"
-    for name in ("outcomes", "answers", "requests", "ledger", "corners", "rate_limits")
+    f"tests/wire/test_{name}.py" for name in ("outcomes", "answers", "requests", "ledger", "corners", "rate_limits")
 )
 _RECONCILER: Final = (
+    "tests/assumptions/test_a11_clocks.py",
     "tests/scenarios/test_f_resend.py",
     "tests/scenarios/test_d_absence.py",
     "tests/scenarios/test_e_matching.py",
