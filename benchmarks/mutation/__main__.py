@@ -133,7 +133,7 @@ def examine(runner: Runner, file: str, options: argparse.Namespace) -> Iterator[
         reaching = [test for test in usual.reaching(path, fault.lines) if test.partition("::")[0] in TARGETS[file]]
         known = noticing[fault.place]
         tests = sorted(reaching, key=lambda test: usual.seconds[test] / (LIKELIER if test in known else 1))
-        tried = _quickest(tests, usual.seconds, options.most)
+        tried = quickest(tests, usual.seconds, options.most)
         trial = runner.try_fault(file, fault.lines, code, tried)
         if trial.result is Result.KILLED:
             known.add(trial.last_test)
@@ -141,7 +141,7 @@ def examine(runner: Runner, file: str, options: argparse.Namespace) -> Iterator[
         yield Verdict(*what, len(tests), len(tried), trial.result, trial.last_test, trial.seconds)
 
 
-def _quickest(tests: Sequence[str], seconds: Mapping[str, float], most: float | None) -> Sequence[str]:
+def quickest(tests: Sequence[str], seconds: Mapping[str, float], most: float | None) -> Sequence[str]:
     """Give the first tests, as many as usually take so long in all; one at least."""
     if most is None:
         return tests

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.mutation.__main__ import ARGUED, read_argued
+from benchmarks.mutation.__main__ import ARGUED, quickest, read_argued
 from benchmarks.mutation.faults import find_faults
 from benchmarks.mutation.planting import differing_functions, swap
 from benchmarks.mutation.survey import Survey
@@ -183,6 +183,15 @@ def test_tests_that_depend_on_a_line() -> None:
     assert known.reaching(here, range(6, 9)) == set()
 
 
+def test_bound_on_what_is_tried_leaves_the_first_tests() -> None:
+    """As many as usually fit, in their order; one at least, and all without a bound."""
+    seconds = {"one": 1.0, "two": 2.0, "three": 3.0}
+    assert quickest(list(seconds), seconds, None) == ["one", "two", "three"]
+    assert quickest(list(seconds), seconds, 3.0) == ["one", "two"]
+    assert quickest(list(seconds), seconds, 0.1) == ["one"]
+    assert quickest([], seconds, 0.1) == []
+
+
 def test_arguments_are_read_from_the_page() -> None:
     """A row needs a reason; bars inside of code are written as Markdown wants them."""
     page = "| file | place | before | after | why |\n|---|---|---|---|---|\n"
@@ -227,6 +236,20 @@ def test_what_decides_watches_and_judges_is_a_target() -> None:
     assert {file for file in files if not file.endswith("__init__.py")} - TARGETS.keys() == set()
 
 
+@pytest.mark.timeout(600)
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the runs are forks")
+def test_only_what_has_survived_is_planted_again(tmp_path: Path) -> None:
+    """By the words, whatever line or number it has by now; what was killed is left alone."""
+    earlier = [
+        {"file": "_domain/day_close.py", "place": "DayClose", "before": "0", "after": "1", "result": "survived"},
+        {"file": "_domain/states.py", "place": "advance", "before": "a", "after": "b", "result": "killed"},
+    ]
+    file = tmp_path / "earlier.json"
+    file.write_text("\n".join(map(json.dumps, earlier)), encoding="utf-8")
+    _, found = _run(tmp_path / "a.json", "--again", str(file))
+    assert {(one["file"], one["before"], one["after"]) for one in found} == {("_domain/day_close.py", "0", "1")}
+
+
 def _run(results: Path, *arguments: str) -> tuple[str, list[dict[str, Any]]]:
     command = [sys.executable, "-m", "benchmarks.mutation", *arguments, "--json", str(results)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=500)  # noqa: S603
@@ -243,4 +266,5 @@ def test_command_plants_and_counts(tmp_path: Path) -> None:
     assert {one["result"] for one in found} <= {"killed", "broken"}
     killed = sum(one["result"] == "killed" for one in found)
     assert killed
+    assert all(one["tried"] == one["reaching"] > 0 for one in found)
     assert f"| `_domain/states.py` | {len(found)} | {killed} | {len(found) - killed} | 0 | 0 | 0 |" in told
