@@ -26,6 +26,7 @@ from kiwoom_async._domain.budgets import (
     Sight,
     Start,
     Waiter,
+    follow,
     look,
 )
 from kiwoom_async._domain.settings import Environment, Limits
@@ -248,6 +249,14 @@ def test_starts_of_another_owner_are_its_own() -> None:
     for news in (News("a", ended={1: 0.0}), News("a", returned=frozenset({1}))):
         after, _ = look(Budgets(starts=(start,)), 1.0, ONE_A_SECOND, news)
         assert after.starts == (start,)
+
+
+def test_what_began_by_budgets_kept_elsewhere_is_noted() -> None:
+    """So that it still counts when those cannot be reached any more; what still waits does not."""
+    first, second = waiter(), waiter()
+    noted = follow(Budgets(), 0.0, ONE_A_SECOND, News("a", (first, second)), Sight(begun=frozenset({first.number})))
+    noted = follow(noted, 0.5, ONE_A_SECOND, News("a", (second,), ended={first.number: 0.1}), Sight())
+    assert [(start.number, start.moment, start.ended) for start in noted.starts] == [(first.number, 0.0, 0.1)]
 
 
 def test_start_of_another_boot_stops_nobody() -> None:
