@@ -15,6 +15,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import Enum, unique
@@ -160,10 +161,11 @@ def _serve(session: pytest.Session, files: Sequence[Path], imported: Coverage, r
     imported.stop()
     with _fork(lambda answers: answers.send(survey(session.items, files, imported))) as answers:
         requests.send(answers.recv())
-    while True:
-        code, limits = requests.recv()
-        with _fork(_swapped(session, code, limits)) as answers:
-            requests.send(_follow(answers, limits))
+    with contextlib.suppress(EOFError):
+        while True:
+            code, limits = requests.recv()
+            with _fork(_swapped(session, code, limits)) as answers:
+                requests.send(_follow(answers, limits))
 
 
 def _swapped(session: pytest.Session, code: bytes, limits: Mapping[str, float]) -> Job:
@@ -229,9 +231,12 @@ def _fork(job: Job) -> Iterator[Connection[Any, Any]]:
     child = os.fork()
     if child == 0:
         ours.close()
+        voice = os.dup(2)
         try:
             _leave_parent()
             job(theirs)
+        except Exception:  # noqa: BLE001 - it would be heard by nobody
+            os.write(voice, traceback.format_exc().encode())
         finally:
             os._exit(0)
     theirs.close()
