@@ -434,8 +434,10 @@ def test_route_of_a_modify_or_cancel_excludes_nothing(request_: OrderRequest) ->
     assert relation(claimant(request=evolve(request_, route=Route.KRX)), listed, LEARNT) is Relation.LIKELY
 
 
-def test_order_type_that_is_not_known_excludes_nothing() -> None:
+def test_order_type_or_route_that_is_not_known_excludes_nothing() -> None:
     """Whatever the row shows may be it."""
+    unrouted = claimant(request=evolve(BUY, route=None))
+    assert relation(unrouted, row(101, route=Route.NXT), LEARNT) is Relation.LIKELY
     untyped = claimant(request=evolve(BUY, order_type=None))
     assert relation(untyped, row(101, order_types=frozenset({OrderType.LIMIT_IOC})), LEARNT) is Relation.LIKELY
 
