@@ -1,6 +1,7 @@
 """How long generated tests look: a little in every run, always at the same cases; far in a run of their own.
 
-`HYPOTHESIS_PROFILE=deep pytest …` tries a hundred times more, at other cases each time.
+`HYPOTHESIS_PROFILE=deep pytest …` tries a hundred times more, at other cases each time. `HYPOTHESIS_PROFILE=hasty`
+tries the usual ones, and stops at the first that fails without looking for a shorter one.
 """
 
 from __future__ import annotations
@@ -54,4 +55,10 @@ def register() -> None:
         max_examples=100 * DEEPER,
         suppress_health_check=list(HealthCheck),
     )
-    settings.load_profile("deep" if IS_DEEP else "suite")
+    settings.register_profile(
+        "hasty",
+        settings.get_profile("suite"),
+        phases=[Phase.explicit, Phase.generate],
+        report_multiple_bugs=False,
+    )
+    settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))

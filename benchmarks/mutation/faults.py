@@ -25,6 +25,8 @@ class Fault:
         place: Function or class it is in; "" for the module itself.
         before: What stands there, in short.
         after: What would stand there.
+        lines: Those of its statement, of which a part may be all that is run: where there are blocks, of what is
+            before the first.
         plant: Changes the tree it was found in.
     """
 
@@ -32,6 +34,7 @@ class Fault:
     place: str
     before: str
     after: str
+    lines: range
     plant: Callable[[], None]
 
 
@@ -42,10 +45,10 @@ def find_faults(tree: ast.Module) -> list[Fault]:
     for node in nodes:
         if _is_member(node) and node.attr not in members[node.value.id]:
             members[node.value.id].append(node.attr)
-    return list(_search(tree, "", members))
+    return list(_search(tree, "", members, range(0)))
 
 
-def _search(node: ast.AST, place: str, members: dict[str, list[str]]) -> Iterator[Fault]:
+def _search(node: ast.AST, place: str, members: dict[str, list[str]], lines: range) -> Iterator[Fault]:
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         place = f"{place}.{node.name}".lstrip(".")
     for name, value in ast.iter_fields(node):
@@ -55,9 +58,18 @@ def _search(node: ast.AST, place: str, members: dict[str, list[str]]) -> Iterato
         for index, child in slots:
             if not isinstance(child, ast.AST) or _is_left_alone(child):
                 continue
+            lines_of_child = _lines_of(child) if isinstance(child, ast.stmt) else lines
             for replacement in _replacements(node, name, child, members):
-                yield _to_fault(node, name, index, child, replacement, place)
-            yield from _search(child, place, members)
+                yield _to_fault(node, name, index, child, replacement, place, lines_of_child)
+            yield from _search(child, place, members, lines_of_child)
+
+
+def _lines_of(statement: ast.stmt) -> range:
+    blocks = [one for name in ("body", "cases") for one in getattr(statement, name, ())]
+    if not blocks:
+        return range(statement.lineno, (statement.end_lineno or statement.lineno) + 1)
+    first = blocks[0].pattern if isinstance(blocks[0], ast.match_case) else blocks[0]
+    return range(statement.lineno, max(first.lineno, statement.lineno + 1))
 
 
 _NOT_CODE: Final = frozenset({"annotation", "returns", "decorator_list", "bases", "type_params", "format_spec"})
@@ -71,12 +83,14 @@ def _is_left_alone(node: ast.AST) -> bool:
             return True
         case ast.Assign([ast.Name("__all__")]) | ast.AnnAssign(annotation=ast.Name("TypeAlias")):
             return True
+        case ast.Assign(value=ast.Call(ast.Name("TypeVar" | "ParamSpec"))):
+            return True
         case _:
             return False
 
 
 def _to_fault(
-    parent: ast.AST, name: str, index: int | None, child: ast.AST, replacement: Replacement, place: str
+    parent: ast.AST, name: str, index: int | None, child: ast.AST, replacement: Replacement, place: str, lines: range
 ) -> Fault:
     def plant() -> None:
         if index is None:
@@ -88,7 +102,7 @@ def _to_fault(
 
     line = getattr(child, "lineno", getattr(parent, "lineno", 0))
     after = "nothing" if replacement is None else _shorten(replacement)
-    return Fault(line, place, _shorten(child), after, plant)
+    return Fault(line, place, _shorten(child), after, lines, plant)
 
 
 def _take_out(parent: ast.AST, name: str, index: int) -> None:
@@ -234,7 +248,9 @@ def _of_call(node: ast.Call) -> Iterator[Replacement]:
 
 
 def _of_return(node: ast.Return) -> Iterator[Replacement]:
-    if node.value is not None and not (isinstance(node.value, ast.Constant) and node.value.value is None):
+    # Where False is returned, None would be no other answer, and the type checker would see it.
+    is_nothing = isinstance(node.value, ast.Constant) and (node.value.value is None or node.value.value is False)
+    if node.value is not None and not is_nothing:
         yield ast.Return(ast.Constant(None))
 
 

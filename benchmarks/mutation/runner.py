@@ -1,38 +1,60 @@
-"""Run tests against one planted fault: in a fork, so that what never changes is imported only once."""
+"""Run tests against planted faults, each in a fork.
+
+One process has imported the package and collected the tests, and stays as it is; in a fork of it the functions get
+other code, and the tests run at once. What is run at import cannot be changed so: for such a fault a fork of the
+process that has imported nothing of the package imports and collects anew.
+"""
 
 from __future__ import annotations
 
-import ast
 import contextlib
-import importlib.abc
-import importlib.machinery
-import importlib.util
 import io
+import marshal
 import os
 import signal
 import sys
+import tempfile
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from enum import StrEnum, unique
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from enum import Enum, unique
+from itertools import zip_longest
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
 from pathlib import Path
-from types import CodeType, ModuleType
-from typing import Final
+from types import CodeType
+from typing import Any, Final, TypeAlias
 
 import pytest
 from attrs import frozen
+from coverage import Coverage
+
+from benchmarks.mutation.planting import Planted, differing_functions, swap
+from benchmarks.mutation.survey import Survey, run_item, survey, watched
 
 ROOT: Final = Path(__file__).parents[2]
 PACKAGE: Final = "kiwoom_async"
-PATIENCE: Final = 1800.0
-"""Seconds for a test file whose usual time is not known yet. Source: our choice, far beyond the slowest."""
+
+STARTING: Final = 300.0
+"""Seconds for the import of package and tests. Source: our choice; it takes a few."""
+LEAST: Final = 20.0
+"""Seconds that every test has, beside `SLOWER` times what it usually takes. Source: our choice, beyond the jitter of a
+busy machine."""
+SLOWER: Final = 4
 
 # What a run imports has been imported by the one before.
-_OPTIONS: Final = ("-x", "-q", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning")
+_OPTIONS: Final = (
+    *("-q", "-p", "no:cacheprovider", "-p", "no:xdist"),
+    *("-W", "ignore::pytest.PytestAssertRewriteWarning"),
+)
 _NEW_IN_EVERY_RUN: Final = frozenset({PACKAGE, "tests"})
+
+Job: TypeAlias = Callable[["Connection[Any, Any]"], object]
 
 
 @unique
-class Result(StrEnum):
+class Result(Enum):
     """What became of a fault."""
 
     KILLED = "killed"
@@ -43,93 +65,194 @@ class Result(StrEnum):
     SURVIVED = "survived"
 
 
-_RESULTS: Final = {pytest.ExitCode.OK: Result.SURVIVED, pytest.ExitCode.TESTS_FAILED: Result.KILLED}
-
-
 @frozen
-class _Planted(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Gives one module from other code than its file's."""
+class Trial:
+    """What became of a fault.
 
-    module: str
-    file: Path
-    code: CodeType
+    Attributes:
+        last_test: The test that was run last; "" if there was none.
+    """
 
-    def find_spec(self, fullname: str, *_: object) -> importlib.machinery.ModuleSpec | None:
-        """Answer for the one module."""
-        if fullname != self.module:
-            return None
-        return importlib.util.spec_from_file_location(fullname, self.file, loader=self)
+    result: Result
+    last_test: str
+    seconds: float
 
-    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:  # noqa: ARG002 - named so
-        """Let Python make it."""
-        return None
 
-    def exec_module(self, module: ModuleType) -> None:
-        """Run the changed code."""
-        exec(self.code, module.__dict__)  # noqa: S102 - this is what a module is
+def file_of(target: str) -> Path:
+    """Give the file of a target."""
+    return ROOT / PACKAGE / target
 
 
 def warm_up(tests: Iterable[str]) -> None:
     """Import what no fault changes; package and tests are forgotten again, since every run imports them anew."""
     sys.path.insert(0, str(ROOT))
     with contextlib.redirect_stdout(io.StringIO()):
-        pytest.main(["--collect-only", "-q", *_OPTIONS, *(str(ROOT / test) for test in tests)])
+        pytest.main(["--collect-only", *_OPTIONS, *(str(ROOT / test) for test in tests)])
     for name in list(sys.modules):
         if name.split(".")[0] in _NEW_IN_EVERY_RUN:
             del sys.modules[name]
 
 
-def run(
-    target: str, tree: ast.Module | None, tests: Sequence[str], limits: Mapping[str, float]
-) -> tuple[Result, dict[str, float]]:
-    """Run test files one after another, up to the first that notices; give the result and the seconds of each.
+@frozen
+class Runner:
+    """Carries out trials, one at a time.
 
-    Args:
-        target: The module's file in the package.
-        tree: Its code; None for its file's.
-        tests: Test files, from the root.
-        limits: Seconds after which each of them is killed; PATIENCE where it is not there.
+    Attributes:
+        usual: What the tests run without a fault.
     """
-    taken: dict[str, float] = {}
-    for test in tests:
-        result, taken[test] = _run_one(target, tree, test, limits.get(test, PATIENCE))
-        if result is not Result.SURVIVED:
-            return result, taken
-    return Result.SURVIVED, taken
+
+    usual: Survey
+    _collected: Connection[Any, Any]
+    _folder: str
+
+    def try_fault(self, target: str, lines: Iterable[int], changed: CodeType, tests: Sequence[str]) -> Trial:
+        """Run tests against changed code of a module, in this order, up to the first that notices."""
+        began = time.monotonic()
+        if not tests:
+            return Trial(Result.SURVIVED, "", 0.0)
+        file = file_of(target)
+        limits = {test: LEAST + SLOWER * self.usual.seconds[test] for test in tests}
+        functions = differing_functions(compile(file.read_bytes(), str(file), "exec"), changed)
+        found = None
+        if functions and not self.usual.is_run_at_import(file, lines):
+            self._collected.send((marshal.dumps(list(functions.items())), limits))
+            found = self._collected.recv()
+        if found is None:
+            module = ".".join((PACKAGE, *Path(target).with_suffix("").parts))
+            found = self._import_and_try(Planted(module, file, changed), limits)
+        result, last_test = found
+        return Trial(result, last_test, time.monotonic() - began)
+
+    def _import_and_try(self, planted: Planted, limits: Mapping[str, float]) -> tuple[Result, str]:
+        def job(answers: Connection[Any, Any]) -> None:
+            planted.install()
+            _collect(files, self._folder, lambda session: _try(session, limits, answers))
+
+        files = dict.fromkeys(test.partition("::")[0] for test in limits)
+        with _fork(job) as answers:
+            return _follow(answers, limits) or (Result.BROKEN, "")
 
 
-def _run_one(target: str, tree: ast.Module | None, test: str, limit: float) -> tuple[Result, float]:
-    began = time.monotonic()
+@contextmanager
+def open_runner(targets: Iterable[str], tests: Sequence[str]) -> Iterator[Runner]:
+    """Collect test files, and run them once without a fault. `warm_up` comes before.
+
+    Raises:
+        SystemExit: They cannot be collected.
+    """
+    files = [file_of(target) for target in targets]
+    with tempfile.TemporaryDirectory() as folder:
+
+        def job(requests: Connection[Any, Any]) -> None:
+            imported = watched(files)
+            imported.start()
+            _collect(tests, folder, lambda session: _serve(session, files, imported, requests))
+
+        with _fork(job) as collected:
+            try:
+                usual = collected.recv()
+            except EOFError:
+                sys.exit(f"these cannot be collected: {', '.join(tests)}")
+            yield Runner(usual, collected, folder)
+
+
+def _serve(session: pytest.Session, files: Sequence[Path], imported: Coverage, requests: Connection[Any, Any]) -> None:
+    """Be the process that has collected the tests; nothing is run in it, so that every fork begins with the same."""
+    imported.stop()
+    with _fork(lambda answers: answers.send(survey(session.items, files, imported))) as answers:
+        requests.send(answers.recv())
+    with contextlib.suppress(EOFError):
+        while True:
+            code, limits = requests.recv()
+            with _fork(_swapped(session, code, limits)) as answers:
+                requests.send(_follow(answers, limits))
+
+
+def _swapped(session: pytest.Session, code: bytes, limits: Mapping[str, float]) -> Job:
+    def job(answers: Connection[Any, Any]) -> None:
+        if swap(dict(marshal.loads(code))):  # noqa: S302 - our own
+            _try(session, limits, answers)
+        else:
+            answers.send(None)
+
+    return job
+
+
+def _try(session: pytest.Session, tests: Iterable[str], answers: Connection[Any, Any]) -> None:
+    """Run tests in this order, up to the first that fails; tell which is running, then the result."""
+    known = {item.nodeid: item for item in session.items}
+    items = [known[test] for test in tests if test in known]
+    for item, following in zip_longest(items, items[1:]):
+        answers.send(item.nodeid)
+        if not run_item(item, following):
+            answers.send(Result.KILLED)
+            return
+    answers.send(Result.SURVIVED)
+
+
+def _follow(answers: Connection[Any, Any], limits: Mapping[str, float]) -> tuple[Result, str] | None:
+    """Wait for the end of `_try`; give None if the fault could not be planted."""
+    test, limit = "", STARTING
+    try:
+        while answers.poll(limit):
+            answer = answers.recv()
+            if answer is None:
+                return None
+            if isinstance(answer, Result):
+                return answer, test
+            test, limit = answer, limits[answer]
+    except EOFError:
+        return Result.BROKEN, test
+    return Result.TIMED_OUT, test
+
+
+@frozen
+class _InsteadOfRunning:
+    """Does something else with the tests that were collected."""
+
+    work: Callable[[pytest.Session], None]
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """Do it, unless some could not be collected."""
+        if not session.testsfailed:
+            self.work(session)
+        return True
+
+
+def _collect(tests: Iterable[str], folder: str, work: Callable[[pytest.Session], None]) -> None:
+    pytest.main([*_OPTIONS, "--basetemp", f"{folder}/run", *tests], plugins=[_InsteadOfRunning(work)])
+
+
+@contextmanager
+def _fork(job: Job) -> Iterator[Connection[Any, Any]]:
+    """Do something in a fork, which is killed at the end with all processes that it has started."""
+    ours, theirs = Pipe()
     child = os.fork()
     if child == 0:
-        os._exit(_test(target, tree, test))
-    while True:
-        ended, status = os.waitpid(child, os.WNOHANG)
-        seconds = time.monotonic() - began
-        if ended:
-            code = os.waitstatus_to_exitcode(status)
-            return _RESULTS.get(code, Result.BROKEN), seconds  # type: ignore[call-overload]
-        if seconds > limit:
+        ours.close()
+        voice = os.dup(2)
+        try:
+            _leave_parent()
+            job(theirs)
+        except Exception:  # noqa: BLE001 - it would be heard by nobody
+            os.write(voice, traceback.format_exc().encode())
+        finally:
+            os._exit(0)
+    theirs.close()
+    try:
+        yield ours
+    finally:
+        ours.close()
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            return Result.TIMED_OUT, seconds
-        time.sleep(0.01)
+        os.waitpid(child, 0)
 
 
-def _test(target: str, tree: ast.Module | None, test: str) -> int:
-    """Be the fork."""
+def _leave_parent() -> None:
     os.setpgid(0, 0)
     os.chdir(ROOT)
-    try:
-        if tree is not None:
-            file = ROOT / PACKAGE / target
-            code = compile(ast.fix_missing_locations(tree), str(file), "exec")
-            module = ".".join((PACKAGE, *Path(target).with_suffix("").parts))
-            sys.meta_path.insert(0, _Planted(module, file, code))
-        with open(os.devnull, "w", encoding="utf-8") as nowhere:  # noqa: PTH123 - for the file descriptors
-            for descriptor in (1, 2):
-                os.dup2(nowhere.fileno(), descriptor)
-            with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-                return int(pytest.main([*_OPTIONS, test]))
-    except BaseException:  # noqa: BLE001 - a fork may not return
-        return int(pytest.ExitCode.INTERNAL_ERROR)
+    with open(os.devnull, "w", encoding="utf-8") as nowhere:  # noqa: PTH123 - for the file descriptors
+        for descriptor in (1, 2):
+            os.dup2(nowhere.fileno(), descriptor)
+    sys.stdout, sys.stderr = io.StringIO(), io.StringIO()

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from typing import Final
 
-_MATCHING: Final = ("tests/domain/test_matching.py",)
-_JOURNAL: Final = (
-    "tests/journal/test_transactions.py",
-    "tests/journal/test_replacement.py",
-    "tests/journal/test_decisive_attempt.py",
-    "tests/journal/test_boot.py",
+_CORNERS: Final = ("tests/domain/test_corners.py",)
+_MATCHING: Final = ("tests/domain/test_matching.py", *_CORNERS)
+_JOURNAL: Final = tuple(
+    f"tests/journal/test_{name}.py"
+    for name in (
+        *("transactions", "replacement", "decisive_attempt", "boot", "lives", "days", "queries", "records"),
+        *("breaches", "guards", "corners", "seals", "shared_state", "store", "workers"),
+    )
 )
 _LIVES: Final = ("tests/journal/test_lives.py", "tests/journal/test_days.py")
+_WIRE: Final = tuple(
+    f"tests/wire/test_{name}.py" for name in ("outcomes", "answers", "requests", "ledger", "corners", "rate_limits")
+)
 _RECONCILER: Final = (
+    "tests/assumptions/test_a11_clocks.py",
     "tests/scenarios/test_f_resend.py",
     "tests/scenarios/test_d_absence.py",
     "tests/scenarios/test_e_matching.py",
@@ -35,6 +41,15 @@ _SENDING: Final = (
     "tests/scenarios/test_narrow_ways.py",
     "tests/scenarios/test_lifetimes.py",
 )
+_ASSUMPTIONS: Final = (
+    "tests/assumptions/test_healthy.py",
+    "tests/assumptions/test_a04_dead_requests.py",
+    "tests/assumptions/test_a05_listed.py",
+    "tests/assumptions/test_a08_numbers.py",
+    "tests/assumptions/test_a09_strangers.py",
+    "tests/assumptions/test_a10_echo.py",
+    "tests/assumptions/test_a11_clocks.py",
+)
 _JUDGE: Final = (
     "tests/audit/test_check_history.py",
     "tests/audit/test_wire_and_fills.py",
@@ -43,33 +58,32 @@ _JUDGE: Final = (
 
 TARGETS: Final[dict[str, tuple[str, ...]]] = {
     "_domain/states.py": ("tests/domain/test_states.py",),
-    "_domain/absence.py": ("tests/domain/test_absence.py",),
+    "_domain/absence.py": ("tests/domain/test_absence.py", *_CORNERS),
     "_domain/relations.py": _MATCHING,
     "_domain/matching.py": _MATCHING,
-    "_wire/outcomes.py": ("tests/wire/test_outcomes.py",),
-    "_wire/codes.py": ("tests/wire/test_outcomes.py", "tests/wire/test_requests.py", "tests/wire/test_answers.py"),
-    "_journal/transactions.py": (
-        *_JOURNAL,
-        *_LIVES,
-        "tests/journal/test_breaches.py",
-        "tests/journal/test_guards.py",
-        "tests/journal/test_queries.py",
-    ),
-    "_journal/claims.py": (*_JOURNAL, *_LIVES, "tests/journal/test_queries.py"),
+    "_wire/outcomes.py": _WIRE,
+    "_wire/codes.py": _WIRE,
+    "_journal/transactions.py": _JOURNAL,
+    "_journal/claims.py": _JOURNAL,
     "_execution/verdicts.py": ("tests/cli/test_resolve.py", "tests/scenarios/test_j_feed.py"),
     "_execution/findings.py": ("tests/scenarios/test_b_outcomes.py", "tests/scenarios/test_i_modify_cancel.py"),
-    "_wire/answers.py": ("tests/wire/test_answers.py", "tests/wire/test_outcomes.py"),
+    "_wire/answers.py": _WIRE,
     "_domain/intents.py": ("tests/domain/test_intents.py", "tests/domain/test_absence.py", *_MATCHING),
-    "_domain/sights.py": ("tests/domain/test_life.py", "tests/journal/test_lives.py"),
-    "_domain/day_close.py": ("tests/journal/test_days.py",),
+    "_domain/sights.py": ("tests/domain/test_life.py", *_CORNERS, "tests/journal/test_lives.py"),
+    "_domain/day_close.py": (*_CORNERS, "tests/journal/test_days.py"),
     "_domain/life.py": ("tests/domain/test_life.py", "tests/journal/test_lives.py"),
-    "_domain/guards.py": ("tests/domain/test_guards.py", "tests/journal/test_guards.py"),
-    "_domain/budgets.py": ("tests/domain/test_budgets.py",),
+    "_domain/guards.py": ("tests/domain/test_guards.py", *_CORNERS, "tests/journal/test_guards.py"),
+    "_domain/budgets.py": (
+        "tests/domain/test_budgets.py",
+        *_CORNERS,
+        "tests/transport/test_limiter.py",
+        "tests/journal/test_shared_state.py",
+    ),
     "_domain/validation.py": ("tests/domain/test_validation.py",),
-    "_wire/ledger.py": ("tests/wire/test_ledger.py", "tests/wire/test_account_fuzz.py"),
-    "_journal/lives.py": _LIVES,
-    "_journal/days.py": (*_LIVES, "tests/journal/test_queries.py"),
-    "_journal/records.py": ("tests/journal/test_records.py", *_JOURNAL, "tests/journal/test_queries.py"),
+    "_wire/ledger.py": _WIRE,
+    "_journal/lives.py": _JOURNAL,
+    "_journal/days.py": _JOURNAL,
+    "_journal/records.py": _JOURNAL,
     "_execution/resolver.py": _RECONCILER,
     "_execution/reconciler.py": _RECONCILER,
     "_execution/dispatcher.py": _SENDING,
@@ -81,13 +95,7 @@ TARGETS: Final[dict[str, tuple[str, ...]]] = {
     "_execution/day_closer.py": ("tests/scenarios/test_other_days.py", "tests/scenarios/test_h_gaps.py"),
     "_execution/follower.py": ("tests/scenarios/test_h_events.py", "tests/scenarios/test_background.py"),
     "_execution/originals.py": ("tests/scenarios/test_i_modify_cancel.py", "tests/scenarios/test_other_days.py"),
-    "_execution/monitor.py": (
-        "tests/assumptions/test_healthy.py",
-        "tests/assumptions/test_a04_dead_requests.py",
-        "tests/assumptions/test_a05_listed.py",
-        "tests/assumptions/test_a09_strangers.py",
-        "tests/assumptions/test_a11_clocks.py",
-    ),
+    "_execution/monitor.py": _ASSUMPTIONS,
     "_execution/answers.py": (*_SENDING, "tests/cli/test_resolve.py"),
     "_execution/flights.py": _SENDING,
     "_execution/settlements.py": _RECONCILER,
@@ -100,12 +108,12 @@ TARGETS: Final[dict[str, tuple[str, ...]]] = {
     "_execution/feed_keeper.py": ("tests/scenarios/test_j_feed.py", "tests/scenarios/test_h_gaps.py"),
     "_execution/feed_view.py": ("tests/scenarios/test_j_feed.py", "tests/scenarios/test_h_gaps.py"),
     "_execution/event_log.py": ("tests/scenarios/test_h_events.py", "tests/execution/test_waiters.py"),
-    "_domain/monitors.py": ("tests/domain/test_health.py", "tests/assumptions/test_a08_numbers.py"),
+    "_domain/monitors.py": ("tests/domain/test_monitors.py", "tests/domain/test_health.py", *_ASSUMPTIONS),
     "_domain/health.py": ("tests/domain/test_health.py",),
-    "_journal/breaches.py": ("tests/journal/test_breaches.py",),
-    "_journal/seals.py": ("tests/journal/test_seals.py",),
-    "_journal/guards.py": ("tests/journal/test_guards.py", "tests/journal/test_corners.py"),
-    "_journal/shared_state.py": ("tests/journal/test_shared_state.py",),
+    "_journal/breaches.py": _JOURNAL,
+    "_journal/seals.py": _JOURNAL,
+    "_journal/guards.py": _JOURNAL,
+    "_journal/shared_state.py": ("tests/journal/test_shared_state.py", "tests/transport/test_limiter.py"),
     "_audit/answers.py": _JUDGE,
     "_audit/orders.py": _JUDGE,
     "_audit/fills.py": _JUDGE,

@@ -377,6 +377,7 @@ def _kept(
 ) -> tuple[Start, ...]:
     rates = (limits.orders_per_second, limits.queries_per_second, limits.per_tr_per_second)
     slowest = min([rate for rate in rates if rate is not None] + [lesson.rate for lesson in lessons], default=1.0)
+    # A second longer than the windows need: whose turn it was is read from it, too.
     longest = max(1.0, 1.0 / slowest) + 1.0 + MARGIN
     kept = []
     for start in starts:

@@ -122,7 +122,7 @@ class Sight:
 
 
 def _multiply(average: Decimal | None, quantity: int) -> Decimal | None:
-    return average * quantity if average is not None and quantity else None
+    return None if average is None else average * quantity
 
 
 def _leaves_as_told(report: OrderReport) -> int | None:

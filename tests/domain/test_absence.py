@@ -292,8 +292,10 @@ def test_no_look_is_no_evidence() -> None:
 
 
 def test_look_of_the_future_is_no_evidence() -> None:
-    """A stamp beyond now is not of this clock."""
+    """A stamp beyond now is not of this clock; one of this very moment is."""
     assert prove(look(1045.0), look(1050.0, FRESH), now_monotonic=1044.0) == NotYet(Missing.LOOK, 1045.0)
+    assert prove(look(1045.0), look(1050.0, FRESH), now_monotonic=1049.9) == NotYet(Missing.SECOND_LOOK, 1050.0)
+    assert proven(look(1045.0), look(1050.0, FRESH), now_monotonic=1050.0).strength is Strength.STRONG
 
 
 def test_look_before_the_bounds_is_not_counted() -> None:

@@ -17,13 +17,16 @@ from kiwoom_async._domain.budgets import (
     LOWEST_RATE,
     MARGIN,
     Budgets,
+    Lesson,
     News,
     Purpose,
     Rank,
     Refusal,
     RequestClass,
     Sight,
+    Start,
     Waiter,
+    follow,
     look,
 )
 from kiwoom_async._domain.settings import Environment, Limits
@@ -130,6 +133,16 @@ def test_flood_of_one_query_does_not_starve_another() -> None:
     assert began[:4] == ["kt00007", "ka10081", "kt00007", "ka10081"]
 
 
+def test_lanes_take_turns_to_the_end() -> None:
+    """Not only the first of a lane: whoever asked before has no more than every other moment."""
+    desk = Desk(ONE_A_SECOND)
+    desk.ask(*["ka10001"] * 9)
+    desk.look(0.0)
+    mine = desk.ask(*["ka10002"] * 3, now=0.5)
+    moments = desk.look(0.5).moments
+    assert [moments[number] for number in mine] == pytest.approx([turn * (1 + MARGIN) for turn in (1, 3, 5)])
+
+
 def test_flood_of_the_callers_own_query_does_not_starve_the_librarys() -> None:
     """The reconciler's look at the ledger waits for one of the bot's, not for all; then the bot has its turn again."""
     desk = Desk(ONE_A_SECOND)
@@ -163,6 +176,15 @@ def test_dead_process_keeps_its_place_for_a_short_time_only() -> None:
     assert desk.look(FORGET_AFTER + 0.01).begun == {mine}
 
 
+def test_process_that_looks_at_the_same_moment_keeps_its_place() -> None:
+    """On one machine two may look within one tick of the clock: that is no silence."""
+    desk = Desk(ONE_A_SECOND)
+    desk.ask("kt10003", "kt10003", owner="b")
+    desk.look(0.0, "b")
+    (number,) = desk.ask("kt10000", owner="a")
+    assert desk.look(0.0, "a").moments[number] == pytest.approx(2 * (1 + MARGIN))
+
+
 def test_orders_and_queries_are_separate() -> None:
     """A full query budget does not hold an order."""
     desk = Desk()
@@ -189,6 +211,59 @@ def test_slot_after_latest_is_refused_at_once_and_reserves_nothing() -> None:
     sight = desk.look(0.0)
     assert sight.denied == {late}
     assert set(sight.moments) == {early}
+
+
+def test_slot_at_the_latest_moment_is_taken() -> None:
+    """The last moment that is of use is of use."""
+    desk = Desk(ONE_A_SECOND)
+    desk.ask("kt10000")
+    desk.look(0.0)
+    (last,) = desk.ask("kt10000", latest=1 + MARGIN)
+    assert desk.look(0.0).denied == frozenset()
+    assert desk.look(1 + MARGIN).begun == {last}
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        Limits(orders_per_second=0.25, queries_per_second=5, per_tr_per_second=None),
+        Limits(orders_per_second=5, queries_per_second=5, per_tr_per_second=0.25),
+        Limits(orders_per_second=0.25, queries_per_second=None, per_tr_per_second=None),
+    ],
+)
+def test_slow_rate_is_kept_however_often_one_looks(limits: Limits) -> None:
+    """What began counts for as long as the longest window, and is forgotten after it."""
+    desk = Desk(limits)
+    desk.ask("kt10000", "kt10000")
+    assert len(desk.look(0.0).begun) == 1
+    for now in (1.0, 2.5, 4.0):
+        assert desk.look(now).moments == {desk.waiting[0].number: pytest.approx(4 + MARGIN)}
+    assert len(desk.look(4 + MARGIN).begun) == 1
+    desk.look(10.0)
+    assert desk.budgets.starts == ()
+
+
+def test_starts_of_another_owner_are_its_own() -> None:
+    """Numbers name requests of one owner: the answer to one of them is no answer to another's."""
+    start = Start("b", 1, "kt10000", ORDERS, 0.0)
+    for news in (News("a", ended={1: 0.0}), News("a", returned=frozenset({1}))):
+        after, _ = look(Budgets(starts=(start,)), 1.0, ONE_A_SECOND, news)
+        assert after.starts == (start,)
+
+
+def test_what_began_by_budgets_kept_elsewhere_is_noted() -> None:
+    """So that it still counts when those cannot be reached any more; what still waits does not."""
+    first, second = waiter(), waiter()
+    noted = follow(Budgets(), 0.0, ONE_A_SECOND, News("a", (first, second)), Sight(begun=frozenset({first.number})))
+    noted = follow(noted, 0.5, ONE_A_SECOND, News("a", (second,), ended={first.number: 0.1}), Sight())
+    assert [(start.number, start.moment, start.ended) for start in noted.starts] == [(first.number, 0.0, 0.1)]
+
+
+def test_start_of_another_boot_stops_nobody() -> None:
+    """A stamp that is still to come is of another clock."""
+    desk = Desk(ONE_A_SECOND, Budgets(starts=(Start("b", 1, "kt10000", ORDERS, 1e6),)))
+    (mine,) = desk.ask("kt10000", now=1.0)
+    assert desk.look(1.0).begun == {mine}
 
 
 def test_returned_request_counts_for_nothing() -> None:
@@ -249,10 +324,11 @@ def test_burst_of_refusals_is_one_lesson() -> None:
     assert sight.lessons[0].rate == 2.5
     budgets, sight = look(budgets, 1.0, Limits(), News("b", refusals=burst))
     assert sight.lessons[0].rate == 2.5
-    budgets, sight = look(budgets, 2.1, Limits(), News("b", refusals=burst))
+    after = 2.0 + MARGIN
+    budgets, sight = look(budgets, after, Limits(), News("b", refusals=burst))
     assert sight.lessons[0].rate == 1.25
-    assert sight.lessons[0].until == 2.1 + LESSON_LASTS
-    _, sight = look(budgets, 2.1 + LESSON_LASTS, Limits(), News("b"))
+    assert sight.lessons[0].until == after + LESSON_LASTS
+    _, sight = look(budgets, after + LESSON_LASTS, Limits(), News("b"))
     assert sight.lessons == ()
 
 
@@ -262,6 +338,21 @@ def test_refused_tr_rests_for_a_window() -> None:
     desk.look(0.0, refusals=(Refusal("ka10081", 5.0),))
     (mine,) = desk.ask("ka10081")
     assert desk.look(0.0).moments == {mine: pytest.approx(1 + MARGIN)}
+
+
+@pytest.mark.parametrize(
+    ("rate", "until", "expected"),
+    [
+        (2.0, 30.0, (2.0, 30.0)),
+        (0.0, 30.0, (LOWEST_RATE, 30.0)),
+        (-1.0, 1e9, (LOWEST_RATE, 10.0 + LESSON_LASTS)),
+        (float("nan"), float("inf"), (LOWEST_RATE, 10.0 + LESSON_LASTS)),
+    ],
+)
+def test_lesson_of_a_file_stops_no_request_for_ever(rate: float, until: float, expected: tuple[float, float]) -> None:
+    """What others have written is believed as far as a refusal could have taught it."""
+    lesson = Lesson("kt10000", rate, since=9.0, until=until).within_reason(10.0)
+    assert (lesson.rate, lesson.until) == expected
 
 
 def test_many_waiting_requests_are_planned_in_little_work() -> None:

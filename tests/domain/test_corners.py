@@ -10,6 +10,7 @@ from attrs import evolve
 
 from kiwoom_async import MarketRules, OrderLimits
 from kiwoom_async._domain.absence import Missing, NotYet
+from kiwoom_async._domain.day_close import DayClose
 from kiwoom_async._domain.guards import Original, Totals, burden_of, check_limits
 from kiwoom_async._domain.intents import OrderRequest
 from kiwoom_async._domain.market_rules import SymbolFacts, judge
@@ -29,6 +30,13 @@ from tests.domain.test_matching import claimant, row
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=KST)
 BUY = OrderRequest(Desk.STOCK, Action.NEW, "005930", Side.BUY, 10, 70_000, OrderType.LIMIT, Route.KRX)
 MODIFY = evolve(BUY, action=Action.MODIFY, quantity=None, price=71_000, original="0000001")
+
+
+def test_books_out_of_reach_count_nothing() -> None:
+    """Where a ledger cannot be read any more, its close says nothing of rows, and invents no late order."""
+    close = DayClose(day=NOON.date(), desk=Desk.STOCK, closed_at=NOON, unlisted=("a",))
+    assert (close.rows, close.own, close.foreign, close.revived, close.duplicates) == (0, 0, 0, 0, 0)
+    assert (close.residue, close.unresolved, close.resolved_by) == ((), (), {})
 
 
 def test_looks_whose_bounds_add_up_differently_prove_nothing_yet() -> None:

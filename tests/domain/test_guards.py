@@ -155,10 +155,28 @@ def test_limits_are_whole_numbers(value: Any) -> None:
 def test_reference_prices_are_checked_and_named_plainly() -> None:
     """A prefix is no other symbol, and a price is whole KRW."""
     assert OrderLimits(reference_prices={"A005930": 90_000}).reference_prices == {"005930": 90_000}
-    with pytest.raises(ConfigurationError, match="whole KRW"):
-        OrderLimits(reference_prices={"005930": 0})
+    assert OrderLimits(reference_prices={"005930": 1}).reference_prices == {"005930": 1}
+    wrong: Any
+    for wrong in (0, -1, 90_000.5, True, "90000"):
+        with pytest.raises(ConfigurationError, match="whole KRW"):
+            OrderLimits(reference_prices={"005930": wrong})
     with pytest.raises(ValidationError):
         OrderLimits(reference_prices={"Samsung": 90_000})
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [
+        (OrderLimits(), False),
+        (OrderLimits(quantity_per_order=1, orders_per_day=1, quantity_per_symbol=1), False),
+        (OrderLimits(value_per_order=0), True),
+        (OrderLimits(value_per_day=1), True),
+        (OrderLimits(value_per_symbol=1), True),
+    ],
+)
+def test_orders_are_valued_only_where_a_value_is_limited(limits: OrderLimits, expected: bool) -> None:
+    """Without a limit in KRW no quote is asked for."""
+    assert limits.needs_value is expected
 
 
 def test_what_counts_in_each_state() -> None:

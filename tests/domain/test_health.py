@@ -66,6 +66,30 @@ def test_every_kind_says_what_it_is_about_and_what_to_do() -> None:
     assert alarming == set(Assumption)
 
 
+def test_each_finding_counts_against_the_assumption_that_it_breaks() -> None:
+    """By the table of guarantees.md, section 2; only what may still be true is a warning, all else an alarm."""
+    about = {
+        "A1": {"journal_lost_rows", "journal_unreadable", "forgotten_order"},
+        "A2": {"sender_taken_for_dead", "sender_late"},
+        "A3": {"second_order", "contradiction"},
+        "A4": {"answer_slow", "revived", "duplicate", "may_be_late_twin"},
+        "A5": {"listed_slowly", "not_listed", "row_disappeared"},
+        "A6": {"ledger_incomplete", "other_account"},
+        "A7": {"ledger_stale"},
+        "A8": {"number_repeated", "number_fell"},
+        "A9": {"foreign_twin", "channel_ambiguous"},
+        "A10": {"echo_differs", "statement_impossible", "report_unreadable"},
+        "A11": {"clock_near", "clock_off"},
+    }
+    breaches = [Breach(kind, "seen") for kind in BreachKind]
+    found = {name: {one.kind.value for one in breaches if one.assumption.name == name} for name in about}
+    assert found == about
+    assert {one.kind.value for one in breaches if one.state is WARNING} == {
+        *("sender_late", "answer_slow", "may_be_late_twin", "listed_slowly"),
+        *("channel_ambiguous", "report_unreadable", "clock_near"),
+    }
+
+
 def test_nothing_found_is_all_well() -> None:
     """Each assumption says what it means, and what was measured."""
     health = health_of()
@@ -144,6 +168,13 @@ def test_fresh_findings_count_before_they_are_kept() -> None:
     assert (health["A7"].state, health["A7"].since, health["A7"].times) == (ALARM, NOW, 1)
 
 
+def test_journal_that_was_not_read_is_called_neither_durable_nor_cut_short() -> None:
+    """What nobody has looked at is claimed in neither direction."""
+    unread = DurableHealth()
+    assert (unread.has_lost_rows, unread.facts.is_durable) == (False, False)
+    assert (unread.revived, unread.duplicates, unread.facts.schema, unread.facts.size) == (0, 0, 0, 0)
+
+
 def test_worst_of_nothing_is_all_well() -> None:
     """The order of the states is the order of their names."""
     assert (worst([]), worst([WARNING, OK]), worst([WARNING, ALARM, OK])) == (OK, WARNING, ALARM)
@@ -205,7 +236,8 @@ def test_answers_are_held_against_the_acceptance_bound() -> None:
 @pytest.mark.parametrize(("seconds", "is_found"), [(2.5, False), (2.6, True), (5.0, True), (5.1, False)])
 def test_slow_listing_is_found_up_to_its_bound(seconds: float, *, is_found: bool) -> None:
     """Beyond the bound it is no warning any more."""
-    assert (judge_delay("0000001", seconds, TIMING) is not None) is is_found
+    found = judge_delay("0000001", seconds, TIMING)
+    assert (None if found is None else found.kind) is (BreachKind.LISTED_SLOWLY if is_found else None)
 
 
 MISSING = "0000103"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from kiwoom_async._domain.events import OrderEventKind
 from kiwoom_async._domain.executions import ExecutedOrder
-from kiwoom_async._domain.life import TRANSITIONS, Life, LifeEvent, News, Step, follow
+from kiwoom_async._domain.life import FINISHED, TRANSITIONS, Life, LifeEvent, News, Step, follow
 from kiwoom_async._domain.reports import LedgerOrder, OrderReport, ReportKind
 from kiwoom_async._domain.settings import KST
 from kiwoom_async._domain.sights import Move, Sight, effect_on_original, has_taken_effect
@@ -77,7 +77,9 @@ def canceled(leaves: int, second: int = 0, *, amount: int | None = 0) -> Sight:
     return Sight.of_report(report(ReportKind.CANCELED, second, leaves_quantity=leaves, filled_amount=amount or amount))
 
 
-REFUSAL = Sight.of_report(report(ReportKind.REFUSED, leaves_quantity=0, reason="호가"))
+def refusal() -> Sight:
+    """See on the feed that the order was refused."""
+    return Sight.of_report(report(ReportKind.REFUSED, leaves_quantity=0, reason="호가"))
 
 
 def row(filled: int = 0, leaves: int | None = 10, average: Decimal | None = None, **changes: Any) -> LedgerOrder:
@@ -178,6 +180,50 @@ def test_unknown_amount_gives_no_price() -> None:
     assert step.life.filled_amount == 777
 
 
+@pytest.mark.parametrize(
+    ("total", "single", "price", "told", "amount"),
+    [
+        (4, 4, 100, None, 400),
+        (4, 4, 100, 401, 401),
+        (6, 2, 100, None, None),
+        (4, 4, None, None, None),
+    ],
+)
+def test_amount_that_is_not_told_is_that_of_the_first_fill_alone(
+    total: int, single: int, price: int | None, told: int | None, amount: int | None
+) -> None:
+    """Where the single fill is all that is filled, its price says it; an amount that is told says it better."""
+    said = report(filled_quantity=total, fill_quantity=single, fill_price=price, filled_amount=told)
+    assert Sight.of_report(said).filled_amount == amount
+
+
+def test_quantity_of_nothing_tells_no_size() -> None:
+    """A modify of all that is left is listed with 0 until it is confirmed: that is no order for 0 shares."""
+    unconfirmed = row(action=Action.MODIFY, quantity=0)
+    assert Sight.of_row(unconfirmed).quantity is None
+    assert Sight.of_row(evolve(unconfirmed, confirmed_quantity=6)).quantity == 6
+    assert Sight.of_row(row(confirmed_quantity=6)).quantity == 10
+    assert executed(4, 6).quantity == 10
+    nameless = ExecutedOrder(Desk.STOCK, NOON.date(), "0000101", "005930", 0, 4, None, 6)
+    assert Sight.of_execution(nameless).quantity is None
+
+
+def test_confirmation_tells_what_is_left_of_any_order_but_a_modify() -> None:
+    """Only of a modify it is not known whose rest is told; an acceptance tells no empty book."""
+    told = {
+        (kind, action): Sight.of_report(report(kind, action=action, leaves_quantity=leaves)).leaves_quantity
+        for kind, leaves in ((ReportKind.CONFIRMED, 4), (ReportKind.ACCEPTED, 0))
+        for action in (Action.NEW, Action.MODIFY)
+    }
+    assert told == {
+        (ReportKind.CONFIRMED, Action.NEW): 4,
+        (ReportKind.CONFIRMED, Action.MODIFY): None,
+        (ReportKind.ACCEPTED, Action.NEW): None,
+        (ReportKind.ACCEPTED, Action.MODIFY): None,
+    }
+    assert Sight.of_report(report(ReportKind.ACCEPTED, leaves_quantity=10)).leaves_quantity == 10
+
+
 def test_cum_qty_regression_ignored_and_alarmed() -> None:
     """A later report with fewer fills is ignored with an alarm; an earlier one that is late is ignored in silence."""
     before = live(fill(6, 6, 600, 5))
@@ -243,22 +289,22 @@ def test_overfill_alarm() -> None:
 def test_reject_event_after_acceptance() -> None:
     """A refusal after the acceptance ends the order, with its reason; the ledger's empty row says no more."""
     accepted = Sight.of_report(report(ReportKind.ACCEPTED))
-    step = live(accepted, REFUSAL, REFUSAL, Sight.of_row(row(0, 0)), Sight.of_row(row(0, 0), is_final=True))
+    step = live(accepted, refusal(), refusal(), Sight.of_row(row(0, 0)), Sight.of_row(row(0, 0), is_final=True))
     assert [(news.kind, news.text, news.leaves_quantity) for news in step.news] == [(R, "호가", 0)]
     assert (step.life.status, step.alarm) == (OrderStatus.REFUSED, None)
     # The row may come first, and cannot tell why nothing is left.
-    other = live(Sight.of_row(row(0, 0)), REFUSAL)
+    other = live(Sight.of_row(row(0, 0)), refusal())
     assert (heard(other), other.life.status) == ([(C, 10), (R, None)], OrderStatus.REFUSED)
 
 
 def test_refusal_and_fills_contradict() -> None:
     """A fill is money: it counts, whether the refusal comes before or after it, and there is an alarm."""
-    for sights in ((fill(4, 4, 400), REFUSAL), (REFUSAL, fill(4, 4, 400))):
+    for sights in ((fill(4, 4, 400), refusal()), (refusal(), fill(4, 4, 400))):
         step = live(*sights)
         assert (step.life.filled_quantity, step.life.status) == (4, OrderStatus.PARTIALLY_FILLED)
         assert step.alarm is not None
         assert "refused" in step.alarm
-    assert live(fill(10, 10, 1000), REFUSAL).life.status is OrderStatus.FILLED
+    assert live(fill(10, 10, 1000), refusal()).life.status is OrderStatus.FILLED
 
 
 # ---------------------------------------------------------------- what leaves the book
@@ -392,7 +438,7 @@ def test_cancel_makes_news_only_when_it_is_refused() -> None:
     listed = Sight.of_row(row(0, 0, action=Action.CANCEL, quantity=0, confirmed_quantity=6))
     done = live(accepted, confirmed, listed, life=Life(Action.CANCEL))
     assert (done.news, done.alarm, done.life.status) == ((), None, OrderStatus.CANCELED)
-    refused = live(accepted, listed, REFUSAL, REFUSAL, life=Life(Action.CANCEL))
+    refused = live(accepted, listed, refusal(), refusal(), life=Life(Action.CANCEL))
     assert (heard(refused), refused.life.status) == ([(R, None)], OrderStatus.REFUSED)
 
 
@@ -401,10 +447,11 @@ def test_whole_modify_or_cancel_empties_its_original(action: Action) -> None:
     """Once it has taken effect, nothing of the original is left, and a modify says where it lives on."""
     told = report(ReportKind.CONFIRMED, 5, action=action, broker_order_id="0000102", original="0000101")
     listed = row(action=action, broker_order_id="0000102", confirmed_quantity=6, original="0000101")
-    for one in (told, listed):
+    for one, source, at in ((told, ResolvedBy.EVENT, told.at), (listed, ResolvedBy.LEDGER, None)):
         assert has_taken_effect(one)
         effect = effect_on_original(one, is_whole=True)
         assert effect is not None
+        assert (effect.source, effect.at) == (source, at)
         step = live(fill(4, 4, 400), effect, effect, canceled(0, 6, amount=None), effect)
         assert heard(step) == [(F, 4), (M if action is Action.MODIFY else C, 6)]
         assert step.news[-1].replaced_by == ("0000102" if action is Action.MODIFY else None)
@@ -412,6 +459,7 @@ def test_whole_modify_or_cancel_empties_its_original(action: Action) -> None:
         assert effect_on_original(one, is_whole=False) is None
     assert not has_taken_effect(report())
     assert not has_taken_effect(evolve(listed, confirmed_quantity=0))
+    assert has_taken_effect(evolve(listed, confirmed_quantity=1))
     assert not has_taken_effect(evolve(told, kind=ReportKind.ACCEPTED))
 
 
@@ -525,38 +573,54 @@ def test_money_and_reductions_add_up_on_the_feed_and_the_executions(history: His
 
 # ---------------------------------------------------------------- the table
 
-LIVES = {
-    None: ORDER,
-    OrderStatus.WORKING: live(Sight.of_report(report(ReportKind.ACCEPTED))).life,
-    OrderStatus.PARTIALLY_FILLED: live(fill(4, 4, 400)).life,
-    OrderStatus.FILLED: live(fill(10, 10, 1000)).life,
-    OrderStatus.CANCELED: live(canceled(0)).life,
-    OrderStatus.REFUSED: live(REFUSAL).life,
-    OrderStatus.EXPIRED: live(Sight.of_row(row(), is_final=True)).life,
-}
-CAUSES = {
-    LifeEvent.SEEN: Sight.of_report(report(ReportKind.ACCEPTED)),
-    LifeEvent.FILLED_IN_PART: fill(5, 1, 500, leaves=5),
-    LifeEvent.FILLED_UP: fill(10, 1, 1100),
-    LifeEvent.REDUCED: canceled(1, amount=None),
-    LifeEvent.GONE: canceled(0, amount=None),
-    LifeEvent.REFUSED: REFUSAL,
-    LifeEvent.EXPIRED: Sight.of_row(row(0, None), is_final=True),
-}
+
+def life_of(status: OrderStatus | None) -> Life:
+    """Bring an order into a status."""
+    sights = {
+        None: (),
+        OrderStatus.WORKING: (Sight.of_report(report(ReportKind.ACCEPTED)),),
+        OrderStatus.PARTIALLY_FILLED: (fill(4, 4, 400),),
+        OrderStatus.FILLED: (fill(10, 10, 1000),),
+        OrderStatus.CANCELED: (canceled(0),),
+        OrderStatus.REFUSED: (refusal(),),
+        OrderStatus.EXPIRED: (Sight.of_row(row(), is_final=True),),
+    }
+    return live(*sights[status]).life
+
+
+def cause_of(event: LifeEvent) -> Sight:
+    """See what brings an event about."""
+    causes = {
+        LifeEvent.SEEN: Sight.of_report(report(ReportKind.ACCEPTED)),
+        LifeEvent.FILLED_IN_PART: fill(5, 1, 500, leaves=5),
+        LifeEvent.FILLED_UP: fill(10, 1, 1100),
+        LifeEvent.REDUCED: canceled(1, amount=None),
+        LifeEvent.GONE: canceled(0, amount=None),
+        LifeEvent.REFUSED: refusal(),
+        LifeEvent.EXPIRED: Sight.of_row(row(0, None), is_final=True),
+    }
+    return causes[event]
 
 
 @pytest.mark.parametrize("event", LifeEvent)
 @pytest.mark.parametrize("status", [None, *OrderStatus])
 def test_status_moves_by_the_table(status: OrderStatus | None, event: LifeEvent) -> None:
     """Every pair of status and event: what the table says, or the status stays."""
-    life = LIVES[status]
+    life = life_of(status)
     assert life.status is status
-    step = follow(life, CAUSES[event])
+    step = follow(life, cause_of(event))
     follows = TRANSITIONS.get((status, event))
     assert step.life.status is (status if follows is None else follows)
     if event is LifeEvent.REFUSED and follows is None:
         assert step.alarm is not None
     assert all(news.status is step.life.status for news in step.news)
+
+
+def test_being_seen_moves_nothing() -> None:
+    """An order that is told of again stays what it was, and what is finished cannot lose a part."""
+    for status in (None, *OrderStatus):
+        assert TRANSITIONS[status, LifeEvent.SEEN] is (status or OrderStatus.WORKING)
+    assert not [status for status in FINISHED if (status, LifeEvent.REDUCED) in TRANSITIONS]
 
 
 def test_no_order_goes_back() -> None:

@@ -19,7 +19,7 @@ from kiwoom_async._domain.events import OrderEventKind
 from kiwoom_async._domain.life import Step, follow
 from kiwoom_async._domain.sights import Sight
 from kiwoom_async._domain.vocabulary import OrderStatus
-from tests.domain.test_life import ORDER, REFUSAL, canceled, executed, fill, row
+from tests.domain.test_life import ORDER, canceled, executed, fill, refusal, row
 from tests.profiles import examples, machine, pick
 
 WHOLE: Final = 10
@@ -125,7 +125,7 @@ class OrderLife(RuleBasedStateMachine):
     def refuse(self) -> None:
         """Let something tell that it was refused, although some of it is filled: an alarm, and the fills stay."""
         before = self.life
-        step = follow(before, REFUSAL)
+        step = follow(before, refusal())
         assert step.alarm is not None
         assert step.life.filled_quantity == before.filled_quantity
         assert step.life.status is before.status

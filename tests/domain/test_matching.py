@@ -425,6 +425,51 @@ def test_hidden_twin_of_other_days_keeps_the_row_open() -> None:
     assert numbers(find([today, evolve(either, days=today.days)], [row(101)])) == {"a#1": 101}
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"earliest": NOON - timedelta(seconds=4)},
+        {"latest": NOON + timedelta(seconds=20)},
+        {"mark": 99},
+        {"days": (DAY, DAY + timedelta(days=1))},
+    ],
+)
+def test_hidden_twins_swap_names_only_where_the_same_rows_could_be_theirs(changes: dict[str, Any]) -> None:
+    """Whatever one of them could be and the other could not keeps the row open."""
+    older, younger = (claimant(key, is_hidden_possible=True) for key in ("a#1", "b#1"))
+    assert numbers(find([older, younger], [row(101)])) == {"a#1": 101}
+    assert find([older, evolve(younger, **changes)], [row(101)]).bindings == {}
+
+
+def test_confirmed_quantity_speaks_for_a_cancel_alone() -> None:
+    """The row of a new order for another quantity is another order, however much of it was confirmed."""
+    other = row(101, quantity=20, confirmed_quantity=10)
+    assert relation(claimant(), other, LEARNT) is Relation.NONE
+    part = evolve(CANCEL, quantity=10)
+    listed = evolve(other, action=Action.CANCEL, original="0000050")
+    assert relation(claimant(request=part), listed, LEARNT) is Relation.LIKELY
+
+
+@pytest.mark.parametrize("request_", [MODIFY, CANCEL], ids=lambda one: one.action.value)
+def test_route_of_a_modify_or_cancel_excludes_nothing(request_: OrderRequest) -> None:
+    """It is its original's, wherever the row says that it went."""
+    listed = row(101, action=request_.action, original="0000050", price=request_.price, route=Route.NXT)
+    assert relation(claimant(request=evolve(request_, route=Route.KRX)), listed, LEARNT) is Relation.LIKELY
+
+
+def test_order_type_or_route_that_is_not_known_excludes_nothing() -> None:
+    """Whatever the row shows may be it."""
+    unrouted = claimant(request=evolve(BUY, route=None))
+    assert relation(unrouted, row(101, route=Route.NXT), LEARNT) is Relation.LIKELY
+    untyped = claimant(request=evolve(BUY, order_type=None))
+    assert relation(untyped, row(101, order_types=frozenset({OrderType.LIMIT_IOC})), LEARNT) is Relation.LIKELY
+
+
+def test_attempt_is_seen_with_its_chain() -> None:
+    """The earlier numbers of its chain come along: the ledger may name any of them."""
+    assert seen(attempt(request=CANCEL), ancestors=frozenset({"0000040"})).ancestors == {"0000040"}
+
+
 def test_twins_that_are_all_on_the_book_in_every_world_get_what_is_certain() -> None:
     """Two twins share one certain row and one of two more: neither is hidden, so the oldest gets it."""
     days = tuple(DAY + timedelta(days=offset) for offset in range(3))

@@ -9,12 +9,13 @@ from typing import Final
 import pytest
 from attrs import evolve
 
+from kiwoom_async._domain.health import BreachKind
 from kiwoom_async._domain.intents import Attempt
-from kiwoom_async._domain.monitors import Looking, Suspect
+from kiwoom_async._domain.monitors import Looking, Suspect, is_own_answer
 from kiwoom_async._domain.relations import ChannelKnowledge, Claimant, Relation, relation
 from kiwoom_async._domain.reports import LedgerOrder, Snapshot
 from kiwoom_async._domain.settings import Environment, Timing
-from kiwoom_async._domain.vocabulary import Action, Desk, OrderType, Route, Side
+from kiwoom_async._domain.vocabulary import Action, Desk, OrderType, ResolvedBy, Route, Side
 from tests.domain.test_intents import ATTEMPT, DAY, NOON
 
 LOOKING: Final = Looking(Timing(), Environment.MOCK, "boot", ChannelKnowledge())
@@ -73,6 +74,7 @@ def test_suspects_are_those_of_holding_each_row_against_each_order() -> None:
         {"channel": "somewhere"},
         {"ordered_at": NOON + timedelta(hours=1)},
         {"ordered_at": None},
+        {"order_types": frozenset()},
     ]
     rows = [row_of(1000 + place, **change) for place, change in enumerate(changes)]
     snapshot = snapshot_of(rows)
@@ -114,3 +116,21 @@ def test_suspect_names_the_order_it_looks_like() -> None:
     """The first one that fits is named, once."""
     row = row_of(1000)
     assert LOOKING.find_suspects(snapshot_of([row]), [row], [ENDED, ENDED]) == (Suspect(row, ENDED),)
+
+
+@pytest.mark.parametrize("source", [None, *ResolvedBy])
+@pytest.mark.parametrize("action", Action)
+def test_only_rows_of_orders_that_were_answered_teach(source: ResolvedBy | None, action: Action) -> None:
+    """A number that was found by looking says nothing of how our own orders look."""
+    attempt = evolve(ENDED, resolved_by=source, request=evolve(ENDED.request, action=action))
+    assert is_own_answer(attempt) is ((source, action) == (ResolvedBy.RESPONSE, Action.NEW))
+
+
+def test_image_of_an_order_is_a_second_one_where_the_transport_is_not_ours() -> None:
+    """Ours sends once, so that it was another program (A9); of one that was injected nobody knows (A3)."""
+    suspect = Suspect(row_of(1000), evolve(ENDED, broker_order_id="0000999"))
+    assert suspect.to_breach(is_own_transport=True).kind is BreachKind.FOREIGN_TWIN
+    breach = suspect.to_breach(is_own_transport=False)
+    assert breach.kind is BreachKind.SECOND_ORDER
+    assert "order 0001000 " in breach.text
+    assert "0000999" in breach.text

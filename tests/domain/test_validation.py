@@ -278,7 +278,8 @@ def test_unknown_kind_of_credit(credit: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "loan_date", ["", "2026", "20261301", "2026-02-30", "2026/10/01", "1.10.2026", "２０２６１００１", 20261001, True]
+    "loan_date",
+    ["", "2026", "20261301", "2026-W40-4", "2026-02-30", "2026/10/01", "1.10.2026", "２０２６１００１", 20261001, True],
 )
 def test_unreadable_loan_date(loan_date: object) -> None:
     """Nothing is guessed from a text that is no day."""

@@ -201,3 +201,13 @@ async def test_upgraded_file_is_that_of_a_new_one(old: Path, tmp_path: Path) -> 
         async with Journal(path, FixedAmbient(), ACCOUNT):
             pass
     assert shape(old) == shape(tmp_path / "new.db")
+
+
+@pytest.mark.parametrize("told", [answer("0000006"), Finding(Event.REFUSED, resolved_by=ResolvedBy.RESPONSE)])
+async def test_answers_that_contradict_each_other_repeat_no_number(tmp_path: Path, told: Finding) -> None:
+    """A second number or a refusal for an accepted order is about the one request (A3), not about numbers (A8)."""
+    async with Journal(tmp_path / "orders.db", FixedAmbient(), ACCOUNT) as journal:
+        attempt = await dispatched(journal, "one")
+        await journal.conclude(attempt, answer("0000005"))
+        assert (await journal.conclude(attempt, told)).contradiction is not None
+        assert [one.breach.kind for one in await kept(journal)] == [BreachKind.CONTRADICTION]

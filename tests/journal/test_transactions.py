@@ -104,8 +104,11 @@ async def test_operators_verdict_can_be_taken_back(journal: Journal) -> None:
     attempt, other = await dispatched(journal), await dispatched(journal, "order-2")
     await journal.conclude(attempt, LOST)
     await journal.conclude(attempt, acknowledged(resolved_by=ResolvedBy.OPERATOR))
-    withdrawn = (await journal.withdraw(attempt, "wrong line")).attempt
+    conclusion = await journal.withdraw(attempt, "wrong line")
+    assert (conclusion.news.events, conclusion.news.touched) == (1, ("order-1",)), "who waits for it is woken"
+    withdrawn = conclusion.attempt
     assert (withdrawn.state, withdrawn.broker_order_id, withdrawn.resolved_by) == (Delivery.UNKNOWN, None, None)
+    assert withdrawn.reason == "wrong line"
     taken = await journal.conclude(other, acknowledged(resolved_by=ResolvedBy.RESPONSE))
     assert (taken.contradiction, taken.attempt.broker_order_id) == (None, "0000101")
     last = (await journal.history("order-1"))[-1]
@@ -318,7 +321,7 @@ async def test_state_moves_by_the_table_only(journal: Journal, state: Delivery, 
     assert last.state is conclusion.attempt.state
     assert last.event == (fitting.value if moves else "noted")
     if conclusion.contradiction is not None:
-        assert last.evidence["contradiction"] == conclusion.contradiction
+        assert (last.evidence["contradiction"], last.evidence["event"]) == (conclusion.contradiction, fitting.value)
 
 
 async def test_acknowledgment_claims_the_number(journal: Journal) -> None:
@@ -392,12 +395,39 @@ async def test_cancel_known_by_its_effect_gets_its_number_later(journal: Journal
     assert await journal.claim_of(Desk.STOCK, DAY, "0000102") is not None
 
 
+async def test_first_evidence_of_an_acceptance_stays_named(journal: Journal) -> None:
+    """What confirms it later, with its number or without one, contradicts nothing and takes nothing away."""
+    attempt = await dispatched(journal)
+    await journal.conclude(attempt, acknowledged(resolved_by=ResolvedBy.RESPONSE))
+    for confirming in (acknowledged(resolved_by=ResolvedBy.LEDGER), Finding(Event.ACKNOWLEDGED)):
+        confirmed = await journal.conclude(attempt, confirming)
+        assert confirmed.contradiction is None
+        assert (confirmed.attempt.broker_order_id, confirmed.attempt.resolved_by) == ("0000101", ResolvedBy.RESPONSE)
+
+
+def end_of(attempt: Attempt) -> tuple[float | None, timedelta | None]:
+    """Give when its sender was finished, on both clocks."""
+    return attempt.ended, None if attempt.ended_at is None else attempt.ended_at - NOON
+
+
+async def test_news_without_an_end_keeps_the_one_that_is_known(journal: Journal) -> None:
+    """On both clocks: what is dead since when is reckoned from them."""
+    attempt = await dispatched(journal)
+    lost = (await journal.conclude(attempt, evolve(LOST, is_answered=True))).attempt
+    assert end_of(lost) == (1003.0, timedelta(seconds=3))
+    found = (await journal.conclude(attempt, acknowledged())).attempt
+    assert (found.state, end_of(found)) == (Delivery.ACKNOWLEDGED, end_of(lost))
+    assert found.is_answered, "nor is it forgotten that there was an answer"
+
+
 async def test_agreeing_news_keeps_the_better_end_of_the_sender(journal: Journal) -> None:
     """A sender that was thought dead knows better when it was finished, and never extends the recovery's stamp."""
     attempt = await dispatched(journal)
-    await journal.conclude(attempt, evolve(LOST, ended=1005.0))
-    for told, kept in ((1009.0, 1005.0), (1002.0, 1002.0), (None, 1002.0)):
-        assert (await journal.conclude(attempt, evolve(LOST, ended=told))).attempt.ended == kept
+    await journal.conclude(attempt, evolve(LOST, ended=1005.0, ended_at=NOON + timedelta(seconds=5)))
+    for told, kept in ((1009.0, 5), (1002.0, 2), (None, 2)):
+        at = None if told is None else NOON + timedelta(seconds=told - 1000)
+        agreed = (await journal.conclude(attempt, evolve(LOST, ended=told, ended_at=at))).attempt
+        assert end_of(agreed) == (1000.0 + kept, timedelta(seconds=kept))
     assert await state_of(journal) == (Delivery.UNKNOWN,)
 
 
@@ -408,6 +438,18 @@ async def test_late_acceptance_revives(journal: Journal) -> None:
     await journal.conclude(attempt, ABSENT)
     assert (await journal.conclude(attempt, acknowledged())).attempt.state is Delivery.REVIVED
     assert (await journal.conclude(attempt, acknowledged())).contradiction is None
+
+
+async def test_late_acceptance_beside_the_resend_of_another_order_revives(journal: Journal) -> None:
+    """Only another attempt of the same order makes two of it."""
+    other = await dispatched(journal, "order-2")
+    await journal.conclude(other, LOST)
+    again = permitted(await journal.replace(other, ABSENT, plan("order-2", follows=1)))
+    await journal.conclude(again, acknowledged("0000102"))
+    attempt = await dispatched(journal)
+    await journal.conclude(attempt, LOST)
+    await journal.conclude(attempt, ABSENT)
+    assert (await journal.conclude(attempt, acknowledged())).attempt.state is Delivery.REVIVED
 
 
 async def test_late_acceptance_beside_a_resend_is_a_duplicate(journal: Journal) -> None:
@@ -592,8 +634,21 @@ async def test_orphans_of_a_runner_that_signed_off_are_unknown(tmp_path: Path) -
         waiting, attempt = sorted(await second.open_attempts(), key=lambda one: one.client_order_id)
         assert (attempt.state, attempt.ended) == (Delivery.UNKNOWN, 1005.0)
         assert attempt.ended_at == NOON + timedelta(seconds=5)
+        assert attempt.reason == "the sending process ended"
         assert (waiting.state, waiting.runner) == (Delivery.PREPARED, second.runner)
+        last = [(await second.history(name))[-1] for name in ("order-1", "cancel-1")]
+        assert [(entry.event, entry.evidence["reason"]) for entry in last] == [
+            ("lost", "the sending process ended"),
+            ("noted", "the sending process ended"),
+        ]
         assert await second.adopt_orphans() == 0
+
+
+async def test_evidence_that_json_has_no_word_for_is_kept_as_text(journal: Journal) -> None:
+    """An outcome is never lost for a detail of its evidence."""
+    finding = evolve(REFUSED, evidence={"day": DAY})
+    assert (await journal.conclude(await dispatched(journal), finding)).attempt.state is Delivery.REFUSED
+    assert DAY.isoformat() in (await journal.history("order-1"))[-1].evidence["day"]
 
 
 async def test_half_a_surrogate_pair_is_kept_as_it_came(journal: Journal) -> None:
