@@ -48,6 +48,7 @@ async def test_late_acceptance_that_the_feed_told_of_is_not_listed_too_late(tmp_
     async with broker_of(lost, ledger_lag=3600) as broker, client_of(broker, tmp_path, timing=timing) as client:
         await left_open(lambda: buy(client, deadline=0.2))
         await left_open(lambda: buy(client, quantity=5, client_order_id="two", deadline=0.2))
+        await eventually(lambda: bool(on_book(broker, KEY)))
         (mine,) = on_book(broker, KEY)
         (attempt, _) = await client._journal.open_attempts()
         number = mine.broker_order_id

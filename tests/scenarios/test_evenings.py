@@ -18,7 +18,7 @@ from kiwoom_async._domain.vocabulary import Action, OrderType, Route
 from kiwoom_async.simulator import Fault, FaultKind, Simulator
 from kiwoom_async.simulator.orders import OrderRequest
 from tests.assumptions.breaking import KEY, buy
-from tests.scenarios.trading import QUICK, SYMBOL, Hands, client_of, left_open, opened, orders_received
+from tests.scenarios.trading import QUICK, SYMBOL, Hands, client_of, eventually, left_open, opened, orders_received
 
 LOST: Final = Fault(FaultKind.DROP_BEFORE_ACCEPTANCE, api_ids="kt10000")
 BLIND: Final = Fault(FaultKind.QUERY_ERROR, times=100_000)
@@ -144,6 +144,7 @@ async def test_verdict_of_the_same_evening_needs_no_day(tmp_path: Path) -> None:
         await opened(broker)
         broker.set_faults([evolve(LOST, kind=FaultKind.DROP_AFTER_ACCEPTANCE), BLIND])
         await left_open(lambda: buy(client, deadline=0.1))
+        await eventually(lambda: bool(broker.orders))
         (mine,) = broker.orders
         settled = await client.orders.resolve(KEY, accepted_as=mine.broker_order_id, reason="seen on the screen")
         assert (settled.broker_order_id, settled.day) == (mine.broker_order_id, FRIDAY_EVENING.date())

@@ -14,7 +14,7 @@ from kiwoom_async import NotSent, Order, ValidationError
 from kiwoom_async._domain.settings import KST
 from kiwoom_async.simulator import Fault, FaultKind, Simulator
 from tests.assumptions.breaking import KEY, LyingTransport, buy
-from tests.scenarios.trading import TIMING, Hands, client_of, left_open, on_book, orders_received
+from tests.scenarios.trading import TIMING, Hands, client_of, eventually, left_open, on_book, orders_received
 
 BLIND: Final = Fault(FaultKind.QUERY_ERROR, times=100_000)
 WIDE: Final = evolve(TIMING, clock_skew=400.0)
@@ -113,6 +113,7 @@ async def test_verdict_on_an_order_sent_around_midnight_needs_a_day(tmp_path: Pa
     async with before_midnight() as broker, client_of(broker, tmp_path, ambient=hands) as client:
         broker.set_faults([Fault(FaultKind.DROP_AFTER_ACCEPTANCE), BLIND])
         await left_open(lambda: buy(client, deadline=0.05))
+        await eventually(lambda: bool(on_book(broker, KEY)))
         (mine,) = on_book(broker, KEY)
         for day in (None, mine.day - timedelta(days=1)):
             with pytest.raises(ValidationError, match="day"):
