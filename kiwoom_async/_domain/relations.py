@@ -305,6 +305,8 @@ def _by_stop_price(claimant: Claimant, row: LedgerOrder) -> Relation:
 
 
 def _by_time(claimant: Claimant, row: LedgerOrder) -> Relation:
+    if row.there_by is not None and row.there_by < claimant.earliest:
+        return Relation.NONE
     if row.ordered_at is None:
         return Relation.LIKELY
     if row.ordered_at < claimant.earliest:

@@ -40,6 +40,7 @@ class LedgerOrder:
         is_credit: 주문구분 and 신용구분 (io_tp_nm, crd_tp): whether the row says that the order was placed on credit
             (신용), or for cash (현금); None where it does not tell.
         loan_date: 대출일 (loan_dt): the day of the loan that a credit sale repays; None where the row shows none.
+        there_by: A moment by which the order was on the book, by the broker's clock: something was reported of it then.
     """
 
     day: date
@@ -62,6 +63,7 @@ class LedgerOrder:
     confirmed_quantity: int
     is_credit: bool | None = None
     loan_date: date | None = None
+    there_by: datetime | None = None
 
     @property
     def number(self) -> int:

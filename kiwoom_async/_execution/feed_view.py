@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date
+from datetime import date, datetime
 from typing import Final
+
+from attrs import evolve
 
 from kiwoom_async._domain.feed_status import Continuity
 from kiwoom_async._domain.intents import Attempt
@@ -30,18 +32,24 @@ def snapshots_of(desk: Desk, reports: Iterable[OrderReport]) -> tuple[Snapshot, 
     Such a view is never complete, so it began before everything: no absence follows from it.
     """
     first: dict[tuple[date, str], OrderReport] = {}
+    there_by: dict[tuple[date, str], datetime] = {}
     for report in reports:
-        known = first.get((report.day, report.broker_order_id))
+        place = report.day, report.broker_order_id
+        if report.at is not None:
+            there_by[place] = min(report.at, there_by.get(place, report.at))
+        known = first.get(place)
         # The report of the acceptance is the one that tells when the order was placed.
         if known is None or (known.kind is not ReportKind.ACCEPTED and report.kind is ReportKind.ACCEPTED):
-            first[report.day, report.broker_order_id] = report
+            first[place] = report
     never = float("-inf")
     return tuple(
         Snapshot(
             desk=desk,
             day=day,
             since=0,
-            rows=tuple(_row(report) for (of_day, _), report in first.items() if of_day == day),
+            rows=tuple(
+                evolve(_row(report), there_by=there_by.get(place)) for place, report in first.items() if place[0] == day
+            ),
             began=never,
             finished=never,
             is_final=False,

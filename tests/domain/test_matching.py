@@ -333,6 +333,13 @@ def test_clock_skew_plus_minus_5s(seconds: int, expected: Relation) -> None:
     assert relation(seen(sent), stamped, LEARNT) is expected
 
 
+@pytest.mark.parametrize(("seconds", "is_ours"), [(-6, False), (-4, True), (0, True), (86_000, True)])
+def test_order_that_was_there_before_the_send_is_not_ours(seconds: int, *, is_ours: bool) -> None:
+    """A fill that the feed has told says by when the order was on the book, and nothing of how early or late it was."""
+    filled = row(101, ordered_at=None, there_by=NOON + timedelta(seconds=seconds))
+    assert numbers(find([seen(attempt())], [filled])) == ({"a#1": 101} if is_ours else {})
+
+
 def test_ord_no_reuse_next_day() -> None:
     """Numbers start anew each day: yesterday's row is nobody's of today, and no mark is used across days."""
     today = claimant(days=(DAY,), mark=0)
