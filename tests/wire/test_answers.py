@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kiwoom_async._wire.answers import Cursor, Page, read_page
+from kiwoom_async._wire.answers import Cursor, Page, read_date, read_page
 from kiwoom_async._wire.exchange import Answer
 from kiwoom_async.errors import AuthenticationError, InvalidRequest, KiwoomError, QueryFailed, RateLimited, Refused
 
@@ -118,3 +120,10 @@ def test_read_page_raises_documented_errors_only(status: int, headers: dict[str,
     assert status == 200
     assert page.body in ({}, body)
     assert (page.cursor is not None) == (headers.get("cont-yn") == "Y")
+
+
+@pytest.mark.parametrize("month", range(1, 13))
+def test_date_of_every_month_is_read(month: int) -> None:
+    """A month that is taken for another one would look like a clock that is a month off (A11)."""
+    moment = datetime(2026, month, 9, 3, 4, 5, tzinfo=UTC)
+    assert read_date(answer(date=format_datetime(moment, usegmt=True))) == moment

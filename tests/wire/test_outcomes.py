@@ -265,6 +265,18 @@ def test_200_rc_nonzero_not_allowlisted_is_unknown(body: dict[str, Any]) -> None
     unclear(answer(body), is_answered=False)
 
 
+@pytest.mark.parametrize("ord_no", ["", "  ", "0", "0000000", " 0000000 ", None])
+def test_refusal_whose_number_is_blank_or_zero_is_a_refusal(ord_no: str | None) -> None:
+    """That is how Kiwoom writes that there is no order."""
+    assert isinstance(classify(answer(refused("RC4003") | {"ord_no": ord_no}), TR), Refused)
+
+
+@pytest.mark.parametrize("ord_no", ["0000010", "1a", 101, 0, [], {}])
+def test_refusal_that_names_anything_else_is_unknown(ord_no: object) -> None:
+    """Whatever it is, it may be an order."""
+    unclear(answer(refused("RC4003") | {"ord_no": ord_no}), is_answered=False)
+
+
 def test_refusal_with_an_order_number_is_unknown() -> None:
     """A refusal that names a number contradicts itself."""
     unclear(answer(refused("RC4003") | {"ord_no": "0000101"}), is_answered=False)
