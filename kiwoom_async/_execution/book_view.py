@@ -228,8 +228,8 @@ class BookView:
                 and attempt.request.action is Action.NEW
                 and attempt.state in ON_THE_BOOK
                 and attempt.boot_id == self.boot_id
-                # Not when its sender gave up: it may have been accepted after that, and told by the feed (A4).
-                and attempt.is_listed_by(snapshot.began, self.timing)
+                and attempt.ended is not None
+                and attempt.ended + self.timing.visibility_bound < snapshot.began
             )
 
     def unlisted_reports(self) -> tuple[str, ...]:

@@ -136,7 +136,9 @@ class _Swap:
                 is_free = count.get(name, 0) <= 1
             else:
                 kept = listed.get(told.get(owner or "", (None, "")))
-                is_free = not count.get(name, 0) and kept is not None and self.is_earlier(entry, kept)
+                own = {(one.day, one.broker_order_id) for one in entries if one.client_order_id == name}
+                others = {told[each] for each in ids if each != name and each in told}
+                is_free = own <= others and kept is not None and self.is_earlier(entry, kept)
             if owner == name or (is_free and self.may(entry, name)):
                 names[number_of(entry)] = name
         free = [name for name in ids if name not in names.values() and count.get(name, 0) <= 1]

@@ -74,6 +74,15 @@ def test_the_twin_that_was_sent_again_may_be_either() -> None:
     assert ("a", Harm.DOUBLED) in harms(ASKS, (told("a", "2"),), book, {"1": 1.0, "2": 7.0})
 
 
+def test_three_twins_may_change_places_around_the_one_that_was_sent_again() -> None:
+    """The first order of one is told to the second, whose own is told to the third, which has none."""
+    book = (entry("1", "a"), entry("2", "b"), entry("3", "a"))
+    answers = (told("a", "3"), told("b", "1"), told("c", "2"))
+    moments = {"1": 1.0, "2": 1.0, "3": 7.0}
+    assert harms((*ASKS, Ask("c", TERMS)), answers, book, moments) == set()
+    assert harms((*ASKS, Ask("c", TERMS)), answers[:2], book, moments) != set()
+
+
 def test_an_order_from_before_it_was_asked_for_is_not_taken() -> None:
     """Told that it has none, although it stands there; its twin, asked a minute later, is given it."""
     answers = (told("a", None, told_at=5.0), told("b", "1", asked_at=60.0, told_at=61.0))
