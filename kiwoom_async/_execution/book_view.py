@@ -50,6 +50,8 @@ class BookView:
             that may be an attempt's, is a candidate of it: no absence is concluded beside it.
         looked_at: On the wall clock, before the first snapshot.
         rivals: Attempts proven absent whose like is unresolved: a row may be the late order of one of them.
+        left: Attempts that the close of a day has left to a person. Their orders may be among the rows still, when a
+            process died between closing two twins.
         is_bound_broken: An order has turned up today after it was proven absent, so a rival is as good an owner of a
             row as any other, and nothing is claimed beside it.
         late_since: Attempts in flight that were sent before this moment of the monotonic clock are not left to their
@@ -71,6 +73,7 @@ class BookView:
     reported: tuple[OrderReport, ...] = ()
     looked_at: datetime | None = None
     rivals: tuple[Attempt, ...] = ()
+    left: tuple[Attempt, ...] = ()
     is_bound_broken: bool = False
     late_since: float | None = None
 
@@ -96,7 +99,11 @@ class BookView:
     def match_open(self) -> Matching:
         """Match the unresolved attempts, with those in flight as competitors, against the unclaimed rows."""
         matching = self._match(
-            [*map(self._claimant, self.attempts), *(map(self._rival, self.rivals) if self.is_bound_broken else ())],
+            [
+                *map(self._claimant, self.attempts),
+                *map(self._left_one, self.left),
+                *(map(self._rival, self.rivals) if self.is_bound_broken else ()),
+            ],
             self.unclaimed_rows,
         )
         reported = {key: rows for key, rows in self._reported_candidates().items() if key not in matching.bindings}
@@ -164,6 +171,10 @@ class BookView:
         return evolve(
             self._claimant(attempt), latest=None, is_claimable=False, obligation=f"proven absent: {attempt.key}"
         )
+
+    def _left_one(self, attempt: Attempt) -> Claimant:
+        """See an attempt that is left to a person: it competes, and nothing is concluded of it."""
+        return evolve(self._claimant(attempt), is_claimable=False, obligation=f"left to a person: {attempt.key}")
 
     def rivals_for(self, row: LedgerOrder) -> tuple[Attempt, ...]:
         """List the attempts proven absent whose late order a row would be if a bound were broken (A4)."""

@@ -19,7 +19,7 @@ from kiwoom_async._domain.clock_watch import allow_for
 from kiwoom_async._domain.feed_status import Continuity
 from kiwoom_async._domain.health import BreachKind
 from kiwoom_async._domain.intents import SHOWS_UP_WITHIN, Attempt
-from kiwoom_async._domain.matching import Alarm, AlarmKind, Matching
+from kiwoom_async._domain.matching import AlarmKind, Matching
 from kiwoom_async._domain.midnight import first_day
 from kiwoom_async._domain.monitors import judge_step
 from kiwoom_async._domain.reconciliation import ForeignOrder
@@ -156,8 +156,7 @@ class Resolver:
         await self._measure(view, found)
         matching = await self._match(view)
         for alarm in matching.alarms:
-            if not await self._is_left_to_people(alarm):
-                found.raise_alarm(_BROKEN[alarm.kind], f"{alarm.kind.value}: {len(alarm.orders)} orders")
+            found.raise_alarm(_BROKEN[alarm.kind], f"{alarm.kind.value}: {len(alarm.orders)} orders")
         await self._bind(matching, view, found, ResolvedBy.LEDGER)
         await self._note_candidates(matching, view)
         dealt_with = await self._settle_cancels(matching, view, found)
@@ -165,19 +164,6 @@ class Resolver:
             await self._judge_absent(matching, view, found, dealt_with)
         await self._revive(matching, view, found)
         await self._note_ledger(matching, view, found)
-
-    async def _is_left_to_people(self, alarm: Alarm) -> bool:
-        """Tell whether orders that are too many may be those of twins that an earlier close left unresolved."""
-        if alarm.kind is not AlarmKind.FOREIGN_ACTOR:
-            return False
-        places = {(order.day, order.symbol, order.side, order.quantity) for order in alarm.orders}
-        left = [
-            attempt
-            for attempt in await self._journal.left_unresolved()
-            for day in attempt.days(self._timing, self._environment)
-            if (day, attempt.request.symbol, attempt.request.side, attempt.request.quantity) in places
-        ]
-        return len(alarm.orders) <= len(alarm.attempts) + len({attempt.key for attempt in left})
 
     async def _explain_missing(self, place: tuple[date, str], view: BookView, found: PassFindings) -> None:
         """Raise the alarm about an order of ours that the ledger must list and does not."""
@@ -264,6 +250,8 @@ class Resolver:
                 claims[snapshot.day, broker_order_id] = claimed
         sent = tuple(attempt for attempt in attempts if attempt.state is not Delivery.PREPARED)
         rivals = await self._find_rivals(sent)
+        days = {snapshot.day for snapshot in snapshots}
+        left = await self._as_seen_now(of_desk(desk, await self._journal.left_unresolved())) if sent else ()
         return BookView(
             desk=desk,
             snapshots=tuple(snapshots),
@@ -282,6 +270,7 @@ class Resolver:
             boot_id=self._ambient.boot_id,
             is_exclusive=self._is_exclusive,
             rivals=rivals,
+            left=tuple(attempt for attempt in left if not days.isdisjoint(self.days_of(attempt))),
             is_bound_broken=bool(rivals) and await self._is_bound_broken(),
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import date, time, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,11 @@ from kiwoom_async import (
 )
 from kiwoom_async._domain.ambient import Checkpoint
 from kiwoom_async._domain.reports import Snapshot
+from kiwoom_async._domain.states import Event
 from kiwoom_async._domain.vocabulary import Action, OrderType, Route, Side
 from kiwoom_async._execution.ledger_reader import LedgerReader
 from kiwoom_async._execution.originals import Originals, OriginalState
+from kiwoom_async._journal.records import Finding
 from kiwoom_async.errors import QueryFailed
 from kiwoom_async.simulator import BookOrder, Fault, FaultKind, Simulator
 from kiwoom_async.simulator.orders import OrderRequest
@@ -320,3 +323,33 @@ async def test_modify_that_the_final_ledger_does_not_explain_is_listed_at_the_cl
         assert (await client.health()).unresolved == 1
         await left_open(lambda: client.stock.modify(order, price=70_100, client_order_id="modify", deadline=0.1))
         assert len(orders_received(broker, "modify")) == 1
+
+
+async def buy_by(client: KiwoomClient, route: Route, **changes: Any) -> Order:
+    """Place the same order by a route, under its name."""
+    return await client.stock.buy(SYMBOL, 10, price=70_000, route=route, client_order_id=route.value, **changes)
+
+
+async def test_order_left_to_a_person_still_competes_for_its_row(tmp_path: Path) -> None:
+    """A process died between closing two orders that one row may be: the other one does not get it for that."""
+    faults = [
+        Fault(FaultKind.DROP_AFTER_ACCEPTANCE, api_ids=BUY),
+        Fault(FaultKind.DROP_BEFORE_ACCEPTANCE, api_ids=BUY),
+        BLIND,
+    ]
+    async with Simulator(ambient=Hands()) as broker, client_of(broker, tmp_path, account_exclusive=True) as client:
+        broker.set_faults(faults)
+        for route in (Route.KRX, Route.SOR):
+            await left_open(partial(buy_by, client, route, deadline=0.1))
+        await eventually(lambda: len(orders_received(broker)) == 2)
+        (closed, _) = await client._journal.open_attempts()
+        assert closed.client_order_id == "KRX"
+        await client._journal.conclude(closed, Finding(Event.DAY_CLOSED, reason="left to a person"))
+        broker.set_faults(None)
+        await client.reconcile()
+        assert {left.client_order_id for left in await client.orders.unresolved()} == {"KRX", "SOR"}
+        (row,) = on_book(broker, "KRX")
+        order = await client.orders.resolve("KRX", accepted_as=row.broker_order_id, reason="seen on the screen")
+        assert order.delivery is Delivery.ACKNOWLEDGED
+        with pytest.raises(OrderNotAccepted):
+            await buy_by(client, Route.SOR)
