@@ -59,10 +59,14 @@ def renamed(
         own = [entry for entry in entries if entry.client_order_id in ids and not entry.is_foreign]
         count = Counter(entry.client_order_id for entry in own)
         names |= swap.names(own, list(ids), numbers, count)
-    return [
-        entry if entry.is_foreign else evolve(entry, client_order_id=names.get(number_of(entry), entry.client_order_id))
-        for entry in entries
-    ]
+    return [_give(entry, names.get(number_of(entry), entry.client_order_id)) for entry in entries]
+
+
+def _give(entry: BookEntry, name: str | None) -> BookEntry:
+    """Give an order to an id; the moment of its acceptance says something about the one that it was sent for only."""
+    if entry.is_foreign or name == entry.client_order_id:
+        return entry
+    return evolve(entry, client_order_id=name, accepted_at=None)
 
 
 def _kind(ask: Ask, numbers: Mapping[str, tuple[str | None, str]]) -> Terms | None:
