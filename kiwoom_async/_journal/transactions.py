@@ -293,7 +293,7 @@ def conclude(
             f"order {finding.broker_order_id} is already claimed by {holder}",
             is_claimed=True,
         )
-    if (attempt.state, event) in AGREEING:
+    if (attempt.state, event) in AGREEING or _is_idle_repetition(attempt, event):
         return _agree(connection, attempt, finding, at)
     if finding.broker_order_id is not None and attempt.broker_order_id not in {None, finding.broker_order_id}:
         return _contradict(connection, attempt, finding, at, _two_numbers(attempt, finding))
@@ -358,6 +358,15 @@ def _fitting_event(connection: apsw.Connection, attempt: Attempt, event: Event) 
     )
     with decoding():
         return Event.DUPLICATED if any(Delivery(state) in ON_THE_BOOK for (state,) in others) else Event.REAPPEARED
+
+
+def _is_idle_repetition(attempt: Attempt, event: Event) -> bool:
+    """Tell whether a full cancel that was sent again did nothing, because an earlier send has done its work.
+
+    Both are one cancel, and the row that was found for it may have been taken for the later send's.
+    """
+    is_again = attempt.request.is_repeatable and attempt.number > 1
+    return is_again and attempt.state is Delivery.ACKNOWLEDGED and event in {Event.REFUSED, Event.PROVEN_UNSENT}
 
 
 def _agree(connection: apsw.Connection, attempt: Attempt, finding: Finding, at: datetime) -> Conclusion:

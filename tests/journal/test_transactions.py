@@ -369,6 +369,20 @@ async def test_numbers_are_claimed_per_account_day_and_ledger(journal: Journal) 
     assert (await journal.conclude(credit, acknowledged())).contradiction is not None
 
 
+@pytest.mark.parametrize("finding", [REFUSED, Finding(Event.PROVEN_UNSENT, reason="no connection")])
+async def test_repetition_of_a_cancel_that_did_nothing_is_no_contradiction(journal: Journal, finding: Finding) -> None:
+    """The row of a full cancel may have been taken for its second send, which comes too late: the first one did it."""
+    await put(journal, await dispatched(journal, "full", request=CANCEL), Delivery.UNKNOWN)
+    again = permitted(await journal.dispatch(plan("full", CANCEL, follows=1)))
+    await journal.conclude(again, acknowledged("0000105", resolved_by=ResolvedBy.LEDGER))
+    concluded = await journal.conclude(again, finding)
+    assert concluded.contradiction is None
+    assert concluded.attempt.state is Delivery.ACKNOWLEDGED
+    first = await dispatched(journal, "other", request=evolve(CANCEL, original="0000102"))
+    await journal.conclude(first, acknowledged("0000106", resolved_by=ResolvedBy.LEDGER))
+    assert (await journal.conclude(first, finding)).contradiction is not None
+
+
 async def test_second_number_for_an_attempt_is_a_contradiction(journal: Journal) -> None:
     """One send has one number: a different one is recorded and moves nothing, in every state that has one."""
     attempt = await dispatched(journal)
