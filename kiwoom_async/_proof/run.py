@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from functools import partial
@@ -59,7 +59,7 @@ _CLOSES_WITHIN: Final = 20.0
 _DAY_AT_MOST: Final = 900.0
 _SETTLED_WITHIN: Final = 400.0
 _LOOK: Final = 1.0
-_SENDS_OF_THE_UNSENT: Final = 4
+_SENDS_OF_THE_UNSENT: Final = 8
 _OPERATOR_AFTER: Final = 60.0
 _TRADES_WITHIN: Final = 2.0
 """Seconds in which an order that was placed just now has traded, several times what the broker of these days takes."""
@@ -399,12 +399,15 @@ class _Trading:
                 self.findings.append(f"left open: {left.client_order_id}: {left.why}")
             self.happened[f"settled by the operator: {reason or 'nothing excuses it'}"] += 1
             self.world.note("operator", "settles", f"{left.client_order_id}: {left.why}")
-            await self._decide(client, left.client_order_id, left.candidates)
+            await self._decide(client, left.client_order_id, left.why)
 
-    async def _decide(self, client: KiwoomClient, client_order_id: str, candidates: Sequence[str]) -> None:
-        """Give an order the number that it has on the screen, or that of a twin where its own is taken; or none."""
+    async def _decide(self, client: KiwoomClient, client_order_id: str, why: str) -> None:
+        """Give an order the number that it has on the screen, or that of a twin where its own is taken; or none.
+
+        Which numbers those are stands in the words; a process that has not looked itself names no candidates.
+        """
         own = [order for order in self.broker.orders if order.idempotency_key == client_order_id]
-        twins = [order for order in self.broker.orders if own and order.broker_order_id in candidates]
+        twins = [order for order in self.broker.orders if own and order.broker_order_id in why]
         verdicts = [{"accepted_as": order.broker_order_id, "day": order.day} for order in [*own, *twins]]
         for verdict in [*verdicts, {"not_accepted": True}]:
             with suppress(KiwoomError):
