@@ -10,6 +10,7 @@ from attrs import evolve
 
 from kiwoom_async._domain.feed_status import Continuity
 from kiwoom_async._domain.intents import Attempt
+from kiwoom_async._domain.midnight import may_be_near
 from kiwoom_async._domain.reports import LedgerOrder, OrderReport, ReportKind, Snapshot
 from kiwoom_async._domain.vocabulary import Desk
 
@@ -29,7 +30,8 @@ def terminal_channel(terminal: str) -> str:
 def snapshots_of(desk: Desk, reports: Iterable[OrderReport]) -> tuple[Snapshot, ...]:
     """Give the reported numbers as if a ledger listed them, a row each, by day.
 
-    Such a view is never complete, so it began before everything: no absence follows from it.
+    Such a view is never complete, so it began before everything: no absence follows from it. A fill around midnight may
+    be that of an order of the day before, whose number means another order on this one: only a ledger can tell.
     """
     first: dict[tuple[date, str], OrderReport] = {}
     there_by: dict[tuple[date, str], datetime] = {}
@@ -48,7 +50,9 @@ def snapshots_of(desk: Desk, reports: Iterable[OrderReport]) -> tuple[Snapshot, 
             day=day,
             since=0,
             rows=tuple(
-                evolve(_row(report), there_by=there_by.get(place)) for place, report in first.items() if place[0] == day
+                evolve(_row(report), there_by=there_by.get(place))
+                for place, report in first.items()
+                if place[0] == day and _is_of_its_day(report)
             ),
             began=never,
             finished=never,
@@ -57,6 +61,12 @@ def snapshots_of(desk: Desk, reports: Iterable[OrderReport]) -> tuple[Snapshot, 
         )
         for day in sorted({day for day, _ in first})
     )
+
+
+def _is_of_its_day(report: OrderReport) -> bool:
+    if report.kind is ReportKind.ACCEPTED:
+        return True
+    return report.at is None or not may_be_near((report.at,), report.day)
 
 
 def _row(report: OrderReport) -> LedgerOrder:
