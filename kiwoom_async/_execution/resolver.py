@@ -6,7 +6,7 @@ What may be concluded is decided by the pure `_domain.matching` and `_domain.abs
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from datetime import date, timedelta
 from typing import Final
@@ -250,8 +250,7 @@ class Resolver:
                 claims[snapshot.day, broker_order_id] = claimed
         sent = tuple(attempt for attempt in attempts if attempt.state is not Delivery.PREPARED)
         rivals = await self._find_rivals(sent)
-        days = {snapshot.day for snapshot in snapshots}
-        left = await self._as_seen_now(of_desk(desk, await self._journal.left_unresolved())) if sent else ()
+        left = await self._find_left(desk, {snapshot.day for snapshot in snapshots}, sent) if sent else ()
         return BookView(
             desk=desk,
             snapshots=tuple(snapshots),
@@ -264,14 +263,23 @@ class Resolver:
                 for attempt in attempts
                 if attempt.state is Delivery.PREPARED and attempt.request.target is not None
             ),
-            ancestors={attempt.key: await self._originals.read_ancestors(attempt) for attempt in sent},
+            ancestors={attempt.key: await self._originals.read_ancestors(attempt) for attempt in (*sent, *left)},
             timing=self._timing,
             environment=self._environment,
             boot_id=self._ambient.boot_id,
             is_exclusive=self._is_exclusive,
             rivals=rivals,
-            left=tuple(attempt for attempt in left if not days.isdisjoint(self.days_of(attempt))),
+            left=left,
             is_bound_broken=bool(rivals) and await self._is_bound_broken(),
+        )
+
+    async def _find_left(self, desk: Desk, days: Collection[date], sent: Sequence[Attempt]) -> tuple[Attempt, ...]:
+        """Find the attempts that a close has left to a person, and whose order may be among the rows of some days."""
+        # One that was closed since the open ones were read is among those.
+        known = {attempt.key for attempt in sent}
+        left = await self._as_seen_now(of_desk(desk, await self._journal.left_unresolved()))
+        return tuple(
+            attempt for attempt in left if attempt.key not in known and not set(days).isdisjoint(self.days_of(attempt))
         )
 
     async def _find_rivals(self, sent: Sequence[Attempt]) -> tuple[Attempt, ...]:
