@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from typing import Final
 
 from kiwoom_async._audit.history import History
 from kiwoom_async._audit.records import DENIALS, FINAL, NO_ANSWER, Answer, BookEntry, Harm, Verdict, Violation
+
+_ONE_MOMENT: Final = 1e-6
+"""Seconds by which two readings of one moment may differ. Source: on virtual time the answer to a call can have no
+delay, and a moment that was moved to another zero and back has lost its last digits."""
 
 
 def find_false_denials(history: History) -> Iterator[Violation]:
@@ -55,14 +60,15 @@ def _has_another_maker(history: History, denial: Answer, accepted_at: float) -> 
     """Tell whether somebody else asked in time for an order, and was not told that nothing was sent for it."""
     told = history.told[denial.client_order_id]
     makers = [answer for answer in told if answer.verdict is not Verdict.NOT_SENT]
-    if any(answer.asked_at is None or answer.asked_at <= accepted_at for answer in makers):
+    if any(_is_in_time(answer.asked_at, accepted_at) for answer in makers):
         return True
-    in_time = [
-        ask
-        for ask in history.asks.get(denial.client_order_id, ())
-        if ask.asked_at is None or ask.asked_at <= accepted_at
-    ]
+    in_time = [ask for ask in history.asks.get(denial.client_order_id, ()) if _is_in_time(ask.asked_at, accepted_at)]
     return bool(Counter(ask.call for ask in in_time) - Counter(answer.call for answer in told))
+
+
+def _is_in_time(asked_at: float | None, accepted_at: float) -> bool:
+    """Tell whether an order may be what was asked for then."""
+    return asked_at is None or asked_at <= accepted_at + _ONE_MOMENT
 
 
 def find_silences(history: History) -> Iterator[Violation]:

@@ -126,17 +126,23 @@ def working_orders(broker: Simulator) -> dict[Number, float]:
     }
 
 
-def find_unswept(swept: Swept, book: Sequence[BookEntry]) -> Iterator[str]:
-    """Say what a report does not tell, or tells wrongly, by the book as it stood then."""
+def find_unswept(swept: Swept, book: Sequence[BookEntry], asks: Iterable[Ask] = ()) -> Iterator[str]:
+    """Say what a report does not tell, or tells wrongly, by the book as it stood then.
+
+    An id that was not sent after all, and was asked for again meanwhile, is an order that was placed meanwhile.
+    """
+    anew = [(ask.client_order_id, ask.asked_at) for ask in asks if (ask.asked_at or 0.0) > swept.began]
     owners = {number_of(entry): entry.client_order_id for entry in book}
     named = {_number(result) for result in swept.report.results}
     ids = {result.client_order_id for result in swept.report.results}
     for result in swept.report.results:
         if result.outcome not in _DONE:
             continue
-        for number in swept.working:
+        for number, accepted_at in swept.working.items():
             is_named = (number[0], number[2]) == _number(result)
-            is_found_later = result.broker_order_id is None and owners.get(number) == result.client_order_id
+            is_its_own = result.broker_order_id is None and owners.get(number) == result.client_order_id
+            is_anew = any(name == result.client_order_id and at <= accepted_at for name, at in anew if at is not None)
+            is_found_later = is_its_own and not is_anew
             if is_named or is_found_later:
                 yield f"sweep {result.client_order_id}: told {result.outcome.value}, and {number[2]} is in the book"
     for number, accepted_at in swept.working.items():

@@ -67,7 +67,7 @@ def _interfered(scene: Scene, book: Sequence[BookEntry], record: Record) -> Iter
     yield from find_departures(scene.weather.departures, record.holds)
     yield from find_wet(scene.weather.departures, DRY)
     for swept in record.swept:
-        yield from find_unswept(swept, book)
+        yield from find_unswept(swept, book, record.asks)
     if scene.day.orders_per_day is not None:
         # Near midnight, two clocks tell two days.
         yield from find_excess(book, scene.day.orders_per_day * (2 if scene.day.begins_at else 1))

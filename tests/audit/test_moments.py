@@ -63,6 +63,7 @@ def test_not_sent_before_another_caller_makes_the_order_is_true() -> None:
     """Who asked later, or at the same time, or died of it, has made the order."""
     later = [told(Verdict.NOT_SENT, 0, 2), told(Verdict.ACCEPTED, 3, 4)]
     assert check(later, [evolve(ON_BOOK, accepted_at=3.5)]).is_clean
+    assert check(later, [evolve(ON_BOOK, accepted_at=3.0 - 1e-9)]).is_clean, "two readings of one moment"
     together = [told(Verdict.NOT_SENT, 0, 2), told(Verdict.ACCEPTED, 0, 4)]
     assert check(together, [ON_BOOK]).is_clean
     asks = [Ask("a", BUY, call=call, asked_at=at) for call, at in (("1", 0.0), ("2", 0.5), ("3", 3.0))]

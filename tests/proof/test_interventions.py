@@ -77,10 +77,10 @@ def result(outcome: CancelOutcome, name: str | None, number: str | None) -> Canc
     return CancelResult(outcome, Desk.STOCK, "005930", None, name, number)
 
 
-def unswept(*results: CancelResult, book: tuple[BookEntry, ...] = (ORDER,)) -> list[str]:
+def unswept(*results: CancelResult, book: tuple[BookEntry, ...] = (ORDER,), asks: tuple[Ask, ...] = ()) -> list[str]:
     """Judge a report that was asked for after a second and told after ten, when all of the book could trade."""
     working = {number_of(entry): entry.accepted_at for entry in book if entry.accepted_at is not None}
-    return list(find_unswept(Swept(6.0, 10.0, CancelReport(results), working), book))
+    return list(find_unswept(Swept(6.0, 10.0, CancelReport(results), working), book, asks))
 
 
 def test_an_order_that_is_told_to_be_gone_and_is_not_is_found() -> None:
@@ -89,6 +89,16 @@ def test_an_order_that_is_told_to_be_gone_and_is_not_is_found() -> None:
     assert len(unswept(result(CancelOutcome.FINISHED, "a", None))) == 1
     assert unswept(result(CancelOutcome.UNKNOWN, "a", None)) == []
     assert unswept(result(CancelOutcome.FAILED, "a", "0000001")) == []
+
+
+def test_an_order_that_was_asked_for_again_meanwhile_was_placed_meanwhile() -> None:
+    """It had come to nothing when it was told so."""
+    told, again = result(CancelOutcome.FINISHED, "a", None), Ask("a", BUY, asked_at=7.0)
+    placed = (evolve(ORDER, accepted_at=8.0),)
+    assert unswept(told, book=placed, asks=(again,)) == []
+    assert len(unswept(told, book=placed, asks=(evolve(again, asked_at=5.0),))) == 1, "before it was swept"
+    assert len(unswept(told, book=placed, asks=(evolve(again, asked_at=9.0),))) == 1, "after it was accepted"
+    assert len(unswept(told, book=placed, asks=(evolve(again, client_order_id="b"),))) == 1
 
 
 def test_an_order_that_the_report_does_not_tell_of_is_found() -> None:
