@@ -16,18 +16,19 @@ from pathlib import Path
 from typing import Final
 
 import anyio
-from attrs import define, field
+from attrs import define, evolve, field
 
 from kiwoom_async._audit import FINAL, Audit, Verdict
 from kiwoom_async._client import KiwoomClient
 from kiwoom_async._domain.guards import OrderLimits
 from kiwoom_async._domain.settings import Credentials, Environment, Limits
 from kiwoom_async._domain.states import Delivery
+from kiwoom_async._domain.vocabulary import Action
 from kiwoom_async._journal.journal import Journal
 from kiwoom_async._journal.store import Access, open_writer, prepare_file
 from kiwoom_async._proof.additions import Halt
 from kiwoom_async._proof.day import Day, Event
-from kiwoom_async._proof.evidence import sends_of
+from kiwoom_async._proof.evidence import book_entry, sends_of
 from kiwoom_async._proof.happenings import Scene, happen
 from kiwoom_async._proof.interventions import DRY, halt, resume
 from kiwoom_async._proof.judging import excuse, is_left_open, judge
@@ -42,10 +43,7 @@ from kiwoom_async._proof.strategies import Hearing, Record, Strategies
 from kiwoom_async._proof.timeline import Timeline
 from kiwoom_async._proof.virtual_loop import Standstill, VirtualLoop
 from kiwoom_async.errors import KiwoomError
-from kiwoom_async.simulator import (
-    Flavour,
-    Simulator,
-)
+from kiwoom_async.simulator import BookOrder, Flavour, Simulator
 from kiwoom_async.simulator.chance import seeded
 
 _TICK: Final = 0.25
@@ -404,10 +402,12 @@ class _Trading:
     async def _decide(self, client: KiwoomClient, client_order_id: str, why: str) -> None:
         """Give an order the number that it has on the screen, or that of a twin where its own is taken; or none.
 
-        Which numbers those are stands in the words; a process that has not looked itself names no candidates.
+        Which numbers those are stands in the words; a process that has not looked itself names no candidates. The words
+        name orders of other types as well, which a person can tell from this one.
         """
         own = [order for order in self.broker.orders if order.idempotency_key == client_order_id]
-        twins = [order for order in self.broker.orders if own and order.broker_order_id in why]
+        named = [order for order in self.broker.orders if order.broker_order_id in why]
+        twins = [order for order in named if own and _are_alike(own[0], order)]
         verdicts = [{"accepted_as": order.broker_order_id, "day": order.day} for order in [*own, *twins]]
         for verdict in [*verdicts, {"not_accepted": True}]:
             with suppress(KiwoomError):
@@ -453,6 +453,14 @@ class _Trading:
             steps=self.world.loop.steps,
             timeline=self.world.timeline,
         )
+
+
+def _are_alike(one: BookOrder, other: BookOrder) -> bool:
+    """Tell whether a person cannot tell two orders apart; a full cancel takes what is left, whatever that was."""
+    first, second = (book_entry(order).terms for order in (one, other))
+    if one.action is Action.CANCEL:
+        first = evolve(first, quantity=None)
+    return not first.differences(second)
 
 
 def _cause(process: Process) -> str:
