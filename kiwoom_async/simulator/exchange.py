@@ -324,8 +324,10 @@ class Exchange:
         return f"{self._last_number:07d}"
 
     def skipped_number(self, below: str) -> str | None:
-        """Give the largest free order number below one; None if all are taken."""
-        free = (f"{number:07d}" for number in range(int(below) - 1, 0, -1))
+        """Give the largest number of today that was skipped below one; None if there is none."""
+        # Another day's list may have gone further than today's numbers: what is not drawn yet was not skipped.
+        highest = min(int(below) - 1, self._last_number)
+        free = (f"{number:07d}" for number in range(highest, 0, -1))
         return next((number for number in free if self.ledger.find(self.day, number) is None), None)
 
     def skip_numbers(self, count: int) -> None:

@@ -96,6 +96,20 @@ async def test_shifted_page_shows_a_row_again(order: str) -> None:
     assert set(placed) <= {number for page in pages for number in page}
 
 
+async def test_page_of_yesterday_does_not_take_a_number_that_is_still_to_come() -> None:
+    """Today's numbers begin anew: what lies below yesterday's page was not skipped today."""
+    async with (
+        Simulator(page_size=2, faults=[Fault(FaultKind.PAGE_SHIFTS)]) as broker,
+        calling(broker) as caller,
+    ):
+        await five(caller)
+        yesterday = {"ord_dt": f"{broker.orders[0].day:%Y%m%d}", "qry_tp": "1"}
+        broker.advance_day()
+        await caller.pages("kt00007", LEDGER | yesterday)
+        (foreign,) = [order for order in broker.all_orders if order.is_foreign]
+        assert foreign.broker_order_id < min(await five(caller))
+
+
 async def test_failing_page_is_the_named_one() -> None:
     """PAGE_FAILS waits for its page."""
     fault = Fault(FaultKind.PAGE_FAILS, page=3)
