@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum, unique
 
 from kiwoom_async._domain.intents import Attempt, OrderRequest
-from kiwoom_async._domain.reports import LedgerOrder
+from kiwoom_async._domain.reports import LedgerOrder, Snapshot
 from kiwoom_async._domain.vocabulary import Action, OrderStatus
 from kiwoom_async._execution.ledger_reader import LedgerReader
 from kiwoom_async._journal.journal import Journal
@@ -45,16 +45,16 @@ class Originals:
             QueryFailed: The look was not complete. That says nothing about the order.
             Refused: The broker did not let us look.
         """
-        rows = await self._fetch_chain(attempt)
-        original = _find_original(attempt, rows)
+        snapshot = await self._fetch_chain(attempt)
+        original = _find_original(attempt, snapshot.rows)
         if original is None:
             return OriginalState.UNCLEAR
-        leaves = await self._fetch_leaves(original, rows)
+        leaves = await self._fetch_leaves(original, snapshot)
         if leaves is None:
             return OriginalState.UNCLEAR
         own = await self._journal.claims(original.desk, original.day, original.number)
         requests = {number: owner.request for number, (_, owner) in own.items()}
-        changes = _changes_of(original, rows, requests)
+        changes = _changes_of(original, snapshot.rows, requests)
         if leaves:
             return OriginalState.OPEN if _adds_up(original, leaves, changes) else OriginalState.UNCLEAR
         return _judge_gone(original, changes, requests, await self._read_parts(original, changes))
@@ -70,27 +70,32 @@ class Originals:
         """
         if attempt.request.original is None:
             return ""
-        rows = await self._fetch_chain(attempt)
-        original = _find_original(attempt, rows)
+        snapshot = await self._fetch_chain(attempt)
+        original = _find_original(attempt, snapshot.rows)
         if original is None:
             return "its original is not listed, so nothing shows that it was left alone"
-        leaves = await self._fetch_leaves(original, rows)
-        if leaves is None or original.size is None or original.size > leaves + _accounted_for(original, rows):
+        leaves = await self._fetch_leaves(original, snapshot)
+        if leaves is None or original.size is None or original.size > leaves + _accounted_for(original, snapshot.rows):
             return "its original lost a quantity that no listed row explains"
         return ""
 
-    async def _fetch_leaves(self, original: LedgerOrder, rows: tuple[LedgerOrder, ...]) -> int | None:
+    async def _fetch_leaves(self, original: LedgerOrder, snapshot: Snapshot) -> int | None:
         """Read what is left of an order in the book; None where the views do not tell.
 
-        Where the ledger does not tell (gold), the open orders do, but only of orders they list: one that they do not
-        list may be gone or not be listed yet. It is gone if the ledger accounts for all of it.
+        Where the ledger does not tell (gold), it may account for all of the order. If not, the open orders tell, but
+        only of orders they list: one that they do not list may be gone or not be listed yet. They are those of today,
+        and on another day the number is another order's.
         """
         if original.leaves_quantity is not None:
             return original.leaves_quantity
+        if _is_used_up(original, snapshot.rows):
+            return 0
+        if snapshot.is_final:
+            return None
         for order in await self._reader.fetch_open_orders(original.desk, original.symbol):
             if order.broker_order_id == original.broker_order_id:
                 return order.leaves_quantity
-        is_gone = original.size is not None and _accounted_for(original, rows) >= original.size
+        is_gone = original.size is not None and _accounted_for(original, snapshot.rows) >= original.size
         return 0 if is_gone else None
 
     async def _read_parts(self, original: LedgerOrder, changes: tuple[LedgerOrder, ...]) -> frozenset[str]:
@@ -101,17 +106,16 @@ class Originals:
         claim = await self._journal.claim_of(original.desk, original.day, number)
         return frozenset() if claim is None else await self._journal.parts_moved(claim.client_order_id, number)
 
-    async def _fetch_chain(self, attempt: Attempt) -> tuple[LedgerOrder, ...]:
+    async def _fetch_chain(self, attempt: Attempt) -> Snapshot:
         """Read the original of a modify or cancel and everything later of its symbol."""
         request = attempt.request
         assert request.original is not None, "asked for modifies and cancels only"  # noqa: S101
-        snapshot = await self._reader.fetch_snapshot(
+        return await self._reader.fetch_snapshot(
             request.desk.ledger,
             request.original_day or attempt.day,
             int(request.original) - 1,
             symbol=request.symbol,
         )
-        return snapshot.rows
 
     async def read_ancestors(self, attempt: Attempt) -> frozenset[str]:
         """Follow a chain of modifies to its root: the ledger may name any number of it."""
@@ -142,6 +146,16 @@ def _changes_of(
 
     changes = (row for row in rows if row.action is not Action.NEW)
     return tuple(row for row in changes if target(row) == original.broker_order_id)
+
+
+def _is_used_up(original: LedgerOrder, rows: tuple[LedgerOrder, ...]) -> bool:
+    """Tell whether fills and cancels alone account for all of an order: what they have taken does not come back.
+
+    With a modify in between, a cancel that names the root may have taken from what the modify has moved.
+    """
+    named = [row for row in rows if row.original == original.broker_order_id]
+    is_plain = all(row.action is Action.CANCEL for row in named)
+    return is_plain and original.size is not None and _accounted_for(original, rows) >= original.size
 
 
 def _accounted_for(original: LedgerOrder, rows: tuple[LedgerOrder, ...]) -> int:

@@ -19,7 +19,7 @@ from kiwoom_async._domain.intents import SHOWS_UP_WITHIN, Attempt
 from kiwoom_async._domain.monitors import rounded_down
 from kiwoom_async._domain.reconciliation import ReconciliationReport, UnresolvedOrder
 from kiwoom_async._domain.settings import Timing
-from kiwoom_async._domain.states import UNRESOLVED, Delivery, Event
+from kiwoom_async._domain.states import SETTLED, UNRESOLVED, Delivery, Event
 from kiwoom_async._domain.vocabulary import Desk
 from kiwoom_async._execution.day_closer import DayCloser
 from kiwoom_async._execution.dispatcher import Dispatcher
@@ -32,8 +32,7 @@ from kiwoom_async._execution.resolver import Resolver, of_desk
 from kiwoom_async._execution.settlements import Bell
 from kiwoom_async._execution.surplus import SurplusCanceler
 from kiwoom_async._journal.journal import Journal
-from kiwoom_async._journal.records import Finding
-from kiwoom_async._journal.transactions import LedgerNews
+from kiwoom_async._journal.records import Finding, LedgerNews
 from kiwoom_async.errors import JournalError, KiwoomError, QueryFailed, Refused
 
 _LOG: Final = logging.getLogger("kiwoom_async")
@@ -297,16 +296,26 @@ class Reconciler:
         open_attempts = await self._journal.open_attempts()
         attempts = {attempt.key: attempt for attempt in [*await self._journal.left_unresolved(), *open_attempts]}
         return tuple(
-            UnresolvedOrder(
-                client_order_id=attempt.client_order_id,
-                attempt=attempt.number,
-                state=attempt.state,
-                since=attempt.dispatched_at,
-                why=(why or {}).get(attempt.key) or attempt.reason or "it is being sent",
-                candidates=self._resolver.last_candidates(attempt),
-            )
-            for attempt in attempts.values()
+            [
+                UnresolvedOrder(
+                    client_order_id=attempt.client_order_id,
+                    attempt=attempt.number,
+                    state=attempt.state,
+                    since=attempt.dispatched_at,
+                    why=(why or {}).get(attempt.key) or attempt.reason or "it is being sent",
+                    candidates=self._resolver.last_candidates(attempt),
+                )
+                for attempt in attempts.values()
+                if not await self._is_answered(attempt)
+            ]
         )
+
+    async def _is_answered(self, attempt: Attempt) -> bool:
+        """Tell whether the order has its answer by another send: full cancels are sent again while one is unknown."""
+        if not attempt.request.is_repeatable:
+            return False
+        record = await self._journal.find(attempt.client_order_id)
+        return record is not None and record.decisive.state in SETTLED
 
     def days_of(self, attempt: Attempt) -> tuple[date, ...]:
         """Give the days whose ledger may list an attempt."""

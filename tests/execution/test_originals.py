@@ -18,6 +18,7 @@ from kiwoom_async._execution.ledger_reader import LedgerReader
 from kiwoom_async._execution.originals import Originals, OriginalState
 from kiwoom_async._journal.journal import Journal
 from kiwoom_async._journal.records import Claim
+from kiwoom_async.errors import QueryFailed
 
 DAY = date(2026, 11, 20)
 NOON = datetime(2026, 11, 20, 12, tzinfo=KST)
@@ -88,20 +89,26 @@ class Book:
         asked: What the modifies and cancels of ours were asked for, by number.
         parts: Modifies that were seen to leave a part in the book.
         aimed_at: What ours were aimed at.
+        is_final: The day was over when the ledger was read.
+        open: The open orders; None where that list fails.
     """
 
     rows: tuple[LedgerOrder, ...]
     asked: Mapping[int, int | None]
     parts: frozenset[str] = frozenset()
     aimed_at: str = "0000005"
+    is_final: bool = False
+    open: tuple[OpenOrder, ...] | None = ()
 
     async def fetch_snapshot(self, *_: Any, **__: Any) -> Snapshot:
         """Give the ledger."""
-        return Snapshot(Desk.STOCK, DAY, 0, self.rows, 0, 1, False, 1)
+        return Snapshot(Desk.STOCK, DAY, 0, self.rows, 0, 1, self.is_final, 1)
 
     async def fetch_open_orders(self, *_: Any) -> tuple[OpenOrder, ...]:
-        """Give no open orders."""
-        return ()
+        """Give the open orders."""
+        if self.open is None:
+            raise QueryFailed("kt50075", "an empty list came as an error")
+        return self.open
 
     async def claims(self, *_: Any) -> Mapping[str, tuple[None, Attempt]]:
         """Give our modifies and cancels."""
@@ -193,6 +200,42 @@ async def test_row_of_ours_may_name_the_root_of_the_chain() -> None:
     canceled = Book((root, modify(6), cancel(6, 10)), {10: None}, frozenset({first}), aimed_at=first)
     look = Originals(cast("Journal", canceled), cast("LedgerReader", canceled))
     assert await look.fetch_state(ATTEMPT) is FILLED
+
+
+def in_gold(book: Book) -> Originals:
+    """Look at a ledger that does not tell what is left of an order."""
+    return Originals(cast("Journal", book), cast("LedgerReader", book))
+
+
+@pytest.mark.parametrize(
+    ("filled", "changes", "state"),
+    [
+        pytest.param(10, [], FILLED, id="filled"),
+        pytest.param(4, [cancel(6)], CANCELED, id="canceled"),
+        pytest.param(0, [cancel(4, 9), cancel(6, 10)], CANCELED, id="canceled in two"),
+    ],
+)
+async def test_order_that_its_ledger_accounts_for_needs_no_list_of_open_orders(
+    filled: int, changes: list[LedgerOrder], state: OriginalState
+) -> None:
+    """An empty list may come as an error, which says nothing; what was taken does not come back."""
+    book = Book((row(filled=filled, leaves=None), *changes), {}, open=None)
+    assert await in_gold(book).fetch_state(ATTEMPT) is state
+
+
+@pytest.mark.parametrize("changes", [[], [cancel(4)], [modify(5), cancel(5, 10)]])
+async def test_order_that_its_ledger_does_not_account_for_needs_the_open_orders(changes: list[LedgerOrder]) -> None:
+    """Failure is not absence; and with a modify in between, a cancel that names the root took from what was moved."""
+    with pytest.raises(QueryFailed, match="came as an error"):
+        await in_gold(Book((row(leaves=None), *changes), {}, open=None)).fetch_state(ATTEMPT)
+
+
+async def test_open_orders_say_nothing_about_a_day_that_is_over() -> None:
+    """They are those of today: under the number of yesterday's order stands another one."""
+    namesake = OpenOrder(Desk.STOCK, "0000005", "005930", Side.BUY, 10, 70_000, 10, 0, None)
+    book = Book((row(leaves=None),), {}, is_final=True, open=(namesake,))
+    assert await in_gold(book).fetch_state(ATTEMPT) is UNCLEAR
+    assert await in_gold(evolve(book, is_final=False)).fetch_state(ATTEMPT) is OPEN
 
 
 async def test_loss_of_an_original_of_unknown_size_is_unexplained() -> None:
