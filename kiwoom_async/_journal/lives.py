@@ -1,6 +1,6 @@
 """What the broker tells of orders, written down: their lives, and what strategies hear of them.
 
-Like `transactions`, these functions run in the committing thread, inside a savepoint, so that a batch of reports, the
+Like `permissions`, these functions run in the committing thread, inside a savepoint, so that a batch of reports, the
 lives it changes and the events it makes are one transaction.
 """
 
@@ -19,6 +19,7 @@ from kiwoom_async._domain.events import OrderEvent, OrderEventKind
 from kiwoom_async._domain.executions import ExecutedOrder
 from kiwoom_async._domain.health import Breach, BreachKind
 from kiwoom_async._domain.life import Life, Step, follow
+from kiwoom_async._domain.midnight import may_be_near
 from kiwoom_async._domain.reports import LedgerOrder, OrderReport, ReportKind
 from kiwoom_async._domain.sights import Sight, effect_on_original, has_taken_effect
 from kiwoom_async._domain.vocabulary import Action, Desk, OrderStatus, ResolvedBy
@@ -161,6 +162,11 @@ class Hearing:
     # ------------------------------------------------------------------ one order
 
     def _report(self, claimed: Claimed, report: OrderReport) -> None:
+        if (another := _other_order(claimed, report)) is not None:
+            # Numbers begin anew every day: right after midnight it may be the last word on an order of the day before.
+            if not may_be_near([report.at or self.at], claimed.day):
+                self._raise(claimed, Sight.of_report(report), f"a report of its number is about {another}")
+            return
         self._see(claimed, Sight.of_report(report))
         if claimed.attempt.resolved_by is ResolvedBy.RESPONSE:
             learn_terminal(self.connection, claimed.place, report.terminal)
@@ -345,6 +351,14 @@ class Hearing:
         ).fetchall()
         self.connection.execute(f"DELETE FROM kept_reports {where}", (*place, number))  # noqa: S608
         return [from_json(str(text), OrderReport) for (text,) in kept]
+
+
+def _other_order(claimed: Claimed, report: OrderReport) -> str | None:
+    """Say what a report is about that has an order's number and cannot be of that order; None if it can."""
+    request = claimed.attempt.request
+    if report.symbol == request.symbol and request.side in {None, report.side}:
+        return None
+    return f"{report.side.value} {report.symbol}"
 
 
 def _tells_of_a_loss(before: Life, step: Step) -> bool:

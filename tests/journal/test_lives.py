@@ -20,8 +20,8 @@ from kiwoom_async._domain.states import Delivery, Event
 from kiwoom_async._domain.vocabulary import Action, Desk, OrderStatus, OrderType, ResolvedBy, Route, Side
 from kiwoom_async._journal import lives, queries
 from kiwoom_async._journal.journal import Journal
-from kiwoom_async._journal.records import Bookmark, Finding, JournalNews, ReportNews, WorkingOrder, to_json
-from kiwoom_async._journal.transactions import Dispatched, Known
+from kiwoom_async._journal.permissions import Dispatched, Known
+from kiwoom_async._journal.records import Bookmark, Doubt, Finding, JournalNews, ReportNews, WorkingOrder, to_json
 from kiwoom_async.errors import JournalError
 from tests.journal.builders import (
     ABSENT,
@@ -322,6 +322,36 @@ async def test_alarm_is_told_once(journal: Journal) -> None:
     told = (await events(journal))[-1]
     assert (told.kind, told.filled_quantity, told.status) == (OrderEventKind.ALARM, 0, None)
     assert told.text == "overfill: 11 filled of an order for 10"
+
+
+@pytest.mark.parametrize("is_kept", [False, True], ids=["after the answer", "before the answer"])
+@pytest.mark.parametrize("changes", [{"symbol": "000660"}, {"side": Side.SELL}], ids=["symbol", "side"])
+async def test_report_of_another_order_fills_nothing(
+    journal: Journal, changes: dict[str, Any], *, is_kept: bool
+) -> None:
+    """A report that has the number of an order and cannot be of it is no fill of it, and wants a look."""
+    strange = fill(10, 10, **changes)
+    if is_kept:
+        await journal.note_reports([strange])
+    attempt = await dispatched(journal)
+    news = (await journal.conclude(attempt, BY_RESPONSE)).news
+    if not is_kept:
+        news = await journal.note_reports([strange])
+    about = "buy 000660" if "symbol" in changes else "sell 005930"
+    assert news.alarms == (f"order order-1 (0000101): a report of its number is about {about}",)
+    assert news.doubts == (Doubt(Desk.STOCK, DAY, "0000101"),)
+    assert [event.kind for event in await events(journal)] == [OrderEventKind.ACCEPTED, OrderEventKind.ALARM]
+
+
+@pytest.mark.parametrize("is_near", [True, False])
+async def test_last_word_on_an_order_of_the_day_before(journal: Journal, *, is_near: bool) -> None:
+    """Right after midnight, numbers that begin anew are no contradiction."""
+    midnight = NOON.replace(hour=0, minute=4 if is_near else 6)
+    attempt = await dispatched(journal)
+    await journal.conclude(attempt, BY_RESPONSE)
+    news = await journal.note_reports([fill(10, 10, symbol="000660", at=midnight)])
+    assert bool(news.alarms) is not is_near
+    assert [event.filled_quantity for event in await events(journal)] == [0] * (1 if is_near else 2)
 
 
 async def test_refusal_after_acceptance(journal: Journal) -> None:
