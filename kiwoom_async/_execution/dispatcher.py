@@ -19,15 +19,15 @@ from kiwoom_async._domain.ambient import Checkpoint
 from kiwoom_async._domain.intents import Attempt, Intent, OrderRequest
 from kiwoom_async._domain.midnight import names_its_original
 from kiwoom_async._domain.orders import Order
-from kiwoom_async._domain.states import Delivery, Event
+from kiwoom_async._domain.states import UNRESOLVED, Delivery, Event
 from kiwoom_async._execution.answers import answer_of, unknown_error
 from kiwoom_async._execution.flights import MAY_BE_CALLED_OFF, Flight, Stage
 from kiwoom_async._execution.sender import Collaborators, Ready, Replacement, Sender
+from kiwoom_async._journal.permissions import Dispatched, Known, TwinOpen
 from kiwoom_async._journal.records import MAY_BE_SENT_AGAIN, Finding, OrderRecord
-from kiwoom_async._journal.transactions import Dispatched, Known, TwinOpen
 from kiwoom_async._transport.limiter import SlotDenied
 from kiwoom_async._wire.codes import CodeMeaning
-from kiwoom_async._wire.outcomes import Outcome, Refused, Unclear
+from kiwoom_async._wire.outcomes import Outcome, Refused
 from kiwoom_async._wire.requests import order_api_id
 from kiwoom_async.errors import (
     AuthenticationError,
@@ -435,7 +435,7 @@ class Dispatcher:
             if again is not None:
                 ready = again
                 outcome, finding = await self._send(flight, again)
-        return await self._land(flight, ready.attempt, outcome, finding)
+        return await self._land(flight, ready.attempt, finding)
 
     async def _send(self, flight: Flight, ready: Ready) -> tuple[Outcome, Finding]:
         outcome, finding = await self._sender.send(flight, ready)
@@ -453,15 +453,13 @@ class Dispatcher:
             return None
         return again if isinstance(again, Ready) else None
 
-    async def _land(
-        self, flight: Flight, attempt: Attempt, outcome: Outcome, finding: Finding
-    ) -> Order | KiwoomError | None:
+    async def _land(self, flight: Flight, attempt: Attempt, finding: Finding) -> Order | KiwoomError | None:
         recorded = await self._sender.record_to_the_end(attempt, finding)
         flight.stage = Stage.SETTLING
         if recorded is None:
             raise OutcomeUnknown(attempt.client_order_id, "the answer came and could not be recorded yet")
         self._settlements.ring(attempt.client_order_id)
-        if isinstance(outcome, Unclear):
+        if recorded.state in UNRESOLVED:
             self._on_unknown()
         # A refused token whose second permission failed: that one may be in the journal all the same.
         may_be_followed = recorded.state is Delivery.NOT_ACCEPTED or MAY_BE_SENT_AGAIN in finding.evidence

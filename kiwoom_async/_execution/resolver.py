@@ -37,8 +37,7 @@ from kiwoom_async._execution.monitor import Monitor
 from kiwoom_async._execution.originals import Originals, OriginalState
 from kiwoom_async._execution.settlements import Settlements
 from kiwoom_async._journal.journal import Journal
-from kiwoom_async._journal.records import DOUBT, Finding, ReportNews
-from kiwoom_async._journal.transactions import LedgerNews
+from kiwoom_async._journal.records import DOUBT, Finding, LedgerNews, ReportNews
 from kiwoom_async._workplace import workplace_of
 from kiwoom_async.errors import QueryFailed, Refused
 

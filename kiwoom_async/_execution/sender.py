@@ -28,8 +28,8 @@ from kiwoom_async._execution.settlements import Settlements
 from kiwoom_async._execution.tasks import OwnTasks, complete
 from kiwoom_async._journal.guards import Terms
 from kiwoom_async._journal.journal import Journal
+from kiwoom_async._journal.permissions import Dispatched, DispatchPlan, Known, Permission, TwinOpen
 from kiwoom_async._journal.records import Finding
-from kiwoom_async._journal.transactions import Dispatched, DispatchPlan, Known, Permission, TwinOpen
 from kiwoom_async._transport.gateway import Gateway
 from kiwoom_async._transport.limiter import Slot
 from kiwoom_async._transport.mark import DeliveryMark, SendAborted

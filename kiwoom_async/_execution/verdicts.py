@@ -16,10 +16,10 @@ from kiwoom_async._domain.states import UNRESOLVED, Event
 from kiwoom_async._domain.validation import check_order_number
 from kiwoom_async._domain.vocabulary import ResolvedBy
 from kiwoom_async._execution.answers import describe
+from kiwoom_async._journal.conclusions import Conclusion
 from kiwoom_async._journal.guards import storable
 from kiwoom_async._journal.journal import Journal
 from kiwoom_async._journal.records import Finding, OrderRecord, ReportNews
-from kiwoom_async._journal.transactions import Conclusion
 from kiwoom_async.errors import JournalError, ValidationError
 
 

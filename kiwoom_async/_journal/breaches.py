@@ -1,6 +1,6 @@
 """What the monitors of the assumptions have found, and what else the file tells of an account's health.
 
-Like `transactions`, the writing functions run in the committing thread, inside a savepoint.
+Like `permissions`, the writing functions run in the committing thread, inside a savepoint.
 """
 
 from __future__ import annotations

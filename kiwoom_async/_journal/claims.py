@@ -1,6 +1,6 @@
 """Whose a broker's number is, and what the numbers of a day teach: marks, channels, terminals, strangers.
 
-Like `transactions`, these functions run in the committing thread, inside a savepoint.
+Like `permissions`, these functions run in the committing thread, inside a savepoint.
 """
 
 from __future__ import annotations
@@ -74,17 +74,6 @@ def store_life(connection: apsw.Connection, claimed: Claimed) -> None:
         f"UPDATE claims SET {columns} WHERE {_AT} AND broker_order_id = ?",  # noqa: S608
         (*life_row(claimed.life), *claimed.place, claimed.number),
     )
-
-
-def claim_holder(connection: apsw.Connection, place: Place, number: str, attempt: Attempt) -> str | None:
-    """Say which other order has a number; None if it is free or the attempt's."""
-    row = connection.execute(
-        f"SELECT client_order_id, attempt FROM claims WHERE {_AT} AND broker_order_id = ?",  # noqa: S608
-        (*place, number),
-    ).fetchone()
-    if row is None or row == (attempt.client_order_id, attempt.number):
-        return None
-    return f"{row[0]!r}"
 
 
 def insert_claim(connection: apsw.Connection, place: Place, number: str, attempt: Attempt, at: datetime) -> bool:

@@ -1,6 +1,6 @@
 """Days whose books are open or closed, and how long the feed was listened to without a gap.
 
-Like `transactions`, the writing functions run in the committing thread, inside a savepoint.
+Like `permissions`, the writing functions run in the committing thread, inside a savepoint.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What guards need to be durable and shared: the kill switch, what a day's sends count, and dry runs.
 
-Like `transactions`, the writing functions run in the committing thread, inside a savepoint. `admit` is asked in the
+Like `permissions`, the writing functions run in the committing thread, inside a savepoint. `admit` is asked in the
 transaction that permits a send, so that no two processes can both take what is left, and none can pass the switch.
 """
 

@@ -25,7 +25,10 @@ from kiwoom_async._domain.health import Breach, DurableHealth, KeptBreach
 from kiwoom_async._domain.intents import Attempt, Intent
 from kiwoom_async._domain.reports import OrderReport
 from kiwoom_async._domain.vocabulary import Desk
-from kiwoom_async._journal import breaches, days, guards, lives, queries, transactions
+from kiwoom_async._journal import breaches, conclusions, days, guards, lives, ownership, permissions, queries
+from kiwoom_async._journal.conclusions import Conclusion
+from kiwoom_async._journal.ownership import OwnerEnded
+from kiwoom_async._journal.permissions import Dispatched, DispatchPlan, Known, Permission
 from kiwoom_async._journal.records import (
     Bookmark,
     Claim,
@@ -40,14 +43,6 @@ from kiwoom_async._journal.records import (
 )
 from kiwoom_async._journal.seals import Acceptance, Seal, read_acceptance, read_height, unseal
 from kiwoom_async._journal.store import Access, mapped_errors, open_reader, open_writer, prepare_file, real_path
-from kiwoom_async._journal.transactions import (
-    Conclusion,
-    Dispatched,
-    DispatchPlan,
-    Known,
-    OwnerEnded,
-    Permission,
-)
 from kiwoom_async._journal.workers import CommittingWorker, Worker
 from kiwoom_async._workplace import workplace_of
 from kiwoom_async.errors import JournalCorrupt, JournalReadOnly
@@ -218,7 +213,7 @@ class Journal:
             LimitExceeded: A limit of the client would be exceeded.
             JournalError: There is no durable record; nothing may be sent.
         """
-        return await self._permit(lambda connection: transactions.dispatch(connection, plan))
+        return await self._permit(lambda connection: permissions.dispatch(connection, plan))
 
     async def _permit(self, operation: Callable[[apsw.Connection], Permission]) -> Permission:
         """Ask for a permission, if all that this client knows to be committed is still there (A1)."""
@@ -241,13 +236,13 @@ class Journal:
 
     async def prepare(self, intent: Intent, attempt: Attempt) -> Known | Dispatched:
         """Record an obligation to be sent later."""
-        return await self._write(lambda connection: transactions.prepare(connection, intent, attempt))
+        return await self._write(lambda connection: permissions.prepare(connection, intent, attempt))
 
     async def conclude(self, attempt: Attempt, finding: Finding) -> Conclusion:
         """Write what was learnt about an attempt."""
         at = self._ambient.now()
         return await self._write(
-            lambda connection: transactions.conclude(
+            lambda connection: conclusions.conclude(
                 connection, attempt.client_order_id, attempt.number, finding, at, by=self.runner
             )
         )
@@ -260,13 +255,13 @@ class Journal:
         """
         at = self._ambient.now()
         return await self._write(
-            lambda connection: transactions.withdraw(connection, attempt.client_order_id, attempt.number, reason, at)
+            lambda connection: conclusions.withdraw(connection, attempt.client_order_id, attempt.number, reason, at)
         )
 
     async def replace(self, attempt: Attempt, finding: Finding, plan: DispatchPlan) -> Permission:
         """Close an attempt that is proven not to be on the book, and ask to send again, in one transaction."""
         at = self._ambient.now()
-        return await self._permit(lambda connection: transactions.replace(connection, attempt, finding, plan, at))
+        return await self._permit(lambda connection: permissions.replace(connection, attempt, finding, plan, at))
 
     async def adopt_orphans(self) -> int:
         """Take over what senders left behind that are gone; give the count."""
@@ -275,7 +270,7 @@ class Journal:
         dead = await self._workplace.run(partial(self._find_dead, others)) if others else ()
         stamp = OwnerEnded(self._ambient.boot_id, self._ambient.monotonic(), self._ambient.now())
         adopted = await self._write(
-            lambda connection: transactions.adopt_orphans(connection, self.account, self.runner, dead, stamp)
+            lambda connection: ownership.adopt_orphans(connection, self.account, self.runner, dead, stamp)
         )
         for runner in dead:
             self._remove_lock(runner)
@@ -379,14 +374,14 @@ class Journal:
         """Take or renew a lease; give its epoch, or None while another living process holds it."""
         now, boot_id = self._ambient.monotonic(), self._ambient.boot_id
         return await self._write(
-            lambda connection: transactions.take_lease(
+            lambda connection: ownership.take_lease(
                 connection, name, self.runner, boot_id=boot_id, now=now, seconds=seconds
             )
         )
 
     async def release_lease(self, name: str) -> None:
         """Give a lease back."""
-        await self._write(lambda connection: transactions.release_lease(connection, name, self.runner))
+        await self._write(lambda connection: ownership.release_lease(connection, name, self.runner))
 
     async def find(self, client_order_id: str) -> OrderRecord | None:
         """Read all that is known of an id; None if the journal has never heard of it."""

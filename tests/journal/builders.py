@@ -17,8 +17,8 @@ from kiwoom_async._domain.settings import KST
 from kiwoom_async._domain.states import Delivery, Event
 from kiwoom_async._domain.vocabulary import Action, Desk, OrderType, ResolvedBy, Route, Side
 from kiwoom_async._journal.journal import Journal
+from kiwoom_async._journal.permissions import Dispatched, DispatchPlan, Permission
 from kiwoom_async._journal.records import ATTEMPT_COLUMNS, Finding, LedgerNews, attempt_row
-from kiwoom_async._journal.transactions import Dispatched, DispatchPlan, Permission
 
 ACCOUNT = "key-0123456789abcdef"
 NOON = datetime(2026, 11, 2, 12, 0, tzinfo=KST)

@@ -9,7 +9,7 @@ from pathlib import Path
 from kiwoom_async import LimitExceeded, OrderLimits
 from kiwoom_async._journal.guards import Terms
 from kiwoom_async._journal.journal import Journal
-from kiwoom_async._journal.transactions import Dispatched
+from kiwoom_async._journal.permissions import Dispatched
 from tests.journal.builders import ACCOUNT, FixedAmbient, acknowledged, plan
 
 ROUNDS = 50

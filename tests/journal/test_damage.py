@@ -19,9 +19,9 @@ from typing import Any, Final
 import pytest
 
 from kiwoom_async._journal.journal import Journal
+from kiwoom_async._journal.permissions import Known
 from kiwoom_async._journal.records import OrderRecord
 from kiwoom_async._journal.store import Access
-from kiwoom_async._journal.transactions import Known
 from kiwoom_async.errors import ClientOrderIdConflict, JournalError
 from tests.journal.builders import ACCOUNT, DAY, dispatched, plan
 from tests.journal.faulty_vfs import FaultyVFS

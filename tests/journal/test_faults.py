@@ -11,8 +11,8 @@ import pytest
 
 from kiwoom_async._domain.states import Delivery
 from kiwoom_async._journal.journal import Journal
+from kiwoom_async._journal.permissions import Known
 from kiwoom_async._journal.store import Access
-from kiwoom_async._journal.transactions import Known
 from kiwoom_async.errors import JournalCorrupt, JournalError, JournalLocked, JournalReadOnly
 from tests.journal.builders import (
     ABSENT,

@@ -20,8 +20,8 @@ from kiwoom_async._domain.vocabulary import Action, OrderType, ResolvedBy
 from kiwoom_async._journal import guards, store
 from kiwoom_async._journal.guards import Terms
 from kiwoom_async._journal.journal import Journal
+from kiwoom_async._journal.permissions import Dispatched, TwinOpen
 from kiwoom_async._journal.records import Finding, intent_row
-from kiwoom_async._journal.transactions import Dispatched, TwinOpen
 from tests.journal.builders import (
     ABSENT,
     ACCOUNT,

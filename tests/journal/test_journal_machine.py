@@ -28,8 +28,8 @@ from kiwoom_async._domain.states import Delivery, Event
 from kiwoom_async._domain.vocabulary import Desk, ResolvedBy
 from kiwoom_async._journal import queries
 from kiwoom_async._journal.journal import Journal
+from kiwoom_async._journal.permissions import Dispatched, Known, TwinOpen
 from kiwoom_async._journal.records import Finding
-from kiwoom_async._journal.transactions import Dispatched, Known, TwinOpen
 from kiwoom_async.errors import IllegalTransition, NotSent
 from tests.journal.builders import (
     ACCOUNT,

@@ -11,7 +11,8 @@ import pytest
 from kiwoom_async._domain.life import Life
 from kiwoom_async._domain.states import Delivery
 from kiwoom_async._domain.vocabulary import Action, Desk
-from kiwoom_async._journal import queries, transactions
+from kiwoom_async._journal import permissions, queries
+from kiwoom_async._journal.attempts import INSERT_ATTEMPT
 from kiwoom_async._journal.claims import Claimed, find_moves
 from kiwoom_async._journal.journal import Journal
 from kiwoom_async._journal.records import Bookmark, attempt_row
@@ -62,7 +63,7 @@ READS = {
     "bookmark": lambda connection: queries.read_bookmark(connection, ACCOUNT),
     "news": lambda connection: queries.read_news(connection, ACCOUNT, Bookmark()),
     "history": lambda connection: queries.read_history(connection, "open-1"),
-    "twin": lambda connection: transactions._open_twin(connection, plan()),
+    "twin": lambda connection: permissions._open_twin(connection, plan()),
 }
 
 
@@ -88,7 +89,7 @@ async def test_open_attempts_among_many_settled(tmp_path: Path) -> None:
             values = list(attempt_row(made))
             values[0], values[6] = name, state.value
             connection.execute("INSERT INTO intents VALUES (?, ?, '', '{}', '', NULL, 1)", (name, ACCOUNT))
-            connection.execute(transactions._INSERT_ATTEMPT, values)
+            connection.execute(INSERT_ATTEMPT, values)
 
     async with Journal(tmp_path / "orders.db", AMBIENT, ACCOUNT) as journal:
         await journal._write(fill)

@@ -10,10 +10,10 @@ from attrs import evolve
 
 from kiwoom_async._domain.health import HOLDS_BACK, Breach, BreachKind
 from kiwoom_async._domain.states import SETTLED, UNRESOLVED, Delivery, Event
-from kiwoom_async._journal import transactions
+from kiwoom_async._journal.attempts import store_attempt
 from kiwoom_async._journal.journal import Journal
+from kiwoom_async._journal.permissions import Dispatched, Known
 from kiwoom_async._journal.records import MAY_BE_SENT_AGAIN, Finding
-from kiwoom_async._journal.transactions import Dispatched, Known
 from tests.journal.builders import ABSENT, ACCOUNT, LOST, REFUSED, FixedAmbient, dispatched, plan
 
 TOKEN_REFUSED = Finding(
@@ -51,7 +51,7 @@ async def test_refused_token_that_comes_late_does_not_send_again(journal: Journa
 async def test_settled_attempt_is_not_replaced(journal: Journal, state: Delivery, finding: Finding) -> None:
     """However it was settled, by whichever evidence: it has given its answer, and no second send follows."""
     attempt = await dispatched(journal)
-    await journal._write(lambda connection: transactions._store(connection, evolve(attempt, state=state)))
+    await journal._write(lambda connection: store_attempt(connection, evolve(attempt, state=state)))
     permission = await journal.replace(attempt, finding, plan(runner=journal.runner, follows=1))
     assert isinstance(permission, Known)
     assert len(await states(journal)) == 1
@@ -76,7 +76,7 @@ async def test_proof_of_absence_permits_nothing_beside_a_broken_assumption(
 async def test_open_attempt_is_replaced_on_a_refused_token(journal: Journal, state: Delivery) -> None:
     """While nothing else is known, an intact refusal closes the attempt and permits the next, once."""
     attempt = await dispatched(journal)
-    await journal._write(lambda connection: transactions._store(connection, evolve(attempt, state=state)))
+    await journal._write(lambda connection: store_attempt(connection, evolve(attempt, state=state)))
     following = plan(runner=journal.runner, follows=1)
     assert isinstance(await journal.replace(attempt, TOKEN_REFUSED, following), Dispatched)
     assert await states(journal) == (Delivery.REFUSED, Delivery.DISPATCHED)

@@ -18,10 +18,10 @@ from kiwoom_async._domain.intents import Attempt, OrderRequest
 from kiwoom_async._domain.reports import LedgerOrder
 from kiwoom_async._domain.states import AGREEING, TRANSITIONS, Delivery, Event
 from kiwoom_async._domain.vocabulary import Action, Desk, OrderStatus, OrderType, ResolvedBy, Route, Side
-from kiwoom_async._journal import transactions
+from kiwoom_async._journal.attempts import store_attempt
 from kiwoom_async._journal.journal import Journal
+from kiwoom_async._journal.permissions import Dispatched, Known, TwinOpen
 from kiwoom_async._journal.records import Finding, LedgerNews, from_json, to_json
-from kiwoom_async._journal.transactions import Dispatched, Known, TwinOpen
 from kiwoom_async.errors import ClientOrderIdConflict, IllegalTransition, JournalError
 from tests.journal.builders import (
     ABSENT,
@@ -55,7 +55,7 @@ async def journal(tmp_path: Path) -> AsyncIterator[Journal]:
 
 async def put(journal: Journal, attempt: Attempt, state: Delivery) -> None:
     """Set the state of an attempt, past every rule."""
-    await journal._write(lambda connection: transactions._store(connection, evolve(attempt, state=state)))
+    await journal._write(lambda connection: store_attempt(connection, evolve(attempt, state=state)))
 
 
 async def state_of(journal: Journal, client_order_id: str = "order-1") -> tuple[Delivery, ...]:
@@ -97,6 +97,79 @@ async def test_in_progress_claim_never_expires(journal: Journal) -> None:
     known = await journal.dispatch(evolve(later, day=TOMORROW))
     assert isinstance(known, Known)
     assert known.record.last.state is Delivery.DISPATCHED
+
+
+@pytest.mark.parametrize("by", [ResolvedBy.LEDGER, ResolvedBy.EVENT])
+@pytest.mark.parametrize(
+    ("state", "left"),
+    [
+        (Delivery.DISPATCHED, Delivery.UNKNOWN),
+        (Delivery.CANDIDATES, Delivery.CANDIDATES),
+        (Delivery.UNRESOLVED_AT_CLOSE, Delivery.UNRESOLVED_AT_CLOSE),
+        (Delivery.NOT_ACCEPTED, Delivery.NOT_ACCEPTED),
+    ],
+)
+async def test_twins_keep_the_names_that_evidence_has_given_them(
+    journal: Journal, by: ResolvedBy, state: Delivery, left: Delivery
+) -> None:
+    """The answer of one comes when the list has given its number to the other: each is told one thing only."""
+    first, second = await dispatched(journal), await dispatched(journal, "order-2")
+    await journal.conclude(first, LOST)
+    await journal.conclude(first, acknowledged(resolved_by=by))
+    await put(journal, second, state)
+    answer = acknowledged(resolved_by=ResolvedBy.RESPONSE, ended=99.0, ended_at=NOON)
+    conclusion = await journal.conclude(second, answer)
+    assert (conclusion.contradiction, conclusion.attempt.state) == (None, left)
+    assert conclusion.attempt.broker_order_id is None
+    assert (await journal.history("order-2"))[-1].evidence["answered_with"] == "0000101"
+    record = await journal.find("order-2")
+    assert record is not None
+    assert record.decisive == conclusion.attempt
+    assert record.decisive.ended == (None if left is Delivery.NOT_ACCEPTED else 99.0)
+    assert (await journal.health(DAY)).kept == ()
+    assert await state_of(journal) == (Delivery.ACKNOWLEDGED,)
+
+
+async def test_twins_whose_numbers_are_exchanged_keep_them(journal: Journal) -> None:
+    """Both are on the list, and each is answered with the other's number."""
+    first, second = await dispatched(journal), await dispatched(journal, "order-2")
+    for attempt, number in ((first, "0000101"), (second, "0000102")):
+        await journal.conclude(attempt, LOST)
+        await journal.conclude(attempt, acknowledged(number, resolved_by=ResolvedBy.LEDGER))
+    for attempt, number in ((first, "0000102"), (second, "0000101")):
+        conclusion = await journal.conclude(attempt, acknowledged(number, resolved_by=ResolvedBy.RESPONSE))
+        assert conclusion.contradiction is None
+        assert conclusion.attempt.broker_order_id not in {None, number}
+    assert (await journal.health(DAY)).kept == ()
+
+
+@pytest.mark.parametrize(
+    ("by", "request_"),
+    [(ResolvedBy.RESPONSE, BUY), (ResolvedBy.LEDGER, evolve(BUY, price=71_000))],
+    ids=["both answered", "no twins"],
+)
+async def test_number_that_comes_twice_is_a_contradiction(
+    journal: Journal, by: ResolvedBy, request_: OrderRequest
+) -> None:
+    """The broker has said both, or the two orders can be told apart."""
+    first, second = await dispatched(journal), await dispatched(journal, "order-2", request=request_)
+    await journal.conclude(first, acknowledged(resolved_by=by))
+    conclusion = await journal.conclude(second, acknowledged(resolved_by=ResolvedBy.RESPONSE))
+    assert conclusion.contradiction == "order 0000101 is already claimed by 'order-1'"
+    assert conclusion.attempt == second
+
+
+@pytest.mark.parametrize("by", [ResolvedBy.LEDGER, ResolvedBy.EVENT])
+@pytest.mark.parametrize("settled", [REFUSED, Finding(Event.PROVEN_UNSENT)])
+async def test_match_that_an_answer_has_overtaken_is_void(journal: Journal, by: ResolvedBy, settled: Finding) -> None:
+    """The order is somebody else's, whose the next look says; nothing is claimed, and nobody has said two things."""
+    attempt = await dispatched(journal)
+    answered = (await journal.conclude(attempt, settled)).attempt
+    conclusion = await journal.conclude(attempt, acknowledged(resolved_by=by))
+    assert (conclusion.contradiction, conclusion.attempt) == (None, answered)
+    assert (await journal.history("order-1"))[-1].evidence["match_overtaken"] == "0000101"
+    assert await journal.claims(Desk.STOCK, DAY, 0) == {}
+    assert (await journal.health(DAY)).kept == ()
 
 
 async def test_operators_verdict_can_be_taken_back(journal: Journal) -> None:
@@ -556,7 +629,7 @@ async def test_attempt_without_intent_is_refused(journal: Journal) -> None:
     """No send stands in the file without the decision it belongs to."""
 
     def insert(connection: apsw.Connection) -> None:
-        transactions._store(connection, obligation())
+        store_attempt(connection, obligation())
 
     with pytest.raises(JournalError):
         await journal._write(insert)

@@ -13,8 +13,8 @@ import pytest
 
 from kiwoom_async._domain.states import Delivery
 from kiwoom_async._journal.journal import Journal
+from kiwoom_async._journal.permissions import Dispatched, Known
 from kiwoom_async._journal.store import Access
-from kiwoom_async._journal.transactions import Dispatched, Known
 from kiwoom_async.errors import ClientOrderIdConflict, JournalError
 from tests.journal.builders import ACCOUNT, FixedAmbient, dispatched, plan
 from tests.journal.faulty_vfs import FaultyVFS

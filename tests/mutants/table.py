@@ -64,13 +64,13 @@ MUTANTS: Final = (
     ),
     Mutant(
         "claim twice",
-        "_journal/transactions.py",
-        (("claim_holder(connection, _place(attempt, finding), finding.broker_order_id, attempt)", "None"),),
+        "_journal/conclusions.py",
+        (("_find_holder(connection, attempt, finding)", "None"),),
         (f"{_TRANSACTIONS}::test_claimed_order_never_claimed_twice",),
     ),
     Mutant(
         "resend without proof",
-        "_journal/transactions.py",
+        "_journal/permissions.py",
         (("    return decisive.state in _MAY_BE_FOLLOWED or (", "    return True or ("),),
         (f"{_TRANSACTIONS}::test_only_a_known_end_may_be_followed",),
     ),
@@ -102,7 +102,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "send without looking at the highest number first",
-        "_journal/transactions.py",
+        "_journal/permissions.py",
         (("mark=read_high_water(connection, place),", "mark=0,"),),
         (f"{_TRANSACTIONS}::test_high_water_mark_only_rises",),
     ),
@@ -114,7 +114,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "resend although the feed has told of an order",
-        "_journal/transactions.py",
+        "_journal/conclusions.py",
         (("        if surprise is not None:\n", "        if False:\n"),),
         ("tests/journal/test_lives.py::test_report_that_came_after_a_proof_holds_it_back",),
     ),
@@ -208,7 +208,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "twins do not wait",
-        "_journal/transactions.py",
+        "_journal/permissions.py",
         (("_open_twin(connection, plan) if plan.waits_for_twins else None", "None"),),
         (f"{_TRANSACTIONS}::test_open_twin_waits",),
     ),

@@ -32,7 +32,7 @@ from kiwoom_async._execution.dispatcher import Dispatcher
 from kiwoom_async._execution.flights import Flight
 from kiwoom_async._execution.ledger_reader import LedgerReader
 from kiwoom_async._execution.sweeper import Sweeper
-from kiwoom_async._journal import claims, guards, queries, transactions
+from kiwoom_async._journal import claims, conclusions, guards, queries
 from kiwoom_async._journal.journal import Journal
 from kiwoom_async._journal.lives import Hearing
 from kiwoom_async._journal.records import Finding
@@ -135,9 +135,9 @@ def number_is_claimed_twice(patch: pytest.MonkeyPatch) -> None:
         return insert(connection, place, number, attempt, at)
 
     insert = claims.insert_claim
-    for module in (claims, transactions):
+    for module in (claims, conclusions):
         patch.setattr(module, "insert_claim", take_over)
-        patch.setattr(module, "claim_holder", lambda *_: None)
+    patch.setattr(conclusions, "_find_holder", lambda *_: None)
 
 
 def channel_is_not_looked_at(patch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from kiwoom_async._domain.ambient import Checkpoint
 from kiwoom_async._domain.states import Delivery
 from kiwoom_async._journal.journal import Journal
-from kiwoom_async._journal.transactions import Dispatched, Known
+from kiwoom_async._journal.permissions import Dispatched, Known
 from kiwoom_async._proof.processes import Death, Moment, Pace, Process, World
 from kiwoom_async._proof.timeline import Timeline
 from kiwoom_async._proof.virtual_loop import VirtualLoop

@@ -29,8 +29,8 @@ from kiwoom_async._domain.states import Event
 from kiwoom_async._execution.findings import finding_of
 from kiwoom_async._execution.flights import Flight
 from kiwoom_async._execution.sender import Ready, Sender
+from kiwoom_async._journal.conclusions import conclude
 from kiwoom_async._journal.records import Finding
-from kiwoom_async._journal.transactions import conclude
 from kiwoom_async._wire.outcomes import Outcome, Unsent
 from kiwoom_async.simulator import BookOrder, Channel, Fault, FaultKind, Simulator
 from tests.scenarios.trading import (

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from kiwoom_async import ClientOrderIdConflict, KiwoomClient, NotSent, Order, OrderRefused, OutcomeUnknown
-from kiwoom_async._journal.transactions import DispatchPlan, Permission
+from kiwoom_async._journal.permissions import DispatchPlan, Permission
 from kiwoom_async.simulator import Fault, FaultKind
 from tests.scenarios.trading import SYMBOL, broker_of, client_of, gateway_of, on_book, orders_received
 
