@@ -22,7 +22,7 @@ from kiwoom_async._domain.orders import Order
 from kiwoom_async._domain.states import UNRESOLVED, Delivery, Event
 from kiwoom_async._execution.answers import answer_of, unknown_error
 from kiwoom_async._execution.flights import MAY_BE_CALLED_OFF, Flight, Stage
-from kiwoom_async._execution.sender import Collaborators, Ready, Replacement, Sender
+from kiwoom_async._execution.sender import Collaborators, Ready, Replacement, Sender, TwoDays
 from kiwoom_async._journal.permissions import Dispatched, Known, TwinOpen
 from kiwoom_async._journal.records import MAY_BE_SENT_AGAIN, Finding, OrderRecord
 from kiwoom_async._transport.limiter import SlotDenied
@@ -197,9 +197,9 @@ class Dispatcher:
             within: Seconds left in which it may be sent again.
 
         Returns:
-            Whether the attempt was replaced by a new one. LATER: the rate limit has no room now and there is time left,
-            so it is to be proven absent anew and tried again. HELD: the same, but what holds it back is this process's
-            own, and the order is another one's.
+            Whether the attempt was replaced by a new one. LATER: the rate limit has no room now, or midnight is near, and
+            there is time left, so it is to be proven absent anew and tried again. HELD: the same, but what holds it back
+            is this process's own, and the order is another one's.
         """
         self._ambient.reached(Checkpoint.DURING_RESEND_DECISION)
         deadline = self._ambient.monotonic() + min(within, AGAIN_PATIENCE)
@@ -230,7 +230,7 @@ class Dispatcher:
             )
         except (NotSent, ValidationError) as error:
             _LOG.info("order %s is not sent again: %s", intent.client_order_id, error)
-            return Again.LATER if isinstance(error.__cause__, SlotDenied) else Again.HELD
+            return Again.LATER if isinstance(error.__cause__, SlotDenied | TwoDays) else Again.HELD
         if not isinstance(ready, Ready):
             return Again.NOT
         # The reconciler goes on meanwhile; the answer rings for whoever waits. Their flight has the id, this one none.

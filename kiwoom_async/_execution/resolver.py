@@ -465,7 +465,9 @@ class Resolver:
                 return
             again = await self._dispatcher.resend(intent, attempt, finding, within=left)
             if again is Again.LATER:
-                found.why[attempt.key] = "it is proven absent, and the rate limit has no room to send it again now"
+                found.why[attempt.key] = (
+                    "it is proven absent, and will be sent again: the rate limit has no room now, or midnight is near"
+                )
             if again is Again.HELD:
                 found.why[attempt.key] = "it is proven absent, and to send it again is left to other processes"
             if again is not Again.NOT:

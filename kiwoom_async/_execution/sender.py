@@ -74,6 +74,10 @@ class Replacement:
     finding: Finding
 
 
+class TwoDays(TimeoutError):
+    """Two clocks may tell two days for longer than somebody waits."""
+
+
 class Sender:
     """Send orders, one attempt at a time.
 
@@ -173,7 +177,7 @@ class Sender:
                     "days, on which numbers begin anew. Call again with the same client_order_id after that.",
                     api_id=call.api_id,
                     client_order_id=client_order_id,
-                )
+                ) from TwoDays
             await anyio.sleep(seconds)
 
     async def _ask_for_permission(

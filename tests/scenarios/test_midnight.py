@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import Final
@@ -12,9 +13,20 @@ from attrs import evolve
 
 from kiwoom_async import NotSent, Order, ValidationError
 from kiwoom_async._domain.settings import KST
+from kiwoom_async._execution import sender
 from kiwoom_async.simulator import Fault, FaultKind, Simulator
 from tests.assumptions.breaking import KEY, LyingTransport, buy
-from tests.scenarios.trading import TIMING, Hands, client_of, eventually, left_open, on_book, orders_received
+from tests.scenarios.trading import (
+    QUICK,
+    TIMING,
+    Hands,
+    broker_of,
+    client_of,
+    eventually,
+    left_open,
+    on_book,
+    orders_received,
+)
 
 BLIND: Final = Fault(FaultKind.QUERY_ERROR, times=100_000)
 WIDE: Final = evolve(TIMING, clock_skew=400.0)
@@ -94,6 +106,30 @@ async def test_order_waits_while_two_clocks_may_tell_two_days(tmp_path: Path) ->
         assert order.day == ambient.now().date()
         assert ambient.now().time() >= time(0, 0, 3)
         assert len(orders_received(broker)) == 1
+
+
+async def test_resend_waits_while_two_clocks_may_tell_two_days(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not given up for good as long as somebody wants it."""
+    seconds = [0.0]
+    monkeypatch.setattr(sender, "seconds_to_one_day", lambda *_: seconds[0])
+    lost = Fault(FaultKind.DROP_BEFORE_ACCEPTANCE, api_ids="kt10000")
+    async with broker_of(lost) as broker, client_of(broker, tmp_path, timing=QUICK) as client:
+        placing = asyncio.create_task(buy(client, resend_within=60, deadline=60))
+        await eventually(lambda: broker.count("kt10000") == 1)
+        seconds[0] = 30.0
+
+        async def look() -> str:
+            broker.place_foreign(symbol="000660", side="sell", quantity=1, price=75_000)
+            return " ".join(entry.why for entry in (await client.reconcile()).unresolved)
+
+        async with asyncio.timeout(60):
+            while "midnight is near" not in await look():
+                assert not placing.done()
+        seconds[0] = 0.0
+        async with asyncio.timeout(60):
+            while not placing.done():
+                await look()
+        assert (await placing).attempts == 2
 
 
 async def test_cancel_that_may_arrive_after_midnight_is_not_sent(tmp_path: Path) -> None:
