@@ -40,12 +40,13 @@ from kiwoom_async._execution.monitor import Monitor
 from kiwoom_async._execution.originals import Originals
 from kiwoom_async._execution.reconciler import FeedWatch, Reconciler
 from kiwoom_async._execution.rehearsal import Rehearsal
-from kiwoom_async._execution.resolver import Resolver, Rules
+from kiwoom_async._execution.resolver import Resolver
 from kiwoom_async._execution.sender import Collaborators, Sender
 from kiwoom_async._execution.settlements import Bell, Settlements
 from kiwoom_async._execution.surplus import SurplusCanceler
 from kiwoom_async._execution.sweeper import Sweeper
 from kiwoom_async._execution.tasks import OwnTasks, complete
+from kiwoom_async._execution.views import Rules
 from kiwoom_async._execution.waiters import Waiters
 from kiwoom_async._guards import KillSwitch
 from kiwoom_async._journal.journal import Journal

@@ -87,6 +87,7 @@ TARGETS: Final[dict[str, tuple[str, ...]]] = {
     "_journal/days.py": _JOURNAL,
     "_journal/records.py": _JOURNAL,
     "_execution/resolver.py": _RECONCILER,
+    "_execution/views.py": _RECONCILER,
     "_execution/reconciler.py": _RECONCILER,
     "_execution/dispatcher.py": _SENDING,
     "_execution/sender.py": (*_SENDING, "tests/scenarios/test_unrecorded_answers.py"),

@@ -197,9 +197,9 @@ class Dispatcher:
             within: Seconds left in which it may be sent again.
 
         Returns:
-            Whether the attempt was replaced by a new one. LATER: the rate limit has no room now, or midnight is near, and
-            there is time left, so it is to be proven absent anew and tried again. HELD: the same, but what holds it back
-            is this process's own, and the order is another one's.
+            Whether the attempt was replaced by a new one. LATER: the rate limit has no room now, or midnight is near,
+            and there is time left, so it is to be proven absent anew and tried again. HELD: the same, but what holds it
+            back is this process's own, and the order is another one's.
         """
         self._ambient.reached(Checkpoint.DURING_RESEND_DECISION)
         deadline = self._ambient.monotonic() + min(within, AGAIN_PATIENCE)

@@ -28,9 +28,10 @@ from kiwoom_async._execution.follower import Follower
 from kiwoom_async._execution.forgotten import ForgottenOrders
 from kiwoom_async._execution.ledger_reader import LedgerReader, WrongAccount
 from kiwoom_async._execution.monitor import Monitor
-from kiwoom_async._execution.resolver import Resolver, of_desk
+from kiwoom_async._execution.resolver import Resolver
 from kiwoom_async._execution.settlements import Bell
 from kiwoom_async._execution.surplus import SurplusCanceler
+from kiwoom_async._execution.views import of_desk
 from kiwoom_async._journal.journal import Journal
 from kiwoom_async._journal.records import Finding, LedgerNews
 from kiwoom_async.errors import JournalError, KiwoomError, QueryFailed, Refused

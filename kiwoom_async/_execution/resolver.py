@@ -6,25 +6,21 @@ What may be concluded is decided by the pure `_domain.matching` and `_domain.abs
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from datetime import date, timedelta
+from datetime import date
 from typing import Final
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from kiwoom_async._domain.absence import AbsenceProof, Missing, NotYet, Round, prove_absence, thin_out
-from kiwoom_async._domain.ambient import Ambient, Checkpoint, korean_day
-from kiwoom_async._domain.clock_watch import allow_for
+from kiwoom_async._domain.ambient import Ambient, Checkpoint
 from kiwoom_async._domain.feed_status import Continuity
 from kiwoom_async._domain.health import BreachKind
-from kiwoom_async._domain.intents import SHOWS_UP_WITHIN, Attempt
+from kiwoom_async._domain.intents import Attempt
 from kiwoom_async._domain.matching import AlarmKind, Matching
-from kiwoom_async._domain.midnight import first_day
 from kiwoom_async._domain.monitors import judge_step
 from kiwoom_async._domain.reconciliation import ForeignOrder
-from kiwoom_async._domain.reports import Snapshot
-from kiwoom_async._domain.settings import Environment, Timing
 from kiwoom_async._domain.states import IN_FLIGHT, UNRESOLVED, Delivery, Event
 from kiwoom_async._domain.vocabulary import Desk, ResolvedBy
 from kiwoom_async._execution.book_view import BookView, is_answer_late
@@ -36,6 +32,7 @@ from kiwoom_async._execution.ledger_reader import LedgerReader
 from kiwoom_async._execution.monitor import Monitor
 from kiwoom_async._execution.originals import Originals, OriginalState
 from kiwoom_async._execution.settlements import Settlements
+from kiwoom_async._execution.views import Rules, Views, earliest_day, of_desk
 from kiwoom_async._journal.journal import Journal
 from kiwoom_async._journal.records import DOUBT, Finding, LedgerNews, ReportNews
 from kiwoom_async._workplace import workplace_of
@@ -49,19 +46,6 @@ MOST_CANCELS: Final = 5
 MATCHED_AT_ONCE: Final = 1_000
 """Pairs of attempts and rows up to which matching runs on the event loop; more go to a thread. Source: a pair costs
 microseconds, and a bot's loop should not stand still for more than a few milliseconds."""
-
-
-@frozen
-class Rules:
-    """What conclusions rest on.
-
-    Attributes:
-        is_exclusive: No other program places orders on the account that could be taken for ours.
-    """
-
-    timing: Timing
-    environment: Environment
-    is_exclusive: bool
 
 
 class Resolver:
@@ -86,19 +70,16 @@ class Resolver:
         self._settlements = settlements
         self._ambient = ambient
         self._rules = rules
-        self._environment = rules.environment
-        self._is_exclusive = rules.is_exclusive
         self._own_continuity = own_continuity
         self._monitor = monitor
         self._doubts = Doubts(journal, monitor)
+        self._views = Views(journal, reader, originals, self._doubts, ambient, rules)
         self._rounds: dict[str, list[Round]] = {}
         self._unlisted: dict[tuple[Desk, str], dict[str, float]] = {}
 
-    @property
-    def _timing(self) -> Timing:
-        """Give the bounds, with the clocks as far apart as the broker's answers have proven them to be (A11)."""
-        timing = self._rules.timing
-        return evolve(timing, clock_skew=allow_for(timing.clock_skew, self._reader.proven_clock_difference))
+    def days_of(self, attempt: Attempt) -> tuple[date, ...]:
+        """Give the days whose ledger may list an attempt."""
+        return self._views.days_of(attempt)
 
     def day_of_candidate(self, attempt: Attempt, number: str) -> date | None:
         """Give the day on which the last look in this process has shown a number as a candidate; None: on none or two.
@@ -110,10 +91,6 @@ class Resolver:
         look = self._rounds[attempt.key][-1]
         days = [snapshot.day for snapshot in look.snapshots if number in {row.broker_order_id for row in snapshot.rows}]
         return days[0] if len(days) == 1 else None
-
-    def days_of(self, attempt: Attempt) -> tuple[date, ...]:
-        """Give the days whose ledger may list an attempt."""
-        return attempt.days(self._timing, self._environment)
 
     def forget_settled(self, wanted: Iterable[Attempt]) -> None:
         """Drop the looks that were taken for attempts no longer open."""
@@ -143,7 +120,7 @@ class Resolver:
         """
         self._ambient.reached(Checkpoint.BEFORE_LEDGER_QUERY)
         self._note_clock_steps([*wanted, *watched], found)
-        view = await self._take_view(desk, wanted, watched)
+        view = await self._views.take(desk, wanted, watched)
         if missing := view.unlisted_own_orders():
             await self._explain_missing(missing[0], view, found)
             raise QueryFailed("ledger", f"it does not list our order {missing[0][1]}: it is stale or incomplete")
@@ -169,7 +146,7 @@ class Resolver:
         day, number = place
         _, attempt = view.claims[place]
         snapshot = next(snapshot for snapshot in view.snapshots if snapshot.day == day)
-        if attempt.resolved_by is ResolvedBy.EVENT and not attempt.is_listed_by(snapshot.began, self._timing):
+        if attempt.resolved_by is ResolvedBy.EVENT and not attempt.is_listed_by(snapshot.began, self._views.timing):
             return  # the feed may have told of a late acceptance a moment ago: no bound is over yet
         is_open = False
         with suppress(QueryFailed, Refused):  # without it, one assumption is named in place of another
@@ -191,118 +168,29 @@ class Resolver:
         Asks the journal only. Nothing is concluded from what the feed did not report. An attempt in flight is left to
         its answer for one `reconcile_interval`; if that is not over yet, `found.next_look` says when it is.
         """
-        late_since = self._ambient.monotonic() - self._timing.reconcile_interval
+        late_since = self._ambient.monotonic() - self._views.timing.reconcile_interval
         attempts = await self._journal.open_attempts()
         for desk in dict.fromkeys(attempt.request.desk.ledger for attempt in attempts):
             waiting = [attempt for attempt in of_desk(desk, attempts) if attempt.state in UNRESOLVED | IN_FLIGHT]
             snapshots = (
-                snapshots_of(desk, await self._journal.kept_reports(desk, _first_day(waiting))) if waiting else ()
+                snapshots_of(desk, await self._journal.kept_reports(desk, earliest_day(waiting))) if waiting else ()
             )
             if not snapshots:
                 continue
             early = [
                 a for a in waiting if a.state in IN_FLIGHT and not is_answer_late(a, self._ambient.boot_id, late_since)
             ]
-            found.next_look += [attempt.dispatched + self._timing.reconcile_interval for attempt in early]
+            found.next_look += [attempt.dispatched + self._views.timing.reconcile_interval for attempt in early]
             if len(early) == len(waiting):
                 continue
             channels = frozenset(map(terminal_channel, await self._journal.terminals(desk)))
-            view = evolve(await self._make_view(desk, snapshots, channels), late_since=late_since)
+            view = evolve(await self._views.make(desk, snapshots, channels), late_since=late_since)
             await self._bind(await self._match(view), view, found, ResolvedBy.EVENT)
 
     async def _match(self, view: BookView) -> Matching:
         if len(view.attempts) * len(view.unclaimed_rows) < MATCHED_AT_ONCE:
             return view.match_open()
         return await workplace_of(self._ambient).run(view.match_open)
-
-    async def _take_view(self, desk: Desk, wanted: Sequence[Attempt], watched: Sequence[Attempt]) -> BookView:
-        wanted, watched = await self._as_seen_now(wanted), await self._as_seen_now(watched)
-        looked_at = self._ambient.now()
-        today = korean_day(looked_at)
-        reported = await self._journal.kept_reports(desk, _first_day([*wanted, *watched]))
-        since: dict[date, int] = {}
-        for attempt in [*wanted, *watched]:
-            for day in self.days_of(attempt):
-                if day <= today:
-                    mark = attempt.mark if day == attempt.day else 0
-                    since[day] = min(since.get(day, mark), mark)
-        # A day is over when it is by the bounds of everybody whose order is looked for.
-        skew = max((attempt.bounds(self._timing).clock_skew for attempt in [*wanted, *watched]), default=0.0)
-        first_open = korean_day(looked_at - timedelta(seconds=skew))
-        snapshots: list[Snapshot] = []
-        for day, number in sorted(since.items()):
-            snapshot = await self._reader.fetch_snapshot(desk, day, number)
-            snapshots.append(evolve(snapshot, is_final=snapshot.is_final and day < first_open))
-        return evolve(
-            await self._make_view(desk, tuple(snapshots), await self._journal.channels(desk)),
-            watched=tuple(watched),
-            reported=reported,
-            looked_at=looked_at,
-        )
-
-    async def _make_view(self, desk: Desk, snapshots: Sequence[Snapshot], channels: frozenset[str]) -> BookView:
-        # Only now: whatever the snapshots list, the journal has known for longer.
-        attempts = await self._as_seen_now(of_desk(desk, await self._journal.open_attempts()))
-        claims = {}
-        for snapshot in snapshots:
-            for broker_order_id, claimed in (await self._journal.claims(desk, snapshot.day, snapshot.since)).items():
-                claims[snapshot.day, broker_order_id] = claimed
-        sent = tuple(attempt for attempt in attempts if attempt.state is not Delivery.PREPARED)
-        rivals = await self._find_rivals(sent)
-        left = await self._find_left(desk, {snapshot.day for snapshot in snapshots}, sent) if sent else ()
-        return BookView(
-            desk=desk,
-            snapshots=tuple(snapshots),
-            attempts=sent,
-            watched=(),
-            claims=claims,
-            channels=channels,
-            owed=frozenset(
-                attempt.request.target
-                for attempt in attempts
-                if attempt.state is Delivery.PREPARED and attempt.request.target is not None
-            ),
-            ancestors={attempt.key: await self._originals.read_ancestors(attempt) for attempt in (*sent, *left)},
-            timing=self._timing,
-            environment=self._environment,
-            boot_id=self._ambient.boot_id,
-            is_exclusive=self._is_exclusive,
-            rivals=rivals,
-            left=left,
-            is_bound_broken=bool(rivals) and await self._is_bound_broken(),
-        )
-
-    async def _find_left(self, desk: Desk, days: Collection[date], sent: Sequence[Attempt]) -> tuple[Attempt, ...]:
-        """Find the attempts that a close has left to a person, and whose order may be among the rows of some days."""
-        # One that was closed since the open ones were read is among those.
-        known = {attempt.key for attempt in sent}
-        left = await self._as_seen_now(of_desk(desk, await self._journal.left_unresolved()))
-        return tuple(
-            attempt for attempt in left if attempt.key not in known and not set(days).isdisjoint(self.days_of(attempt))
-        )
-
-    async def _find_rivals(self, sent: Sequence[Attempt]) -> tuple[Attempt, ...]:
-        """Find the attempts proven absent that are the like of one that is unresolved."""
-        like = {attempt.request.fingerprint for attempt in sent}
-        if not like:
-            return ()
-        since = _first_day(sent) - timedelta(days=1) - SHOWS_UP_WITHIN
-        return await self._doubts.unmark(await self._journal.absent_twins(since, like))
-
-    async def _is_bound_broken(self) -> bool:
-        """Tell whether an order of today has turned up after it was proven absent (A4)."""
-        today = korean_day(self._ambient.now())
-        return any(
-            one.breach.kind in {BreachKind.REVIVED, BreachKind.DUPLICATE} and korean_day(one.last_at) == today
-            for one in await self._journal.findings()
-        )
-
-    async def _as_seen_now(self, attempts: Iterable[Attempt]) -> tuple[Attempt, ...]:
-        """See attempts by this clock and by their sender's, and by marks that still prove something."""
-        unmarked = await self._doubts.unmark(attempts)
-        now, monotonic, boot_id = self._ambient.now(), self._ambient.monotonic(), self._ambient.boot_id
-        apart = self._reader.proven_clock_difference
-        return tuple(attempt.dated_by(now, monotonic, boot_id).with_clocks_apart(apart) for attempt in unmarked)
 
     def _note_clock_steps(self, attempts: Iterable[Attempt], found: PassFindings) -> None:
         now, monotonic, boot_id = self._ambient.now(), self._ambient.monotonic(), self._ambient.boot_id
@@ -414,10 +302,10 @@ class Resolver:
             now_monotonic=self._ambient.monotonic(),
             now=self._ambient.now(),
             boot_id=self._ambient.boot_id,
-            timing=self._timing,
-            environment=self._environment,
+            timing=self._views.timing,
+            environment=self._rules.environment,
             own_dispatches=view.own_dispatches,
-            feed=what_the_feed_certifies(attempt, attempt.dead_after(self._timing), feed),
+            feed=what_the_feed_certifies(attempt, attempt.dead_after(self._views.timing), feed),
         )
 
     async def _check_open_orders(self, view: BookView, symbol: str, found: PassFindings) -> str:
@@ -434,7 +322,7 @@ class Resolver:
             return ""
         number = min(unlisted, key=lambda each: (unlisted[each], each))
         flaw = f"open order {number} is not in the ledger, which is therefore incomplete"
-        if min(snapshot.began for snapshot in view.snapshots) - unlisted[number] > self._timing.visibility_bound:
+        if min(snapshot.began for snapshot in view.snapshots) - unlisted[number] > self._views.timing.visibility_bound:
             found.raise_alarm(BreachKind.LEDGER_INCOMPLETE, flaw)
         return flaw
 
@@ -565,15 +453,6 @@ class Resolver:
         # Alarms of a pass are told with its report.
         found.alarms += news.alarms
         self._settlements.spread(evolve(news, alarms=()))
-
-
-def _first_day(attempts: Iterable[Attempt]) -> date:
-    return min(map(first_day, attempts))
-
-
-def of_desk(desk: Desk, attempts: Iterable[Attempt]) -> tuple[Attempt, ...]:
-    """Give the attempts that stand in a desk's ledger."""
-    return tuple(attempt for attempt in attempts if attempt.request.desk.ledger is desk)
 
 
 _BROKEN: Final = {

@@ -345,7 +345,7 @@ async def test_order_left_to_a_person_still_competes_for_its_row(tmp_path: Path)
         (closed, _) = await client._journal.open_attempts()
         assert closed.client_order_id == "KRX"
         await client._journal.conclude(closed, Finding(Event.DAY_CLOSED, reason="left to a person"))
-        find_left = client._reconciler._resolver._find_left
+        find_left = client._reconciler._resolver._views._find_left
         assert [left.key for left in await find_left(Desk.STOCK, {closed.day}, ())] == [closed.key]
         assert await find_left(Desk.STOCK, {closed.day}, (closed,)) == (), "closed since: it competes once"
         assert await find_left(Desk.STOCK, {closed.day - timedelta(days=1)}, ()) == ()

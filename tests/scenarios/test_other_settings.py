@@ -25,7 +25,7 @@ from kiwoom_async import (
 )
 from kiwoom_async._domain.settings import KST
 from kiwoom_async._execution.ledger_reader import LedgerReader
-from kiwoom_async._execution.resolver import of_desk
+from kiwoom_async._execution.views import of_desk
 from kiwoom_async._journal.records import OrderRecord
 from kiwoom_async.simulator import Fault, FaultKind, Simulator
 from tests.scenarios.trading import (
@@ -151,7 +151,7 @@ async def test_day_is_over_by_the_senders_bound_on_the_clocks(tmp_path: Path) ->
         wanted = of_desk(Desk.STOCK, await hasty._journal.open_attempts())
         resolver = hasty._reconciler._resolver
         finals = [
-            [snapshot.is_final for snapshot in (await resolver._take_view(Desk.STOCK, attempts, ())).snapshots]
+            [snapshot.is_final for snapshot in (await resolver._views.take(Desk.STOCK, attempts, ())).snapshots]
             for attempts in (wanted, [evolve(attempt, relied_on=None) for attempt in wanted])
         ]
         assert (any(finals[0]), finals[1][0]) == (False, True)
@@ -169,8 +169,8 @@ async def test_proven_difference_of_the_clocks_is_added_to_the_senders_bound(
     ):
         await left_open(lambda: buy(sender, deadline=0.1))
         resolver = hasty._reconciler._resolver
-        (seen,) = await resolver._as_seen_now(await hasty._journal.open_attempts())
-        assert seen.bounds(resolver._timing).clock_skew == 807
+        (seen,) = await resolver._views.as_seen_now(await hasty._journal.open_attempts())
+        assert seen.bounds(resolver._views.timing).clock_skew == 807
 
 
 async def test_cancel_is_not_repeated_where_it_may_arrive_after_midnight_by_the_senders_bounds(tmp_path: Path) -> None:

@@ -171,7 +171,7 @@ async def test_a_client_closes_although_the_journal_fails(tmp_path: Path, monkey
             looking.set()
             await asyncio.Event().wait()
 
-        monkeypatch.setattr(client._reconciler._resolver, "_take_view", look)
+        monkeypatch.setattr(client._reconciler._resolver._views, "take", look)
         with pytest.raises(OutcomeUnknown):
             await buy(client, deadline=0.5)
         async with asyncio.timeout(30):
