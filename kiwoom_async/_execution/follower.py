@@ -60,7 +60,7 @@ class Follower:
         self._on_unclaimed = on_unclaimed
         self._ambient = ambient
         self._may_have_missed = False
-        self._doubts: set[Doubt] = set()
+        self._doubts: dict[Doubt, None] = {}  # in the order in which they came up, whatever they hash to
 
     @property
     def owes_a_look(self) -> bool:
@@ -109,7 +109,7 @@ class Follower:
         """Tell everybody whom it concerns what was written down."""
         today = korean_day(self._ambient.now())
         # Earlier days are settled by the close of their books.
-        if doubts := {doubt for doubt in news.doubts if doubt.day == today}:
+        if doubts := {doubt: None for doubt in news.doubts if doubt.day == today}:
             self._doubts |= doubts
             self._bell.ring()
         for alarm in news.alarms:
@@ -132,12 +132,12 @@ class Follower:
             JournalError: It could not be written down.
         """
         had_missed, self._may_have_missed = self._may_have_missed, False
-        doubts, self._doubts = self._doubts, set()
+        doubts, self._doubts = self._doubts, {}
         try:
             return await self._catch_up(doubts)
         except BaseException:
             self._may_have_missed = self._may_have_missed or had_missed
-            self._doubts |= doubts
+            self._doubts = doubts | self._doubts
             raise
 
     async def _catch_up(self, doubts: Iterable[Doubt]) -> bool:

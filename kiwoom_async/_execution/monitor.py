@@ -333,8 +333,9 @@ class Monitor:
             len(strangers) * len(owners), partial(looking.find_suspects, snapshot, strangers, owners)
         )
         unclear = await self._find_unclear([suspect.row for suspect in suspects], snapshot, looking)
-        for number in {row.broker_order_id for row in strangers} - unclear:
-            self._cleared[(*place, number)] = None
+        for row in strangers:
+            if row.broker_order_id not in unclear:
+                self._cleared[(*place, row.broker_order_id)] = None
         return [
             suspect.to_breach(is_own_transport=self._is_own_transport)
             for suspect in suspects

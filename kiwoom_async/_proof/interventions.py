@@ -74,7 +74,8 @@ async def _move(path: Path, process: Process, opened: Callable[[Journal], None],
     opened(journal)
     async with journal:
         switch = KillSwitch(journal, process)
-        await (switch.engage(reason="simulated") if is_engaged else switch.release(reason="simulated"))
+        move = switch.engage if is_engaged else switch.release
+        await move(reason="simulated", by=process.name)
     process.world.note(process.name, "halts" if is_engaged else "resumes", "")
 
 

@@ -19,7 +19,8 @@ from attrs import define, field
 
 from kiwoom_async.simulator.catalog import WEBSOCKET_PATH
 from kiwoom_async.simulator.feed_server import FeedServer
-from kiwoom_async.simulator.service import Delivery, Manner, Reply, Service
+from kiwoom_async.simulator.replies import Delivery, Manner, Reply
+from kiwoom_async.simulator.service import Service
 from kiwoom_async.simulator.sockets import GRACE, reset
 
 _BACKLOG: Final = 1024

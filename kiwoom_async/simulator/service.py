@@ -9,9 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, date, datetime
-from email.utils import format_datetime
-from enum import Enum, auto
+from datetime import date, datetime
 from types import MappingProxyType
 from typing import Final
 
@@ -19,19 +17,11 @@ from attrs import define, evolve, field, frozen
 
 from kiwoom_async._domain.ambient import Ambient, korean_day
 from kiwoom_async._domain.settings import KST
-from kiwoom_async._domain.vocabulary import Action, Desk, OrderType, Route
+from kiwoom_async._domain.vocabulary import Action, Desk
 from kiwoom_async.simulator.account_queries import MAY_BE_NOTHING, STATEMENTS, cut_rows
 from kiwoom_async.simulator.books import Books
-from kiwoom_async.simulator.catalog import (
-    GOLD_TYPE_CODES,
-    ONE_LOAN,
-    ORDER_TYPE_CODES,
-    REVOKE_PATH,
-    TOKEN_PATH,
-    TRANSACTIONS,
-    Purpose,
-    TransactionRule,
-)
+from kiwoom_async.simulator.catalog import REVOKE_PATH, TOKEN_PATH, TRANSACTIONS, Purpose
+from kiwoom_async.simulator.distortions import DISTORTIONS, Distorted
 from kiwoom_async.simulator.exchange import Exchange
 from kiwoom_async.simulator.faults import Fault, FaultDirector, FaultKind
 from kiwoom_async.simulator.gate import RateGate, RateLimitStyle, TokenOffice
@@ -46,90 +36,25 @@ from kiwoom_async.simulator.queries import (
     requested_day,
     select,
 )
-from kiwoom_async.simulator.rejections import (
-    GatewayCode,
-    GatewayRefusal,
-    Refusal,
-    Rules,
-    gateway_refusal,
-    is_known_symbol,
-)
+from kiwoom_async.simulator.rejections import GatewayCode, GatewayRefusal, Refusal, Rules, gateway_refusal
 from kiwoom_async.simulator.rendering import Scene, acceptance, status_totals
-
-Answer = dict[str, object]
-
-
-class Manner(Enum):
-    """How a reply leaves."""
-
-    ANSWER = auto()
-    DROP = auto()  # the connection is closed without an answer
-    RESET = auto()  # a part of the answer, then RST
-    HANG = auto()
-    REFUSE = auto()  # dropped, and nobody can connect for a while
-
-
-@frozen
-class Delivery:
-    """How a reply leaves, with its numbers.
-
-    Attributes:
-        seconds: ANSWER: waits this long before. HANG: closes after this long, None: never. REFUSE: how long.
-        after_bytes: RESET: how much of the answer leaves; None: half.
-        late: Carried out `late_seconds` after the connection was dropped.
-    """
-
-    manner: Manner = Manner.ANSWER
-    seconds: float | None = None
-    after_bytes: int | None = None
-    late: Callable[[], None] | None = None
-    late_seconds: float = 0.0
-
-
-@frozen
-class Reply:
-    """An HTTP answer and its delivery."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-    delivery: Delivery = Delivery()
-
-
-@frozen
-class _Content:
-    """What an answer says before it becomes bytes."""
-
-    answer: Answer
-    status: int = 200
-    next_key: str = ""
-    has_more: bool = False
-
-
-@frozen
-class _Request:
-    """A request that the gateway has read."""
-
-    rule: TransactionRule
-    headers: Mapping[str, str]
-    body: Mapping[str, str]
-
-    @property
-    def idempotency_key(self) -> str | None:
-        return self.headers.get("idempotency-key")
-
-    @property
-    def next_key(self) -> str:
-        return self.headers.get("next-key", "") if self.headers.get("cont-yn") == "Y" else ""
-
+from kiwoom_async.simulator.replies import (
+    Answer,
+    Content,
+    Delivery,
+    Manner,
+    Reply,
+    business_refusal,
+    json_reply,
+    page_reply,
+    refused,
+)
+from kiwoom_async.simulator.requests import Request, read_order
 
 _BLOCKED_AGENT: Final = re.compile(r"(?i)^(python(?!-requests)|aiohttp)")
 """A firewall in front answers aiohttp's own name with an HTML page. Python's other defaults are blocked too:
 a client without a name of its own is found out. `requests` is let in, as Kiwoom's own samples use it."""
 _BLOCKED_PAGE: Final = "<html><head><title>Request Blocked</title></head><body>Request Blocked</body></html>"
-_ERROR_PAGE: Final = "<html><head><title>Error</title></head><body>Service Unavailable</body></html>"
-_JSON: Final = "application/json;charset=UTF-8"
-_HTML: Final = "text/html;charset=UTF-8"
 _NO_RECORDS: Final = "501724"
 _DONE_TEXT: Final = "조회가 완료되었습니다."
 _ORDER_NOT_KNOWN: Final = "조회내역이 없습니다"
@@ -201,7 +126,7 @@ class Service:
         kept = {name: value for name, value in lower.items() if name != "authorization"}
         self.requests.append(ReceivedRequest(api_id, path, MappingProxyType(kept), text, now.at))
         if not self.habits.accepts_any_user_agent and _BLOCKED_AGENT.search(lower.get("user-agent", "")):
-            return self._page(_BLOCKED_PAGE, 400)
+            return page_reply(_BLOCKED_PAGE, 400, self.now().at)
         read = self._read(method, path, api_id, lower, text)
         if isinstance(read, GatewayRefusal):
             return self._reply(api_id, self._refused(read))
@@ -215,7 +140,7 @@ class Service:
 
     def _read(
         self, method: str, path: str, api_id: str, headers: Mapping[str, str], text: str
-    ) -> _Request | GatewayRefusal:
+    ) -> Request | GatewayRefusal:
         rule = TRANSACTIONS.get(api_id)
         if rule is None:
             return gateway_refusal(GatewayCode.API_ID_UNKNOWN if api_id else GatewayCode.API_ID_MISSING, api_id)
@@ -230,9 +155,9 @@ class Service:
         for name, value in body.items():
             if not isinstance(value, str):
                 return gateway_refusal(GatewayCode.FIELD_MALFORMED, name)
-        return _Request(rule, headers, body)
+        return Request(rule, headers, body)
 
-    def _passed(self, request: _Request, now: Instant) -> GatewayRefusal | None:
+    def _passed(self, request: Request, now: Instant) -> GatewayRefusal | None:
         """Check the token, the limits and the fields, in this order; None: it may go on."""
         rule = request.rule
         if rule.purpose is not Purpose.TOKEN:
@@ -251,7 +176,7 @@ class Service:
         return self._check_fields(request)
 
     @staticmethod
-    def _check_fields(request: _Request) -> GatewayRefusal | None:
+    def _check_fields(request: Request) -> GatewayRefusal | None:
         for spec in request.rule.fields:
             value = request.body.get(spec.name, "")
             if not value:
@@ -263,15 +188,14 @@ class Service:
                 return gateway_refusal(GatewayCode.FIELD_MALFORMED, spec.name)
         return None
 
-    def _refused(self, refusal: GatewayRefusal) -> _Content:
-        status = 200
-        if refusal.code == GatewayCode.TOO_MANY_REQUESTS:
-            status = 429 if self.habits.rate_limit_style is RateLimitStyle.HTTP_429 else 200
-        return _Content({"return_code": refusal.return_code, "return_msg": refusal.message}, status)
+    def _refused(self, refusal: GatewayRefusal) -> Content:
+        is_429 = self.habits.rate_limit_style is RateLimitStyle.HTTP_429
+        is_too_many = refusal.code == GatewayCode.TOO_MANY_REQUESTS
+        return evolve(refused(refusal), status=429 if is_too_many and is_429 else 200)
 
     # The three purposes
 
-    def _answer(self, request: _Request, now: Instant, *, age: float = 0.0, is_by_offset: bool = False) -> _Content:
+    def _answer(self, request: Request, now: Instant, *, age: float = 0.0, is_by_offset: bool = False) -> Content:
         refusal = self._passed(request, now)
         if refusal is not None:
             return self._refused(refusal)
@@ -281,7 +205,7 @@ class Service:
             return self._token(request)
         return self._query(request, now, age=age, is_by_offset=is_by_offset)
 
-    def _token(self, request: _Request) -> _Content:
+    def _token(self, request: Request) -> Content:
         # Tokens live by the clock, not by the calendar: a day that a script has changed does not age them.
         body, clock = request.body, self.ambient.now().astimezone(KST)
         if not self.office.knows(body["appkey"], body["secretkey"]):
@@ -289,33 +213,33 @@ class Service:
         done: Answer = {"return_code": 0, "return_msg": "정상적으로 처리되었습니다"}
         if request.rule.path == REVOKE_PATH:
             self.office.revoke(body["token"])
-            return _Content(done)
+            return Content(done)
         if body["grant_type"] != "client_credentials":
             return self._refused(gateway_refusal(GatewayCode.FIELD_MALFORMED, "grant_type"))
         token = self.office.issue(body["appkey"], clock)
         expires = token.expires_at.strftime("%Y%m%d%H%M%S")
-        return _Content({"expires_dt": expires, "token_type": "bearer", "token": token.text, **done})
+        return Content({"expires_dt": expires, "token_type": "bearer", "token": token.text, **done})
 
-    def _order(self, request: _Request, now: Instant) -> _Content:
+    def _order(self, request: Request, now: Instant) -> Content:
         try:
-            wanted = _order_request(request)
+            wanted = read_order(request)
         except MalformedField as error:
             return self._refused(gateway_refusal(GatewayCode.FIELD_MALFORMED, str(error)))
         refusal = self.rules.refusal(wanted, self.exchange, now)
         if refusal is not None:
             self._observe(f"{request.rule.api_id} refused {refusal.code}")
-            return _business(refusal)
+            return business_refusal(refusal)
         order = self.exchange.carry_out(wanted, now)
         self._observe(
             f"{request.rule.api_id} {order.broker_order_id} {order.side.value} {order.symbol} "
             f"{order.quantity} at {order.price or 'market'}: {order.status.value}"
         )
-        return _Content(dict(acceptance(order, self.flavour)))
+        return Content(dict(acceptance(order, self.flavour)))
 
-    def _query(self, request: _Request, now: Instant, *, age: float, is_by_offset: bool) -> _Content:
+    def _query(self, request: Request, now: Instant, *, age: float, is_by_offset: bool) -> Content:
         api_id, body = request.rule.api_id, request.body
         if api_id == "ka00001":
-            return _Content({"acctNo": self.account, "return_code": 0, "return_msg": "정상적으로 처리되었습니다"})
+            return Content({"acctNo": self.account, "return_code": 0, "return_msg": "정상적으로 처리되었습니다"})
         if api_id in STATEMENTS:
             return self._statement(request, now, age)
         view = VIEWS[api_id]
@@ -339,9 +263,9 @@ class Service:
         answer[view.list_key] = [view.row(order, scene) for order in page]
         answer["return_code"] = 0
         answer["return_msg"] = f" {_DONE_TEXT}" if view.has_blank else _DONE_TEXT
-        return _Content(answer, next_key=following.key if following else "", has_more=following is not None)
+        return Content(answer, next_key=following.key if following else "", has_more=following is not None)
 
-    def _statement(self, request: _Request, now: Instant, age: float) -> _Content:
+    def _statement(self, request: Request, now: Instant, age: float) -> Content:
         api_id, body = request.rule.api_id, request.body
         digest = digest_of(api_id, body)
         try:
@@ -352,7 +276,7 @@ class Service:
         if isinstance(told, GatewayRefusal):
             return self._refused(told)
         if isinstance(told, Refusal):
-            return _business(told)
+            return business_refusal(told)
         if api_id in MAY_BE_NOTHING and not told.rows and (nothing := self._empty(_NO_RECORDS)) is not None:
             return nothing
         answer: Answer = dict(told.head)
@@ -360,17 +284,17 @@ class Service:
         if told.list_key:
             answer[told.list_key] = page
         answer |= {"return_code": 0, "return_msg": told.message}
-        return _Content(answer, next_key=following.key if following else "", has_more=following is not None)
+        return Content(answer, next_key=following.key if following else "", has_more=following is not None)
 
-    def _empty(self, code: str) -> _Content | None:
+    def _empty(self, code: str) -> Content | None:
         """Say that a list is empty where that is an error; None: it is a plain answer."""
         if self.habits.empty_list is EmptyList.ERROR:
-            return _business(Refusal.with_code(code))
+            return business_refusal(Refusal.with_code(code))
         if self.habits.empty_list is EmptyList.UNCODED_ERROR:
-            return _Content({"return_code": 1, "return_msg": _ORDER_NOT_KNOWN})
+            return Content({"return_code": 1, "return_msg": _ORDER_NOT_KNOWN})
         return None
 
-    def _page_number(self, request: _Request) -> int:
+    def _page_number(self, request: Request) -> int:
         if request.rule.purpose is not Purpose.QUERY or not request.next_key:
             return 1
         try:
@@ -381,7 +305,7 @@ class Service:
 
     # Faults
 
-    def _faulty(self, request: _Request, fault: Fault, now: Instant) -> Reply:
+    def _faulty(self, request: Request, fault: Fault, now: Instant) -> Reply:
         """Carry out a request as a fault says."""
         api_id = request.rule.api_id
         if fault.kind in _QUERY_TWISTS:
@@ -390,10 +314,10 @@ class Service:
             return self._accept_late(request, fault, now)
         if fault.kind is FaultKind.TOKEN_DIES:
             self.office.revoke(request.headers.get("authorization", "").rpartition(" ")[2])
-        content = self._answer(request, now) if fault.is_accepted else _Content({})
-        distort = _DISTORTIONS.get(fault.kind)
+        content = self._answer(request, now) if fault.is_accepted else Content({})
+        distort = DISTORTIONS.get(fault.kind)
         if distort is not None:
-            return distort(self, request, fault, content)
+            return distort(Distorted(request, fault, content, self.now().at, self.flavour))
         delivery = Delivery(
             _MANNERS[fault.kind],
             fault.seconds if fault.kind is FaultKind.HANG else fault.duration,
@@ -401,7 +325,7 @@ class Service:
         )
         return evolve(self._reply(api_id, content), delivery=delivery)
 
-    def _accept_late(self, request: _Request, fault: Fault, now: Instant) -> Reply:
+    def _accept_late(self, request: Request, fault: Fault, now: Instant) -> Reply:
         """Drop the connection now; the order reaches the book later, if the gateway had let it pass."""
         is_let_in = self._passed(request, now) is None
 
@@ -412,9 +336,9 @@ class Service:
                     self._order(request, later)
 
         delivery = Delivery(Manner.DROP, late=accept, late_seconds=fault.duration)
-        return evolve(self._reply(request.rule.api_id, _Content({})), delivery=delivery)
+        return evolve(self._reply(request.rule.api_id, Content({})), delivery=delivery)
 
-    def _twisted_query(self, request: _Request, fault: Fault, now: Instant) -> Reply:
+    def _twisted_query(self, request: Request, fault: Fault, now: Instant) -> Reply:
         """Answer a query in a way that misleads a careless reader."""
         if fault.kind is FaultKind.PAGE_SHIFTS:
             self._insert_foreign(request, now)
@@ -427,7 +351,7 @@ class Service:
                 content = evolve(content, next_key="", has_more=True)
         return self._reply(request.rule.api_id, content)
 
-    def _insert_foreign(self, request: _Request, now: Instant) -> None:
+    def _insert_foreign(self, request: Request, now: Instant) -> None:
         """Place an order that makes the rows of the view move by one place.
 
         In a rising list it takes a number that was skipped before the page: an order that was listed late.
@@ -456,64 +380,12 @@ class Service:
 
     # Replies
 
-    def _reply(self, api_id: str, content: _Content) -> Reply:
-        headers = {
-            "Content-Type": _JSON,
-            "Date": self._date(),
-            "api-id": api_id,
-            "cont-yn": "Y" if content.has_more else "N",
-            "next-key": content.next_key,
-        }
-        body = json.dumps(content.answer, ensure_ascii=False, separators=(",", ":")).encode()
-        return Reply(content.status, headers, body)
-
-    def _page(self, page: str, status: int) -> Reply:
-        return Reply(status, {"Content-Type": _HTML, "Date": self._date()}, page.encode())
-
-    def _date(self) -> str:
-        return format_datetime(self.now().at.astimezone(UTC), usegmt=True)
+    def _reply(self, api_id: str, content: Content) -> Reply:
+        return json_reply(api_id, content, self.now().at)
 
     def _observe(self, line: str) -> None:
         if self.observer is not None:
             self.observer(line)
-
-    def _too_many(self, request: _Request, fault: Fault, _content: _Content) -> Reply:
-        refusal = gateway_refusal(GatewayCode.TOO_MANY_REQUESTS, f"5, API ID={request.rule.api_id}")
-        content = evolve(self._refused(refusal), status=fault.http_status)
-        return self._reply(request.rule.api_id, content)
-
-    def _html(self, _request: _Request, fault: Fault, _content: _Content) -> Reply:
-        return self._page(_ERROR_PAGE, fault.http_status)
-
-    def _truncated(self, request: _Request, _fault: Fault, content: _Content) -> Reply:
-        whole = self._reply(request.rule.api_id, content)
-        return evolve(whole, body=whole.body[: len(whole.body) // 2])
-
-    def _numberless(self, request: _Request, _fault: Fault, content: _Content) -> Reply:
-        done: Answer = {name: value for name, value in content.answer.items() if name != "ord_no"}
-        done |= {"return_code": 0, "return_msg": done.get("return_msg", "정상적으로 처리되었습니다")}
-        return self._reply(request.rule.api_id, _Content(done))
-
-    def _unexpected(self, request: _Request, _fault: Fault, _content: _Content) -> Reply:
-        return self._reply(request.rule.api_id, self._refused(gateway_refusal(GatewayCode.UNEXPECTED, "timeout")))
-
-    def _token_invalid(self, request: _Request, _fault: Fault, _content: _Content) -> Reply:
-        return self._reply(request.rule.api_id, self._refused(gateway_refusal(GatewayCode.TOKEN_INVALID)))
-
-    def _redirected(self, request: _Request, fault: Fault, _content: _Content) -> Reply:
-        page = self._page("", fault.http_status)
-        return evolve(page, headers={**page.headers, "Location": request.rule.path})
-
-    def _misnamed(self, request: _Request, _fault: Fault, content: _Content) -> Reply:
-        other = "ka10001" if request.rule.purpose is Purpose.ORDER else "kt10000"
-        return self._reply(other, content)
-
-    def _order_refused(self, request: _Request, fault: Fault, _content: _Content) -> Reply:
-        default = "RC4007" if self.flavour is Flavour.MOCK else "509247"
-        return self._reply(request.rule.api_id, _business(Refusal.with_code(fault.code or default)))
-
-    def _query_failed(self, request: _Request, fault: Fault, _content: _Content) -> Reply:
-        return self._reply(request.rule.api_id, _business(Refusal.with_code(fault.code or "RC7006")))
 
 
 _QUERY_TWISTS: Final = frozenset(
@@ -528,83 +400,3 @@ _MANNERS: Final[Mapping[FaultKind, Manner]] = {
     FaultKind.HANG: Manner.HANG,
     FaultKind.REFUSE_CONNECTION: Manner.REFUSE,
 }
-_DISTORTIONS: Final[Mapping[FaultKind, Callable[[Service, _Request, Fault, _Content], Reply]]] = {
-    FaultKind.RATE_LIMITED: Service._too_many,  # noqa: SLF001 - the table of this class
-    FaultKind.RATE_LIMITED_GHOST: Service._too_many,  # noqa: SLF001
-    FaultKind.SERVER_ERROR: Service._html,  # noqa: SLF001
-    FaultKind.HTML_OK: Service._html,  # noqa: SLF001
-    FaultKind.QUERY_SERVER_ERROR: Service._html,  # noqa: SLF001
-    FaultKind.TRUNCATED_JSON: Service._truncated,  # noqa: SLF001
-    FaultKind.NO_ORDER_NUMBER: Service._numberless,  # noqa: SLF001
-    FaultKind.UNEXPECTED_ERROR: Service._unexpected,  # noqa: SLF001
-    FaultKind.TOKEN_DIES: Service._token_invalid,  # noqa: SLF001
-    FaultKind.REDIRECT: Service._redirected,  # noqa: SLF001
-    FaultKind.WRONG_API_ID: Service._misnamed,  # noqa: SLF001
-    FaultKind.ORDER_REFUSED: Service._order_refused,  # noqa: SLF001
-    FaultKind.QUERY_ERROR: Service._query_failed,  # noqa: SLF001
-    FaultKind.PAGE_FAILS: Service._query_failed,  # noqa: SLF001
-}
-
-
-def _business(refusal: Refusal) -> _Content:
-    return _Content({"return_code": 20, "return_msg": f"[2000]({refusal.code}:{refusal.message})"})
-
-
-def _number(body: Mapping[str, str], name: str) -> int | None:
-    """Read a number of a request; None: empty."""
-    text = body.get(name, "")
-    if not text:
-        return None
-    if not text.isascii() or not text.isdigit():
-        raise MalformedField(name)
-    return int(text)
-
-
-_DAY_LENGTH: Final = 8
-
-
-def _loan_date(body: Mapping[str, str]) -> date | None:
-    """Read the day of the loan that is repaid; None where all are."""
-    if body.get("crd_deal_tp") != ONE_LOAN:
-        return None
-    text = body["crd_loan_dt"]
-    try:
-        if len(text) == _DAY_LENGTH and text.isascii() and text.isdigit():
-            return date.fromisoformat(text)
-    except ValueError:
-        pass
-    raise MalformedField("crd_loan_dt")
-
-
-_QUANTITY_FIELDS: Final = {Action.NEW: "ord_qty", Action.MODIFY: "mdfy_qty", Action.CANCEL: "cncl_qty"}
-
-
-def _order_request(request: _Request) -> OrderRequest:
-    """Read the body of an order TR."""
-    rule, body = request.rule, request.body
-    if rule.desk is None or rule.action is None:
-        raise MalformedField("api-id")
-    symbol = body["stk_cd"]
-    if not is_known_symbol(rule.desk, symbol):
-        raise MalformedField("stk_cd")
-    is_new = rule.action is Action.NEW
-    quantity = _number(body, _QUANTITY_FIELDS[rule.action])
-    if is_new and not quantity:
-        raise MalformedField("ord_qty")
-    codes = GOLD_TYPE_CODES if rule.desk is Desk.GOLD else ORDER_TYPE_CODES
-    return OrderRequest(
-        rule.action,
-        rule.desk,
-        symbol,
-        rule.side,
-        quantity=quantity or None,
-        price=_number(body, "ord_uv" if is_new else "mdfy_uv") or None,
-        route=Route(body.get("dmst_stex_tp", Route.KRX)),
-        stop_price=_number(body, "cond_uv" if is_new else "mdfy_cond_uv") or None,
-        original=None if is_new else body["orig_ord_no"].zfill(7),
-        channel=Channel.REST_API,
-        idempotency_key=request.idempotency_key,
-        # A modify and a cancel have the type of their original; the exchange knows it.
-        order_type=codes[body["trde_tp"]] if is_new else OrderType.LIMIT,
-        loan_date=_loan_date(body),
-    )

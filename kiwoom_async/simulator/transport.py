@@ -11,8 +11,9 @@ from collections.abc import AsyncIterator, Callable
 import httpx
 from attrs import define, field
 
+from kiwoom_async.simulator.replies import Manner, Reply
 from kiwoom_async.simulator.server import LateTasks, raw_answer
-from kiwoom_async.simulator.service import Manner, Reply, Service
+from kiwoom_async.simulator.service import Service
 
 
 class _BrokenStream(httpx.AsyncByteStream):

@@ -101,7 +101,8 @@ _REPLAY: Final = """
 import json
 from kiwoom_async._proof.campaign import ground
 with ground() as place:
-    results = [place.run(7, number, keeps_timeline=True) for number in (2, 3)]
+    days = ((7, 2), (7, 3), (1, 68), (1, 72))
+    results = [place.run(*day, keeps_timeline=True) for day in days]
 print(json.dumps([[result.timeline.digest, result.orders, result.steps] for result in results]))
 """
 
