@@ -25,9 +25,9 @@ from kiwoom_async.errors import JournalCorrupt, JournalError, JournalReadOnly, J
 
 _BUSY_TIMEOUT: Final = 1.0
 _OPEN: Final = (
-    "SELECT DISTINCT client_order_id FROM attempts "
+    "SELECT DISTINCT client_order_id FROM attempts "  # noqa: S608 - no text from outside
     "WHERE state IN ('prepared', 'dispatched', 'unknown', 'candidates', 'unresolved_at_close') "
-    "ORDER BY dispatched_at, client_order_id"
+    f"AND {queries.UNANSWERED} ORDER BY dispatched_at, client_order_id"
 )
 RELIANCES: Final = 6
 """The schema with which a send keeps what its sender relied on."""

@@ -20,6 +20,7 @@ from kiwoom_async._domain.intents import Attempt, Intent, OrderRequest
 from kiwoom_async._domain.midnight import names_its_original
 from kiwoom_async._domain.orders import Order
 from kiwoom_async._domain.states import UNRESOLVED, Delivery, Event
+from kiwoom_async._domain.vocabulary import ResolvedBy
 from kiwoom_async._execution.answers import answer_of, unknown_error
 from kiwoom_async._execution.flights import MAY_BE_CALLED_OFF, Flight, Stage
 from kiwoom_async._execution.sender import Collaborators, Ready, Replacement, Sender, TwoDays
@@ -464,7 +465,9 @@ class Dispatcher:
         # A refused token whose second permission failed: that one may be in the journal all the same.
         may_be_followed = recorded.state is Delivery.NOT_ACCEPTED or MAY_BE_SENT_AGAIN in finding.evidence
         is_of_its_day = finding.claim_day in {None, recorded.day}
-        if recorded.number == 1 and is_of_its_day and not may_be_followed:
+        # Found on the ledger meanwhile, it may have fills already.
+        is_first_told = recorded.resolved_by in {None, ResolvedBy.RESPONSE}
+        if recorded.number == 1 and is_of_its_day and is_first_told and not may_be_followed:
             # The usual case, and all the journal knows of the order: no need to read it back.
             return answer_of(OrderRecord(flight.intent, (recorded,), (), finding.evidence))
         record = await self._journal.find(attempt.client_order_id)

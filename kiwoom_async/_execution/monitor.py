@@ -192,8 +192,8 @@ class Monitor:
         self._keep_all(judge_answer(attempt.client_order_id, seconds, self._timing))
         self._keep_all(judge_clock(self._clock_difference(), self._timing))
         number = finding.broker_order_id
-        if finding.resolved_by is not ResolvedBy.RESPONSE or number is None:
-            return
+        if finding.resolved_by is not ResolvedBy.RESPONSE or number is None or attempt.broker_order_id != number:
+            return  # a number that stays another order's is looked for as that one's
         self._numbers += 1
         place = attempt.request.desk.ledger, finding.claim_day or attempt.day, number
         self._answered[place] = finding.ended

@@ -19,7 +19,7 @@ from kiwoom_async._domain.intents import SHOWS_UP_WITHIN, Attempt
 from kiwoom_async._domain.monitors import rounded_down
 from kiwoom_async._domain.reconciliation import ReconciliationReport, UnresolvedOrder
 from kiwoom_async._domain.settings import Timing
-from kiwoom_async._domain.states import SETTLED, UNRESOLVED, Delivery, Event
+from kiwoom_async._domain.states import UNRESOLVED, Delivery, Event
 from kiwoom_async._domain.vocabulary import Desk
 from kiwoom_async._execution.day_closer import DayCloser
 from kiwoom_async._execution.dispatcher import Dispatcher
@@ -316,7 +316,7 @@ class Reconciler:
         if not attempt.request.is_repeatable:
             return False
         record = await self._journal.find(attempt.client_order_id)
-        return record is not None and record.decisive.state in SETTLED
+        return record is not None and record.is_on_the_book
 
     def days_of(self, attempt: Attempt) -> tuple[date, ...]:
         """Give the days whose ledger may list an attempt."""

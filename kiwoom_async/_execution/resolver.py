@@ -419,7 +419,9 @@ class Resolver:
 
     async def _repeat(self, attempt: Attempt) -> bool:
         record = await self._journal.find(attempt.client_order_id)
-        if record is None or record.decisive.key != attempt.key or len(record.attempts) >= MOST_CANCELS:
+        if record is None or record.is_on_the_book or record.decisive.key != attempt.key:
+            return False
+        if len(record.attempts) >= MOST_CANCELS:
             return False
         return attempt.ended is not None and await self._dispatcher.repeat(record.intent, attempt)
 

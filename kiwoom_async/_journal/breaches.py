@@ -19,6 +19,7 @@ from kiwoom_async._domain.midnight import may_be_near
 from kiwoom_async._domain.states import Delivery
 from kiwoom_async._domain.vocabulary import ResolvedBy
 from kiwoom_async._journal.decoding import decoding
+from kiwoom_async._journal.queries import UNANSWERED
 from kiwoom_async._journal.records import Finding
 
 
@@ -148,10 +149,10 @@ def count_late(connection: apsw.Connection, account: str, state: Delivery) -> in
 def read_unresolved(connection: apsw.Connection, account: str, since: date) -> tuple[datetime, ...]:
     """Read when the orders were sent whose outcome is not known; those that a day's close left, from a day on."""
     rows = connection.execute(
-        "SELECT dispatched_at FROM attempts WHERE account = ?1 "
+        "SELECT dispatched_at FROM attempts WHERE account = ?1 "  # noqa: S608 - no text from outside
         "AND state IN ('prepared', 'dispatched', 'unknown', 'candidates') AND state IN ('unknown', 'candidates') "
-        "UNION ALL SELECT dispatched_at FROM attempts WHERE account = ?1 AND day >= ?2 "
-        "AND state IN ('not_accepted', 'unresolved_at_close') AND state = 'unresolved_at_close'",
+        f"AND {UNANSWERED} UNION ALL SELECT dispatched_at FROM attempts WHERE account = ?1 AND day >= ?2 "
+        f"AND state IN ('not_accepted', 'unresolved_at_close') AND state = 'unresolved_at_close' AND {UNANSWERED}",
         (account, since.isoformat()),
     )
     with decoding():

@@ -30,6 +30,7 @@ from kiwoom_async._journal.days import reopen_day, was_heard
 from kiwoom_async._journal.decoding import decoding
 from kiwoom_async._journal.lives import Hearing
 from kiwoom_async._journal.records import ATTEMPT_COLUMNS, Finding, ReportNews, read_attempt
+from kiwoom_async._journal.twins import INFERRED, has_open_twin, is_name_of, stand_in
 from kiwoom_async.errors import IllegalTransition
 
 
@@ -73,12 +74,12 @@ def conclude(
     attempt = require_attempt(connection, client_order_id, number)
     breaches.note_zombie(connection, attempt, finding, by, at)
     event = _fitting_event(connection, attempt, finding.event)
-    overtaken_by = _find_later_news(connection, attempt, finding)
+    news = ReportNews()
+    holder = _find_holder(connection, attempt, finding)
+    overtaken_by = _find_later_news(connection, attempt, finding, holder)
     if overtaken_by:
         append_history(connection, attempt, None, at, overtaken_by)
         return Conclusion(attempt)
-    news = ReportNews()
-    holder = _find_holder(connection, attempt, finding)
     if holder is not None:
         if not _outranks(attempt, finding, holder):
             return _leave_with(connection, attempt, finding, holder, at)
@@ -121,22 +122,44 @@ def conclude(
     return Conclusion(moved, news=news)
 
 
-def _find_later_news(connection: apsw.Connection, attempt: Attempt, finding: Finding) -> dict[str, Any]:
+def _find_later_news(
+    connection: apsw.Connection, attempt: Attempt, finding: Finding, holder: Attempt | None
+) -> dict[str, Any]:
     """Say what has overtaken a conclusion since it was drawn; empty if nothing has, or if it was not drawn but told."""
     if finding.event is Event.PROVEN_ABSENT and finding.resolved_by is None:
         surprise = find_surprise(connection, attempt, finding.considered)
         if surprise is not None:
             # The proof was made before the feed told of an order that may be this one.
             return {"proof_held_back_by": surprise}
-    is_match = finding.event is Event.ACKNOWLEDGED and finding.resolved_by in _INFERRED
-    if is_match and attempt.state in {Delivery.REFUSED, Delivery.NOT_SENT}:
-        # With the broker's own answer there are other possible worlds; whose the order is, the next look says.
+    is_match = finding.event is Event.ACKNOWLEDGED and finding.resolved_by in INFERRED
+    if is_match and _is_overtaken(connection, attempt, finding, holder):
         return {"match_overtaken": finding.broker_order_id}
     return {}
 
 
-_INFERRED: Final = frozenset({ResolvedBy.LEDGER, ResolvedBy.EVENT})
-"""Evidence about all that is unresolved together: how many of some orders are on the book, and not who said so."""
+def _is_overtaken(connection: apsw.Connection, attempt: Attempt, finding: Finding, holder: Attempt | None) -> bool:
+    """Tell whether the broker has answered since an order was matched with an attempt, and the order is explained.
+
+    The matching chose among possible worlds, and with the answer there are others: the number is another attempt's by
+    its own answer, or this attempt has its own end and an open twin may have the order. The next look says whose it is.
+    A full cancel that came too late has had a forerunner, ours or a person's, which the row may be.
+    """
+    if holder is not None and holder.resolved_by is ResolvedBy.RESPONSE:
+        return True
+    has_another_end = attempt.state in {Delivery.REFUSED, Delivery.NOT_SENT} or (
+        attempt.resolved_by is ResolvedBy.RESPONSE and attempt.broker_order_id not in {None, finding.broker_order_id}
+    )
+    return has_another_end and (has_open_twin(connection, attempt) or _came_after_the_end(connection, attempt))
+
+
+def _came_after_the_end(connection: apsw.Connection, attempt: Attempt) -> bool:
+    """Tell whether a full cancel names an order of ours of which nothing is left."""
+    request = attempt.request
+    if not request.is_repeatable or request.original is None:
+        return False
+    place = place_of(attempt.account, request.desk, request.original_day or attempt.day)
+    original = read_claimed(connection, place, request.original)
+    return original is not None and original.life.is_finished
 
 
 def _mark_duplicate(connection: apsw.Connection, accepted: Attempt, at: datetime) -> None:
@@ -195,7 +218,8 @@ def _agree(connection: apsw.Connection, attempt: Attempt, finding: Finding, at: 
         # The sender itself knows better than the recovery when it was finished.
         attempt = evolve(attempt, ended=finding.ended, ended_at=finding.ended_at or attempt.ended_at)
         store_attempt(connection, attempt)
-    append_history(connection, attempt, None, at, {"confirms": finding.event.value, **finding.evidence})
+    by = {} if finding.resolved_by is None else {"by": finding.resolved_by.value}
+    append_history(connection, attempt, None, at, {"confirms": finding.event.value, **by, **finding.evidence})
     return Conclusion(attempt, news=news)
 
 
@@ -261,32 +285,18 @@ def _leave_with(
     connection: apsw.Connection, attempt: Attempt, finding: Finding, holder: Attempt, at: datetime
 ) -> Conclusion:
     """Leave a number with the attempt that has it: as a name if they are twins, as a contradiction if not."""
-    is_twin = holder.resolved_by in _INFERRED and holder.request.fingerprint == attempt.request.fingerprint
-    if finding.resolved_by is ResolvedBy.RESPONSE and is_twin:
-        return _keep_names(connection, attempt, finding, at)
-    text = f"order {finding.broker_order_id} is already claimed by {holder.client_order_id!r}"
-    return _contradict(connection, attempt, finding, at, text, is_claimed=True)
-
-
-def _keep_names(connection: apsw.Connection, attempt: Attempt, finding: Finding, at: datetime) -> Conclusion:
-    """Let an attempt without a number stand for the send of the twin that has its number, from now on.
-
-    That send was over and not listed when its number was given away, so the next looks decide about it as before.
-    """
-    number, is_news = finding.broker_order_id, attempt.state in IN_FLIGHT
-    moved = attempt
-    if attempt.state in UNRESOLVED | IN_FLIGHT:
-        moved = evolve(
-            attempt,
-            state=advance(attempt.state, Event.LOST) if is_news else attempt.state,
-            reason=f"it was answered with {number}, which its twin has: nobody can tell the two orders apart",
-            ended=attempt.ended if finding.ended is None else finding.ended,
-            ended_at=attempt.ended_at if finding.ended_at is None else finding.ended_at,
-        )
-        store_attempt(connection, moved)
-    event = Event.LOST if is_news else None
-    append_history(connection, moved, event, at, {"answered_with": number, **finding.evidence})
-    return Conclusion(moved)
+    number = finding.broker_order_id
+    assert number is not None, "somebody has it"  # noqa: S101
+    is_newer = finding.claim_day not in {None, attempt.day} or int(number) > attempt.mark
+    is_told = finding.event is Event.ACKNOWLEDGED and finding.resolved_by is ResolvedBy.RESPONSE
+    if not (is_told and is_name_of(connection, attempt, holder, is_newer=is_newer)):
+        text = f"order {number} is already claimed by {holder.client_order_id!r}"
+        return _contradict(connection, attempt, finding, at, text, is_claimed=True)
+    if attempt.state in UNRESOLVED:
+        attempt = stand_in(attempt, holder, number)
+        store_attempt(connection, attempt)
+    append_history(connection, attempt, None, at, {"answered_with": number, **finding.evidence})
+    return Conclusion(attempt)
 
 
 def _disown(connection: apsw.Connection, attempt: Attempt, text: str, at: datetime) -> ReportNews:

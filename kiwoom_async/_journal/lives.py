@@ -102,6 +102,9 @@ class Hearing:
         claimed = read_claimed(self.connection, place, row.broker_order_id)
         if claimed is None:
             return
+        if (another := _other_order(claimed, row)) is not None:
+            self._raise_namesake(claimed, ResolvedBy.LEDGER, row.ordered_at, another)
+            return
         is_changed = self._see(claimed, Sight.of_row(row, is_final=is_final, taken=taken))
         if has_taken_effect(row):
             self._tell_original(claimed, row, may_look=is_changed, listed=listed)
@@ -116,7 +119,7 @@ class Hearing:
         """Apply a row of the executions to the order that has its number."""
         place = place_of(account, executed.desk, executed.day)
         claimed = read_claimed(self.connection, place, executed.broker_order_id)
-        if claimed is not None:
+        if claimed is not None and _other_order(claimed, executed) is None:
             self._see(claimed, Sight.of_execution(executed))
 
     def begin(self, place: Place, number: str, source: ResolvedBy) -> None:
@@ -163,9 +166,10 @@ class Hearing:
 
     def _report(self, claimed: Claimed, report: OrderReport) -> None:
         if (another := _other_order(claimed, report)) is not None:
+            self._doubt(claimed)
             # Numbers begin anew every day: right after midnight it may be the last word on an order of the day before.
             if not may_be_near([report.at or self.at], claimed.day):
-                self._raise(claimed, Sight.of_report(report), f"a report of its number is about {another}")
+                self._raise_namesake(claimed, ResolvedBy.EVENT, report.at, another)
             return
         self._see(claimed, Sight.of_report(report))
         if claimed.attempt.resolved_by is ResolvedBy.RESPONSE:
@@ -202,7 +206,7 @@ class Hearing:
         if step.life.is_finished and not claimed.life.is_finished and not step.news:
             self._note_end(evolve(claimed, life=step.life))
         if step.alarm is not None:
-            self._raise(evolve(claimed, life=step.life), sight, step.alarm)
+            self._raise(evolve(claimed, life=step.life), sight.source, sight.at, step.alarm)
         return step.life != claimed.life
 
     def _note_end(self, claimed: Claimed) -> None:
@@ -267,7 +271,21 @@ class Hearing:
     def _doubt(self, claimed: Claimed) -> None:
         self._doubts[Doubt(Desk(claimed.place[1]), claimed.day, claimed.number)] = None
 
-    def _raise(self, claimed: Claimed, sight: Sight, text: str) -> None:
+    def _raise_namesake(self, claimed: Claimed, source: ResolvedBy, at: datetime | None, another: str) -> None:
+        """Write an alarm about an order of another symbol or side under a number of ours: nothing of it is ours."""
+        # A number that a person or evidence has given to our order may be wrong; the broker's own answer is not.
+        is_answered = claimed.attempt.resolved_by is ResolvedBy.RESPONSE
+        kind = BreachKind.NUMBER_REPEATED if is_answered else BreachKind.STATEMENT_IMPOSSIBLE
+        self._raise(claimed, source, at, f"under its number stands {another}", kind)
+
+    def _raise(
+        self,
+        claimed: Claimed,
+        source: ResolvedBy,
+        at: datetime | None,
+        text: str,
+        kind: BreachKind = BreachKind.STATEMENT_IMPOSSIBLE,
+    ) -> None:
         """Write an alarm, once: a view that is wrong says the same at every look."""
         is_known = self.connection.execute(
             "SELECT 1 FROM order_events WHERE client_order_id = ? AND json_extract(event, '$.kind') = 'alarm' "
@@ -280,8 +298,8 @@ class Hearing:
         self._write(
             claimed,
             OrderEventKind.ALARM,
-            sight.source,
-            at=sight.at,
+            source,
+            at=at,
             status=life.status,
             filled_quantity=life.filled_quantity,
             leaves_quantity=life.leaves_quantity,
@@ -289,7 +307,7 @@ class Hearing:
         )
         alarm = f"order {claimed.attempt.client_order_id} ({claimed.number}): {text}"
         self._alarms.append(alarm)
-        breach = Breach(BreachKind.STATEMENT_IMPOSSIBLE, alarm)
+        breach = Breach(kind, alarm)
         note_breaches(self.connection, claimed.attempt.account, [breach], self.at)
         self._doubt(claimed)
 
@@ -353,12 +371,16 @@ class Hearing:
         return [from_json(str(text), OrderReport) for (text,) in kept]
 
 
-def _other_order(claimed: Claimed, report: OrderReport) -> str | None:
-    """Say what a report is about that has an order's number and cannot be of that order; None if it can."""
+def _other_order(claimed: Claimed, told: OrderReport | LedgerOrder | ExecutedOrder) -> str | None:
+    """Say what a statement is about that has an order's number and cannot be of that order; None if it can.
+
+    A symbol may be told with the market on which the order traded (005930_NX).
+    """
     request = claimed.attempt.request
-    if report.symbol == request.symbol and request.side in {None, report.side}:
+    is_symbol = told.symbol.partition("_")[0] == request.symbol
+    if is_symbol and (told.side is request.side or None in {told.side, request.side}):
         return None
-    return f"{report.side.value} {report.symbol}"
+    return told.symbol if told.side is None else f"{told.side.value} {told.symbol}"
 
 
 def _tells_of_a_loss(before: Life, step: Step) -> bool:

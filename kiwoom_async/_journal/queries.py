@@ -32,6 +32,13 @@ from kiwoom_async._journal.records import (
     read_intent,
 )
 
+UNANSWERED: Final = (
+    "NOT (json_extract(request, '$.action') = 'cancel' AND json_extract(request, '$.quantity') IS NULL AND EXISTS ("
+    "SELECT 1 FROM attempts AS other WHERE other.client_order_id = attempts.client_order_id "
+    "AND other.state IN ('acknowledged', 'revived', 'duplicate')))"
+)
+"""Of attempts: leaves out full cancels that another send has answered, which are sent again while one is unknown."""
+
 
 def can_be_stored(text: str) -> bool:
     """Tell whether a file can hold a text: what cannot be stored was not."""

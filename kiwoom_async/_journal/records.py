@@ -19,7 +19,7 @@ from kiwoom_async._domain.intents import Attempt, Intent, OrderRequest
 from kiwoom_async._domain.life import Life
 from kiwoom_async._domain.reports import LedgerOrder
 from kiwoom_async._domain.settings import Reliance
-from kiwoom_async._domain.states import Delivery, Event
+from kiwoom_async._domain.states import ON_THE_BOOK, Delivery, Event
 from kiwoom_async._domain.vocabulary import Action, Desk, OrderStatus, ResolvedBy
 from kiwoom_async._journal.decoding import decoding
 
@@ -154,6 +154,11 @@ class OrderRecord:
             return False
         is_unsent = self.decisive.state in {Delivery.NOT_SENT, Delivery.PREPARED}
         return is_unsent or (self.decisive.state is Delivery.REFUSED and bool(self.evidence.get(MAY_BE_SENT_AGAIN)))
+
+    @property
+    def is_on_the_book(self) -> bool:
+        """Tell whether a send of it is known to be on the book: the order has its answer, whatever became of others."""
+        return any(attempt.state in ON_THE_BOOK for attempt in self.attempts)
 
     @property
     def decisive(self) -> Attempt:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from importlib import resources
 from pathlib import Path
 
@@ -15,10 +16,21 @@ from kiwoom_async._domain.health import Breach, BreachKind, KeptBreach
 from kiwoom_async._domain.states import Delivery, Event
 from kiwoom_async._domain.vocabulary import ResolvedBy
 from kiwoom_async._journal import breaches, queries, store
+from kiwoom_async._journal.attempts import store_attempt
 from kiwoom_async._journal.journal import Journal
 from kiwoom_async._journal.records import Finding, intent_row
 from kiwoom_async.errors import JournalCorrupt
-from tests.journal.builders import ACCOUNT, DAY, FixedAmbient, dispatched, insert_as_before_schema_6, intent, obligation
+from tests.journal.builders import (
+    ACCOUNT,
+    BUY,
+    CANCEL,
+    DAY,
+    FixedAmbient,
+    dispatched,
+    insert_as_before_schema_6,
+    intent,
+    obligation,
+)
 from tests.journal.test_queries import plans_of
 
 LATE = Breach(BreachKind.REVIVED, "order one was proven absent and is on the book as 0000001")
@@ -111,6 +123,24 @@ async def test_slip_of_a_person_is_no_finding(tmp_path: Path) -> None:
         assert await kept(journal) == ()
         assert (await journal.conclude(second, answer("0000005"))).contradiction is not None
         assert [one.breach.kind for one in await kept(journal)] == [BreachKind.NUMBER_REPEATED]
+
+
+@pytest.mark.parametrize("states", [("unknown", "acknowledged"), ("acknowledged", "unknown")])
+@pytest.mark.parametrize("left", [Delivery.UNKNOWN, Delivery.UNRESOLVED_AT_CLOSE])
+async def test_full_cancel_with_an_answer_is_not_unresolved(
+    tmp_path: Path, states: tuple[str, str], left: Delivery
+) -> None:
+    """It is sent again while one send is unknown; an order that was sent twice may be on the book twice."""
+    async with Journal(tmp_path / "orders.db", FixedAmbient(), ACCOUNT) as journal:
+        for name, request in (("cancel", CANCEL), ("order", BUY)):
+            first = await dispatched(journal, name, request=request)
+            attempts = [evolve(first, number=1 + place, state=Delivery(state)) for place, state in enumerate(states)]
+            unknown = next(attempt for attempt in attempts if attempt.state is Delivery.UNKNOWN)
+            attempts[attempts.index(unknown)] = evolve(unknown, state=left)
+            for attempt in attempts:
+                await journal._write(partial(store_attempt, attempt=attempt))
+            found = (await journal.health(DAY)).unresolved
+            assert len(found) == (name == "order")
 
 
 def forget(connection: apsw.Connection) -> None:

@@ -14,6 +14,7 @@ from attrs import evolve
 
 from kiwoom_async._domain.events import OrderEvent, OrderEventKind
 from kiwoom_async._domain.executions import ExecutedOrder
+from kiwoom_async._domain.health import BreachKind
 from kiwoom_async._domain.intents import OrderRequest
 from kiwoom_async._domain.reports import LedgerOrder, OrderReport, ReportKind
 from kiwoom_async._domain.states import Delivery, Event
@@ -338,9 +339,43 @@ async def test_report_of_another_order_fills_nothing(
     if not is_kept:
         news = await journal.note_reports([strange])
     about = "buy 000660" if "symbol" in changes else "sell 005930"
-    assert news.alarms == (f"order order-1 (0000101): a report of its number is about {about}",)
+    assert news.alarms == (f"order order-1 (0000101): under its number stands {about}",)
     assert news.doubts == (Doubt(Desk.STOCK, DAY, "0000101"),)
     assert [event.kind for event in await events(journal)] == [OrderEventKind.ACCEPTED, OrderEventKind.ALARM]
+
+
+@pytest.mark.parametrize("by", [ResolvedBy.RESPONSE, ResolvedBy.OPERATOR])
+@pytest.mark.parametrize("is_row", [True, False])
+async def test_number_under_which_another_order_stands(journal: Journal, by: ResolvedBy, *, is_row: bool) -> None:
+    """A person may be wrong about a number; where the broker said it, it says one number twice (A8)."""
+    attempt = await dispatched(journal)
+    await journal.conclude(attempt, LOST)
+    await journal.conclude(attempt, acknowledged(resolved_by=by))
+    if is_row:
+        news = await journal.note_ledger(news_of(row(filled=10, leaves=0, symbol="000660")))
+    else:
+        news = await journal.note_reports([fill(10, 10, symbol="000660")])
+    assert news.alarms == ("order order-1 (0000101): under its number stands buy 000660",)
+    (found,) = (await journal.health(DAY)).kept
+    is_answered = by is ResolvedBy.RESPONSE
+    assert found.breach.kind is (BreachKind.NUMBER_REPEATED if is_answered else BreachKind.STATEMENT_IMPOSSIBLE)
+    record = await journal.find("order-1")
+    assert record is not None
+    assert record.claims[0].filled_quantity == 0
+
+
+async def test_execution_of_another_order_is_none_of_ours(journal: Journal) -> None:
+    """The ledger tells of it; the executions name a symbol, and at times no side."""
+    await claimed(journal)
+    strange = ExecutedOrder(Desk.STOCK, DAY, "0000101", "000660", 10, 10, Decimal(70_000), 0)
+    assert (await journal.note_executions([strange])).events == 0
+    assert (await journal.note_executions([evolve(strange, symbol="005930")])).events == 1
+
+
+async def test_symbol_may_name_the_market_of_the_trade(journal: Journal) -> None:
+    """As quotes do: it is the same order."""
+    await claimed(journal)
+    assert (await journal.note_reports([fill(10, 10, symbol="005930_NX")])).events == 1
 
 
 @pytest.mark.parametrize("is_near", [True, False])
@@ -351,6 +386,7 @@ async def test_last_word_on_an_order_of_the_day_before(journal: Journal, *, is_n
     await journal.conclude(attempt, BY_RESPONSE)
     news = await journal.note_reports([fill(10, 10, symbol="000660", at=midnight)])
     assert bool(news.alarms) is not is_near
+    assert news.doubts == (Doubt(Desk.STOCK, DAY, "0000101"),), "the ledger tells what is true"
     assert [event.filled_quantity for event in await events(journal)] == [0] * (1 if is_near else 2)
 
 

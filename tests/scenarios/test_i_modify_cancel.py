@@ -74,6 +74,7 @@ async def test_ambiguous_full_cancel_is_safe_to_resend(tmp_path: Path, kind: Fau
             canceled = await client.stock.cancel(order, client_order_id=KEY)
             assert canceled.status is OrderStatus.CANCELED
             assert await client.orders.unresolved() == (), "it has its answer, whatever became of its first send"
+            assert (await client.health()).unresolved == 0
             assert book_row(broker, order.broker_order_id).leaves_quantity == 0
             assert len(on_book(broker, KEY)) == 1
             assert broker.count(CANCEL) <= 2
