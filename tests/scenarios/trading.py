@@ -133,7 +133,7 @@ def on_book(broker: Simulator, client_order_id: str) -> list[BookOrder]:
     return [order for order in broker.orders if order.idempotency_key == client_order_id]
 
 
-async def eventually(condition: Callable[[], bool], *, within: float = 10) -> None:
+async def eventually(condition: Callable[[], bool], *, within: float = 30) -> None:
     """Wait until a condition holds."""
     async with asyncio.timeout(within):
         while not condition():  # noqa: ASYNC110 - conditions of the simulator have no event
