@@ -9,7 +9,7 @@ _MATCHING: Final = ("tests/domain/test_matching.py", *_CORNERS)
 _JOURNAL: Final = tuple(
     f"tests/journal/test_{name}.py"
     for name in (
-        *("transactions", "replacement", "decisive_attempt", "boot", "lives", "days", "queries", "records"),
+        *("transactions", "twins", "replacement", "decisive_attempt", "boot", "lives", "days", "queries", "records"),
         *("breaches", "guards", "corners", "seals", "shared_state", "store", "workers"),
     )
 )
@@ -26,6 +26,14 @@ _RECONCILER: Final = (
     "tests/scenarios/test_h_gaps.py",
     "tests/scenarios/test_j_feed.py",
     "tests/scenarios/test_lifetimes.py",
+    "tests/assumptions/test_a05_listed.py",
+    "tests/assumptions/test_a06_complete.py",
+    "tests/assumptions/test_a09_strangers.py",
+    "tests/scenarios/test_other_days.py",
+    "tests/scenarios/test_other_settings.py",
+    "tests/scenarios/test_evenings.py",
+    "tests/scenarios/test_midnight.py",
+    "tests/scenarios/test_narrow_ways.py",
 )
 
 _RESEND: Final = ("tests/scenarios/test_f_resend.py",)
@@ -66,6 +74,8 @@ TARGETS: Final[dict[str, tuple[str, ...]]] = {
     "_journal/permissions.py": _JOURNAL,
     "_journal/conclusions.py": _JOURNAL,
     "_journal/ownership.py": _JOURNAL,
+    "_journal/attempts.py": _JOURNAL,
+    "_journal/twins.py": ("tests/journal/test_twins.py",),
     "_journal/claims.py": _JOURNAL,
     "_execution/verdicts.py": ("tests/cli/test_resolve.py", "tests/scenarios/test_j_feed.py"),
     "_execution/findings.py": ("tests/scenarios/test_b_outcomes.py", "tests/scenarios/test_i_modify_cancel.py"),
@@ -98,7 +108,11 @@ TARGETS: Final[dict[str, tuple[str, ...]]] = {
     "_execution/forgotten.py": ("tests/crash/test_restored.py",),
     "_execution/day_closer.py": ("tests/scenarios/test_other_days.py", "tests/scenarios/test_h_gaps.py"),
     "_execution/follower.py": ("tests/scenarios/test_h_events.py", "tests/scenarios/test_background.py"),
-    "_execution/originals.py": ("tests/scenarios/test_i_modify_cancel.py", "tests/scenarios/test_other_days.py"),
+    "_execution/originals.py": (
+        "tests/execution/test_originals.py",
+        "tests/scenarios/test_i_modify_cancel.py",
+        "tests/scenarios/test_other_days.py",
+    ),
     "_execution/monitor.py": _ASSUMPTIONS,
     "_execution/answers.py": (*_SENDING, "tests/cli/test_resolve.py"),
     "_execution/flights.py": _SENDING,
