@@ -273,8 +273,8 @@ class Hearing:
 
     def _raise_namesake(self, claimed: Claimed, source: ResolvedBy, at: datetime | None, another: str) -> None:
         """Write an alarm about an order of another symbol or side under a number of ours: nothing of it is ours."""
-        # A number that a person or evidence has given to our order may be wrong; the broker's own answer is not. What is
-        # wrong with a row of the ledger, the monitor of A10 says.
+        # A number that a person or evidence has given to our order may be wrong; the broker's own answer is not. What
+        # is wrong with a row of the ledger, the monitor of A10 says.
         is_repeated = claimed.attempt.resolved_by is ResolvedBy.RESPONSE and source is ResolvedBy.EVENT
         kind = BreachKind.NUMBER_REPEATED if is_repeated else BreachKind.STATEMENT_IMPOSSIBLE
         self._raise(claimed, source, at, f"under its number stands {another}", kind)

@@ -44,11 +44,7 @@ def is_name_of(connection: apsw.Connection, attempt: Attempt, holder: Attempt, *
         holder: What has the number.
         is_newer: The number is above all that were known when the attempt was sent.
     """
-    is_choice = (
-        holder.state is Delivery.ACKNOWLEDGED
-        and holder.resolved_by in INFERRED
-        and holder.request.fingerprint == attempt.request.fingerprint
-    )
+    is_choice = holder.resolved_by in INFERRED and holder.request.fingerprint == attempt.request.fingerprint
     is_open = attempt.state in UNRESOLVED or (
         attempt.state is Delivery.ACKNOWLEDGED and attempt.resolved_by in INFERRED
     )
@@ -100,17 +96,16 @@ def stand_in(attempt: Attempt, holder: Attempt, number: str) -> Attempt:
     """
     assert attempt.ended is not None, "see is_name_of"  # noqa: S101
     assert holder.ended is not None, "see is_name_of"  # noqa: S101
-    first = min(attempt, holder, key=lambda one: one.dispatched)
-    ends = [one.ended_at for one in (attempt, holder) if one.ended_at is not None]
+    first = attempt if attempt.dispatched < holder.dispatched else holder
+    last = attempt if attempt.ended > holder.ended else holder
     relied_on = attempt.relied_on if holder.relied_on is None else holder.relied_on.joined(attempt.relied_on)
     return evolve(
         attempt,
         reason=f"it was answered with {number}, which its twin has: nobody can tell the two orders apart",
         mark=min(attempt.mark, holder.mark),
         dispatched=first.dispatched,
-        dispatched_at=min(attempt.dispatched_at, holder.dispatched_at),
-        write_until=max(attempt.write_until, holder.write_until),
-        ended=max(attempt.ended, holder.ended),
-        ended_at=max(ends, default=None),
+        dispatched_at=first.dispatched_at,
+        ended=last.ended,
+        ended_at=last.ended_at,
         relied_on=relied_on,
     )

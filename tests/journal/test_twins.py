@@ -209,6 +209,24 @@ async def test_sender_that_is_still_at_work_has_no_end_to_stand_for(journal: Jou
     assert (await journal.conclude(second, ANSWER)).contradiction is not None
 
 
+@pytest.mark.parametrize("place", [0, 1])
+async def test_send_whose_end_nobody_has_noted_stands_for_nobody(journal: Journal, place: int) -> None:
+    """Until when the broker may accept it is not known."""
+    pair = [await lost(journal, "one"), await lost(journal, "two")]
+    await put(journal, evolve(pair[place], ended=None, ended_at=None))
+    await journal.conclude(pair[0], acknowledged(resolved_by=ResolvedBy.LEDGER))
+    assert (await journal.conclude(pair[1], ANSWER)).contradiction is not None
+
+
+async def test_order_that_turned_up_late_is_no_choice(journal: Journal) -> None:
+    """It was proven absent when its number was given to it, so the other one was not passed over for it."""
+    first = await lost(journal, "one")
+    await journal.conclude(first, ABSENT)
+    second = await lost(journal, "two")
+    await journal.conclude(first, acknowledged(resolved_by=ResolvedBy.LEDGER))
+    assert (await journal.conclude(second, ANSWER)).contradiction is not None
+
+
 # ---------------------------------------------------------------- matches that an answer has overtaken
 
 
