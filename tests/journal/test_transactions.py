@@ -14,6 +14,7 @@ import pytest
 from attrs import evolve
 
 from kiwoom_async._domain.events import OrderEventKind
+from kiwoom_async._domain.health import Breach, BreachKind
 from kiwoom_async._domain.intents import Attempt, OrderRequest
 from kiwoom_async._domain.reports import LedgerOrder
 from kiwoom_async._domain.states import AGREEING, TRANSITIONS, Delivery, Event
@@ -97,6 +98,53 @@ async def test_in_progress_claim_never_expires(journal: Journal) -> None:
     known = await journal.dispatch(evolve(later, day=TOMORROW))
     assert isinstance(known, Known)
     assert known.record.last.state is Delivery.DISPATCHED
+
+
+async def test_finding_of_a_monitor_is_kept_with_what_it_is_about(journal: Journal) -> None:
+    """In the transaction that moves the state, or not at all."""
+    strange = Breach(BreachKind.ECHO_DIFFERS, "another price")
+    attempt = await dispatched(journal)
+    await journal.conclude(attempt, acknowledged(breaches=(strange,)))
+    assert [one.breach for one in (await journal.health(DAY)).kept] == [strange]
+
+
+async def test_sender_that_ends_after_its_order_was_found_notes_its_end(journal: Journal) -> None:
+    """The feed may tell of an order while its answer is still awaited."""
+    attempt = await dispatched(journal)
+    found = (await journal.conclude(attempt, acknowledged(resolved_by=ResolvedBy.EVENT))).attempt
+    assert found.ended is None
+    ended = (await journal.conclude(attempt, LOST)).attempt
+    assert (ended.state, ended.ended, ended.ended_at) == (Delivery.ACKNOWLEDGED, LOST.ended, LOST.ended_at)
+    record = await journal.find("order-1")
+    assert record is not None
+    assert record.last == ended
+
+
+async def test_second_send_of_a_cancel_is_refused_as_itself_while_it_is_unknown(journal: Journal) -> None:
+    """Only where it was taken for the one that worked, a refusal says nothing new."""
+    first = await dispatched(journal, "cancel", request=CANCEL)
+    await journal.conclude(first, LOST)
+    second = await dispatched(journal, "cancel", request=CANCEL, follows=1)
+    await journal.conclude(second, LOST)
+    assert (await journal.conclude(second, REFUSED)).attempt.state is Delivery.REFUSED
+
+
+async def test_order_found_after_its_day_has_expired(journal: Journal) -> None:
+    """What its row shows as left is not in the book any more."""
+    attempt = await dispatched(journal)
+    await journal.conclude(attempt, acknowledged(row=row(leaves=10), is_final=True, resolved_by=ResolvedBy.LEDGER))
+    kinds = [event.kind for event in await journal.order_events(0, limit=9)]
+    assert kinds == [OrderEventKind.ACCEPTED, OrderEventKind.EXPIRED]
+
+
+async def test_what_the_broker_confirms_cannot_be_taken_back(journal: Journal) -> None:
+    """It rests on a person's word no longer."""
+    attempt = await dispatched(journal)
+    await journal.conclude(attempt, LOST)
+    await journal.conclude(attempt, acknowledged(resolved_by=ResolvedBy.OPERATOR))
+    await journal.conclude(attempt, acknowledged(resolved_by=ResolvedBy.RESPONSE))
+    with pytest.raises(IllegalTransition, match="nothing to take back"):
+        await journal.withdraw(attempt, "wrong line")
 
 
 async def test_operators_verdict_can_be_taken_back(journal: Journal) -> None:

@@ -125,7 +125,34 @@ async def test_twins_whose_numbers_are_exchanged_keep_them(journal: Journal) -> 
     assert await kinds(journal) == []
 
 
+async def test_twins_found_on_the_next_day_have_its_numbers(journal: Journal) -> None:
+    """A mark says nothing about another day's numbers."""
+    first, second = await lost(journal, "one"), await lost(journal, "two")
+    await put(journal, evolve(second, mark=500))
+    await journal.conclude(first, acknowledged(resolved_by=ResolvedBy.LEDGER, claim_day=TOMORROW))
+    answer = evolve(ANSWER, claim_day=TOMORROW, evidence={"code": "0"})
+    assert (await journal.conclude(second, answer)).contradiction is None
+    assert (await journal.history("two"))[-1].evidence == {"answered_with": "0000101", "code": "0"}
+
+
 # ---------------------------------------------------------------- no names
+
+
+async def test_person_who_names_the_number_of_a_twin_is_told(journal: Journal) -> None:
+    """Only the broker's answer is a name; a slip is none."""
+    first, second = await lost(journal, "one"), await lost(journal, "two")
+    await journal.conclude(first, acknowledged(resolved_by=ResolvedBy.LEDGER))
+    slip = acknowledged(resolved_by=ResolvedBy.OPERATOR)
+    assert (await journal.conclude(second, slip)).contradiction is not None
+
+
+async def test_order_with_an_end_takes_no_number_from_a_person(journal: Journal) -> None:
+    """The broker has refused it before: what it answers now contradicts that, whoever has the number."""
+    first, second = await lost(journal, "one"), await lost(journal, "two")
+    await journal.conclude(first, acknowledged(resolved_by=ResolvedBy.OPERATOR))
+    await journal.conclude(second, REFUSED)
+    assert (await journal.conclude(second, ANSWER)).contradiction is not None
+    assert (await journal.find("one")).decisive.broker_order_id == "0000101"  # type: ignore[union-attr]
 
 
 async def test_number_that_was_known_before_an_order_was_sent_is_not_its(journal: Journal) -> None:
@@ -252,17 +279,39 @@ async def test_match_that_an_answer_has_overtaken(
 
 
 @INFERRED
-@pytest.mark.parametrize("is_over", [True, False])
-async def test_match_of_a_cancel_that_came_too_late(journal: Journal, by: ResolvedBy, *, is_over: bool) -> None:
-    """Another cancel has done its work, and the row is that one's; nothing of it is wrong."""
+@pytest.mark.parametrize(
+    ("is_over", "changes"),
+    [
+        (True, {"original_day": DAY}),
+        (True, {}),
+        (False, {"original_day": DAY}),
+        (False, {"original": "0000009"}),
+        (False, {"quantity": 5}),
+    ],
+    ids=["over", "over, of the day of the send", "working", "somebody's", "of a part"],
+)
+async def test_match_of_a_cancel_that_came_too_late(
+    journal: Journal, by: ResolvedBy, changes: dict[str, Any], *, is_over: bool
+) -> None:
+    """Another cancel of all has done its work, and the row is that one's; nothing of it is wrong."""
     await claimed(journal, "order", "0000001")
-    if is_over:
+    if is_over or "quantity" in changes:
         await journal.note_reports([report(ReportKind.CANCELED, "0000001", leaves_quantity=0)])
-    cancel = await lost(journal, "cancel", request=evolve(CANCEL, original_day=DAY))
+    cancel = await lost(journal, "cancel", request=evolve(CANCEL, **changes))
     await journal.conclude(cancel, REFUSED)
     conclusion = await journal.conclude(cancel, acknowledged(resolved_by=by))
     assert (conclusion.contradiction is None) is is_over
     assert await kinds(journal) == ([] if is_over else [BreachKind.CONTRADICTION])
+
+
+@INFERRED
+async def test_match_that_agrees_with_the_answer_is_confirmation(journal: Journal, by: ResolvedBy) -> None:
+    """Also beside an open twin."""
+    attempt = await lost(journal, "one")
+    await sent(journal, "two")
+    await journal.conclude(attempt, ANSWER)
+    assert (await journal.conclude(attempt, acknowledged(resolved_by=by))).contradiction is None
+    assert (await journal.history("one"))[-1].evidence["by"] == by.value
 
 
 @INFERRED
