@@ -20,13 +20,13 @@ INFERRED: Final = frozenset({ResolvedBy.LEDGER, ResolvedBy.EVENT})
 
 
 def has_open_twin(connection: apsw.Connection, attempt: Attempt) -> bool:
-    """Tell whether an identical attempt is unresolved or in flight: a row that looks like both may be its."""
+    """Tell whether an attempt identical to a settled one is open: a row that looks like both may be its."""
     # The first list of states is the index's, so that SQLite uses it.
     row = connection.execute(
         "SELECT 1 FROM attempts WHERE account = ? AND fingerprint = ? "
         "AND state IN ('prepared', 'dispatched', 'unknown', 'candidates') "
-        "AND state IN ('dispatched', 'unknown', 'candidates') AND NOT (client_order_id = ? AND number = ?) LIMIT 1",
-        (attempt.account, attempt.request.fingerprint, attempt.client_order_id, attempt.number),
+        "AND state IN ('dispatched', 'unknown', 'candidates') LIMIT 1",
+        (attempt.account, attempt.request.fingerprint),
     ).fetchone()
     return row is not None
 
@@ -45,9 +45,7 @@ def is_name_of(connection: apsw.Connection, attempt: Attempt, holder: Attempt, *
         is_newer: The number is above all that were known when the attempt was sent.
     """
     is_choice = holder.resolved_by in INFERRED and holder.request.fingerprint == attempt.request.fingerprint
-    is_open = attempt.state in UNRESOLVED or (
-        attempt.state is Delivery.ACKNOWLEDGED and attempt.resolved_by in INFERRED
-    )
+    is_open = attempt.state in UNRESOLVED or attempt.resolved_by in INFERRED
     # What the two windows have in common is reckoned on one clock, and within one day of numbers.
     is_comparable = (attempt.boot_id, attempt.day) == (holder.boot_id, holder.day)
     if not (is_choice and is_open and is_newer and is_comparable) or None in {attempt.ended, holder.ended}:

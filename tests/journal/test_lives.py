@@ -151,11 +151,15 @@ async def test_conflicting_claim_emits_nothing(journal: Journal) -> None:
 
 
 async def test_cancel_that_gets_its_number_later_is_no_event(journal: Journal) -> None:
-    """A cancel makes no event of its own."""
+    """A cancel makes no event of its own; the number is kept."""
     attempt = await dispatched(journal, "cancel-1", request=CANCEL_ALL)
+    await journal.conclude(attempt, LOST)
     await journal.conclude(attempt, Finding(Event.ACKNOWLEDGED, resolved_by=ResolvedBy.LEDGER))
     await journal.conclude(attempt, acknowledged("0000102"))
     assert await events(journal) == []
+    record = await journal.find("cancel-1")
+    assert record is not None
+    assert record.last.broker_order_id == "0000102"
 
 
 async def test_numbers_mean_their_account_day_and_ledger(journal: Journal) -> None:

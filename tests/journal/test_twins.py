@@ -80,8 +80,10 @@ async def test_twins_keep_the_names_that_evidence_has_given_them(
     journal: Journal, by: ResolvedBy, state: Delivery
 ) -> None:
     """The answer of one comes when its number was given to the other: each is told one thing only."""
+    await claimed(journal, "earlier", "0000001", request=evolve(BUY, price=69_000))
     first, second = await lost(journal, "one"), await lost(journal, "two")
     await put(journal, evolve(second, state=state))
+    await claimed(journal, "later", "0000002", request=evolve(BUY, price=69_000))
     await journal.conclude(first, acknowledged(resolved_by=by))
     conclusion = await journal.conclude(second, ANSWER)
     assert (conclusion.contradiction, conclusion.attempt.state) == (None, state)
@@ -243,6 +245,24 @@ async def test_send_whose_end_nobody_has_noted_stands_for_nobody(journal: Journa
     await put(journal, evolve(pair[place], ended=None, ended_at=None))
     await journal.conclude(pair[0], acknowledged(resolved_by=ResolvedBy.LEDGER))
     assert (await journal.conclude(pair[1], ANSWER)).contradiction is not None
+
+
+async def test_order_that_was_on_its_way_is_no_choice(journal: Journal) -> None:
+    """Its answer was still awaited when the number was given to the other one: it competes, and nothing is chosen."""
+    first, second = await lost(journal, "one"), await sent(journal, "two")
+    await journal.conclude(first, acknowledged(resolved_by=ResolvedBy.LEDGER))
+    await journal.conclude(second, LOST)
+    assert (await journal.conclude(second, ANSWER)).contradiction is not None
+
+
+async def test_choice_is_the_last_one(journal: Journal) -> None:
+    """What a person had said of it and taken back does not count."""
+    first = await lost(journal, "one")
+    claimed_by_hand = (await journal.conclude(first, acknowledged(resolved_by=ResolvedBy.OPERATOR))).attempt
+    await journal.withdraw(claimed_by_hand, "wrong line")
+    second = await lost(journal, "two")
+    await journal.conclude(first, acknowledged(resolved_by=ResolvedBy.LEDGER))
+    assert (await journal.conclude(second, ANSWER)).contradiction is None
 
 
 async def test_order_that_turned_up_late_is_no_choice(journal: Journal) -> None:
