@@ -21,11 +21,10 @@ INFERRED: Final = frozenset({ResolvedBy.LEDGER, ResolvedBy.EVENT})
 
 def has_open_twin(connection: apsw.Connection, attempt: Attempt) -> bool:
     """Tell whether an attempt identical to a settled one is open: a row that looks like both may be its."""
-    # The first list of states is the index's, so that SQLite uses it.
+    # The index's states. What is prepared has not left; it names no number yet, and so is nobody's twin.
     row = connection.execute(
         "SELECT 1 FROM attempts WHERE account = ? AND fingerprint = ? "
-        "AND state IN ('prepared', 'dispatched', 'unknown', 'candidates') "
-        "AND state IN ('dispatched', 'unknown', 'candidates') LIMIT 1",
+        "AND state IN ('prepared', 'dispatched', 'unknown', 'candidates') LIMIT 1",
         (attempt.account, attempt.request.fingerprint),
     ).fetchone()
     return row is not None

@@ -129,6 +129,7 @@ async def test_twins_whose_numbers_are_exchanged_keep_them(journal: Journal) -> 
 
 async def test_twins_found_on_the_next_day_have_its_numbers(journal: Journal) -> None:
     """A mark says nothing about another day's numbers."""
+    await claimed(journal, "earlier", "0000001", request=evolve(BUY, price=69_000))
     first, second = await lost(journal, "one"), await lost(journal, "two")
     await put(journal, evolve(second, mark=500))
     await journal.conclude(first, acknowledged(resolved_by=ResolvedBy.LEDGER, claim_day=TOMORROW))
