@@ -71,7 +71,9 @@ class KiwoomClient:
     Args:
         credentials: App key and secret.
         environment: `Environment.MOCK`, `Environment.LIVE`, or one of your own, for example a simulator's.
-        journal: Path of the SQLite file; made with mode 0600. Keep it: it is what prevents a second order.
+        journal: Path of the SQLite file; made with mode 0600. Keep it: it is what prevents a second order. While the
+            client is open, nothing else in this process may open the file, not even to read it: that would take its
+            locks away (POSIX).
         timing: Bounds in seconds. What any client of the journal concludes about an order rests on the longer of its
             own and those of the client that sent the order.
         limits: Requests per second. None: the environment's published limits.

@@ -85,6 +85,15 @@ def test_time_and_chance_come_from_one_place() -> None:
             assert not found, f"{path.relative_to(ROOT)} reads {sorted(found)}; take an Ambient"
 
 
+def test_one_sqlite_in_every_process() -> None:
+    """Nothing opens a file by the SQLite of the standard library: closing it would take the locks of ours away."""
+    for path in [*PACKAGE.rglob("*.py"), *(ROOT / "tests").rglob("*.py")]:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        imported = {name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
+        imported |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        assert not imported & {"sqlite3", "aiosqlite"}, f"{path.relative_to(ROOT)}: open it with apsw"
+
+
 def test_every_room_says_what_it_is_for() -> None:
     """Each room opens with a docstring."""
     for path in PACKAGE.rglob("__init__.py"):

@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-import apsw
 import httpx
 from attrs import define, evolve, field
 
 from kiwoom_async import AssumptionHealth, Health, HealthState, KiwoomClient, Order
 from kiwoom_async.simulator import Simulator
+from tests.on_disk import rows_of
 from tests.scenarios.trading import SYMBOL, TIMING, on_book, orders_received
 
 KEY: Final = "one"
@@ -126,8 +126,4 @@ def assert_one_order(broker: Simulator, *keys: str) -> None:
 
 def durable_kinds(client: KiwoomClient) -> set[str]:
     """Read which findings stand in the file."""
-    connection = apsw.Connection(str(client._journal.path), flags=apsw.SQLITE_OPEN_READONLY)
-    try:
-        return {kind for (kind,) in connection.execute("SELECT kind FROM breaches")}
-    finally:
-        connection.close()
+    return {kind for (kind,) in rows_of(client._journal.path, "SELECT kind FROM breaches")}

@@ -9,7 +9,6 @@ import sys
 from asyncio.subprocess import Process
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any
 
 import apsw
 import pytest
@@ -18,6 +17,7 @@ from kiwoom_async import FeedState, OrderEventKind, OrderStatus, Side
 from kiwoom_async.simulator import Simulator
 from tests.crash.processes import PATIENCE, child, heard, is_stopped
 from tests.crash.test_several import expire_lease
+from tests.on_disk import value_of
 from tests.scenarios.listening import PATIENT, live, on_the_book, record_of
 from tests.scenarios.trading import SYMBOL, Hands, broker_of, client_of, eventually
 
@@ -126,19 +126,10 @@ async def freeze(process: Process, folder: Path) -> None:
 
 def reports_of(folder: Path, number: str) -> int:
     """Count what is kept of the feed's reports about a number that nobody has."""
-    return int(ask_file(folder, "SELECT count(*) FROM kept_reports WHERE broker_order_id = ?", number))
+    return int(value_of(folder / "orders.db", "SELECT count(*) FROM kept_reports WHERE broker_order_id = ?", number))
 
 
 def certificate_end(folder: Path, epoch: int) -> float | None:
     """Read when the certificate of a session ended; None while it goes on."""
-    ended: float | None = ask_file(folder, "SELECT ended FROM feed_sessions WHERE epoch = ?", epoch)
+    ended: float | None = value_of(folder / "orders.db", "SELECT ended FROM feed_sessions WHERE epoch = ?", epoch)
     return ended
-
-
-def ask_file(folder: Path, query: str, value: object) -> Any:
-    """Ask the file itself."""
-    connection = apsw.Connection(str(folder / "orders.db"), flags=apsw.SQLITE_OPEN_READONLY)
-    try:
-        return connection.execute(query, (value,)).get
-    finally:
-        connection.close()

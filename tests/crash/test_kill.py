@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import asyncio
 import signal
-import sqlite3
 import sys
 from asyncio.subprocess import Process
 from collections.abc import Sequence
@@ -24,6 +23,7 @@ from kiwoom_async._proof.evidence import book_entry, terms_of
 from kiwoom_async.simulator import Fault, FaultKind, Simulator
 from tests.crash.processes import KILLED, PATIENCE, ROOT, child, finished, go, heard, is_stopped
 from tests.crash.trader import PRICE, SYMBOL, TIMING, Program
+from tests.on_disk import value_of
 from tests.scenarios.trading import Hands, broker_of, client_of, eventually, on_book, orders_received
 
 
@@ -362,12 +362,7 @@ async def test_two_processes_one_dies_the_other_settles(tmp_path: Path) -> None:
 
 def write_until(folder: Path) -> float:
     """Read until when the first byte of the only attempt may leave."""
-    connection = sqlite3.connect(folder / "orders.db")
-    try:
-        (moment,) = connection.execute("SELECT write_until FROM attempts").fetchone()
-    finally:
-        connection.close()
-    return float(moment)
+    return float(value_of(folder / "orders.db", "SELECT write_until FROM attempts"))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")

@@ -10,13 +10,13 @@ from asyncio.subprocess import PIPE, Process
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
-import apsw
 import pytest
 
 from kiwoom_async import NotSent
 from kiwoom_async.simulator import Simulator
 from tests.crash.processes import ROOT, child, finished, heard
 from tests.crash.test_kill import program_of, started
+from tests.on_disk import value_of
 from tests.scenarios.trading import SYMBOL, broker_of, client_of, eventually, orders_received
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="sends SIGKILL")
@@ -44,11 +44,7 @@ def bought(broker: Simulator) -> int:
 
 def permissions(folder: Path) -> int:
     """Count the new orders that were ever permitted to leave."""
-    connection = apsw.Connection(str(folder / "orders.db"), flags=apsw.SQLITE_OPEN_READONLY)
-    try:
-        return int(connection.execute("SELECT sum(orders) FROM counted_sends").get)
-    finally:
-        connection.close()
+    return int(value_of(folder / "orders.db", "SELECT sum(orders) FROM counted_sends"))
 
 
 async def test_halt_stops_a_process_that_hammers_and_lets_its_cancels_through(tmp_path: Path) -> None:
@@ -76,6 +72,7 @@ import asyncio, json, os, signal, sys
 from kiwoom_async._guards import KillSwitch
 from kiwoom_async._journal.journal import Journal
 from kiwoom_async._ambient import SystemAmbient
+from tests.on_disk import value_of
 
 async def main():
     ambient = SystemAmbient()

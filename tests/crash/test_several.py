@@ -20,6 +20,7 @@ from kiwoom_async.simulator import Simulator
 from tests.crash.processes import KILLED, PATIENCE, finished, go, heard, is_stopped
 from tests.crash.test_kill import DROPPED, LOST, ask, program_of, run, started, violations
 from tests.crash.trader import TIMING, Program
+from tests.on_disk import rows_of
 from tests.scenarios.trading import Hands, broker_of, client_of, eventually, on_book, orders_received
 
 PROCESSES: Final = 4
@@ -56,12 +57,10 @@ async def test_same_ids_from_many_processes_at_once(tmp_path: Path) -> None:
 
 def lease_of(folder: Path, name: str) -> tuple[str, float]:
     """Read who holds a lease, and until which monotonic second."""
-    connection = apsw.Connection(str(folder / "orders.db"), flags=apsw.SQLITE_OPEN_READONLY)
-    try:
-        holder, expires = connection.execute("SELECT holder, expires FROM leases WHERE name GLOB ?", (f"{name}*",)).get
-        return str(holder), float(expires)
-    finally:
-        connection.close()
+    ((holder, expires),) = rows_of(
+        folder / "orders.db", "SELECT holder, expires FROM leases WHERE name GLOB ?", f"{name}*"
+    )
+    return str(holder), float(expires)
 
 
 def expire_lease(folder: Path, name: str) -> None:

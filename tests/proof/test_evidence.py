@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from kiwoom_async._execution.dispatcher import Dispatcher
 from kiwoom_async._execution.flights import Flight
 from kiwoom_async._proof.evidence import attempts_of, audit_journal, count_resent, fills_of, revived_of, told
 from kiwoom_async.simulator import Fault, FaultKind, Simulator
+from tests.on_disk import falsify
 from tests.scenarios.trading import SYMBOL, broker_of, client_of, left_open, on_book, resolved
 
 
@@ -71,10 +71,7 @@ async def test_a_journal_that_lies_is_found(tmp_path: Path, journal: Path, lie: 
     """The judge believes the book and not the journal."""
     async with broker_of() as broker:
         await trade(broker, tmp_path)
-        connection = sqlite3.connect(journal)
-        connection.executescript(lie)
-        connection.commit()
-        connection.close()
+        falsify(journal, lie)
         audit = audit_journal(broker, journal, is_over=True)
         assert found in {(violation.invariant, violation.harm) for violation in audit.violations}
 
@@ -174,11 +171,7 @@ async def test_a_resend_needs_a_strong_proof_and_a_permission_on_record(
             assert (await wanted).attempts == 2
         assert count_resent(attempts_of(journal)) == 1
         if lie is not None:
-            connection = sqlite3.connect(journal)
-            connection.execute("DROP TRIGGER history_is_never_changed")
-            connection.executescript(lie)
-            connection.commit()
-            connection.close()
+            falsify(journal, f"DROP TRIGGER history_is_never_changed; {lie}")
         violations = audit_journal(broker, journal).violations
         assert [violation.invariant for violation in violations] == ([] if text is None else ["I1"])
         assert text is None or text in violations[0].text

@@ -32,6 +32,7 @@ from kiwoom_async._domain.states import IN_FLIGHT, UNRESOLVED, Delivery
 from kiwoom_async._journal.journal import Journal
 from kiwoom_async.errors import JournalLocked, JournalReadOnly, Refused
 from kiwoom_async.simulator import BookOrder, Fault, FaultKind, Simulator
+from tests.on_disk import states_of
 from tests.scenarios.trading import QUICK, SYMBOL, Hands, eventually, gateway_of, on_book, orders_received
 
 _T = TypeVar("_T")
@@ -326,7 +327,7 @@ class ShortDay:
             def looking() -> None:
                 guard()
                 self.sent += 1
-                if "dispatched" not in states_on_disk(self.folder, client_order_id):
+                if "dispatched" not in states_of(self.folder / "orders.db", client_order_id):
                     self.insecure.append(client_order_id)
 
             return await send(*arguments, client_order_id=client_order_id, guard=looking, **others)
@@ -360,16 +361,6 @@ class ShortDay:
 
 
 _OPEN: Final = UNRESOLVED | IN_FLIGHT
-
-
-def states_on_disk(folder: Path, client_order_id: str) -> list[str]:
-    """Read the states of an id's attempts over a connection of its own, so only what is committed."""
-    connection = apsw.Connection(str(folder / "orders.db"), flags=apsw.SQLITE_OPEN_READONLY)
-    try:
-        query = "SELECT state FROM attempts WHERE client_order_id = ?"
-        return [state for (state,) in connection.execute(query, (client_order_id,))]
-    finally:
-        connection.close()
 
 
 def _accepted(order: Order) -> Answer:

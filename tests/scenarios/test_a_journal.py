@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import pickle
-import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import timedelta
@@ -32,6 +31,7 @@ from kiwoom_async._domain.ambient import Checkpoint
 from kiwoom_async._journal import journal as journal_module
 from kiwoom_async.errors import JournalLocked, JournalReadOnly
 from kiwoom_async.simulator import Fault, FaultKind, Simulator
+from tests.on_disk import states_of
 from tests.scenarios.trading import (
     SYMBOL,
     TIMING,
@@ -46,16 +46,6 @@ from tests.scenarios.trading import (
 )
 
 
-def states_on_disk(journal: Path, client_order_id: str) -> list[str]:
-    """Read the states of an id's attempts over a connection of its own, so only what is committed."""
-    connection = sqlite3.connect(f"file:{journal}?mode=ro", uri=True)
-    try:
-        rows = connection.execute("SELECT state FROM attempts WHERE client_order_id = ?", (client_order_id,))
-        return [state for (state,) in rows]
-    finally:
-        connection.close()
-
-
 class LookingTransport(httpx.AsyncBaseTransport):
     """Look at the disk in the moment an order is to be sent."""
 
@@ -68,7 +58,7 @@ class LookingTransport(httpx.AsyncBaseTransport):
         """Look, then pass the request on."""
         key = request.headers.get("idempotency-key")
         if key is not None:
-            self.seen.append(states_on_disk(self._journal, key))
+            self.seen.append(states_of(self._journal, key))
         return await self._broker.transport.handle_async_request(request)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -27,6 +26,7 @@ from kiwoom_async._execution.sender import Ready, Sender
 from kiwoom_async._journal.journal import Journal
 from kiwoom_async.errors import JournalLocked
 from kiwoom_async.simulator import Fault, FaultKind
+from tests.on_disk import value_of
 from tests.scenarios.trading import (
     SYMBOL,
     TIMING,
@@ -86,12 +86,7 @@ def lock_files_left(folder: Path) -> list[str]:
 
 def runners_left(folder: Path) -> int:
     """Count the processes that the journal takes for living."""
-    connection = sqlite3.connect(folder / "orders.db")
-    try:
-        (count,) = connection.execute("SELECT count(*) FROM runners").fetchone()
-    finally:
-        connection.close()
-    return int(count)
+    return int(value_of(folder / "orders.db", "SELECT count(*) FROM runners"))
 
 
 async def within_a_cancel_scope(client: KiwoomClient, is_under_way: Callable[[], bool]) -> None:
