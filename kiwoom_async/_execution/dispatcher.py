@@ -341,6 +341,9 @@ class Dispatcher:
                 raise ClientOrderIdConflict(intent.client_order_id, differences)
             if not record.may_be_sent:
                 return await self._settle(flight, record)
+            if record.last.state is Delivery.PREPARED:
+                # It stands whatever becomes of this call, so nobody may be told that it was not sent.
+                flight.last, flight.is_ours = record.last, True
         request = intent.request
         if request.is_obligation:
             aimed = await self._await_target(flight)

@@ -1,0 +1,206 @@
+"""What carries one id through this process: who may join it, who is told early, and what a fault means for it."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kiwoom_async import JournalError, KiwoomClient, Limits, NotSent, Order, OutcomeUnknown, ResolvedBy
+from kiwoom_async._domain.intents import Intent
+from kiwoom_async._domain.states import Event
+from kiwoom_async._execution.dispatcher import AGAIN_PATIENCE, Again
+from kiwoom_async._execution.flights import Stage
+from kiwoom_async._journal.records import Finding
+from kiwoom_async.simulator import Fault, FaultKind
+from tests.scenarios.trading import (
+    QUICK,
+    SYMBOL,
+    broker_of,
+    client_of,
+    eventually,
+    gateway_of,
+    left_open,
+    on_book,
+    orders_received,
+)
+
+KEY = "one"
+LOST = Fault(FaultKind.DROP_BEFORE_ACCEPTANCE, api_ids="kt10000")
+BLIND = Fault(FaultKind.QUERY_ERROR, times=100_000)
+ABSENT = Finding(Event.PROVEN_ABSENT, reason="as if")
+
+
+async def buy(client: KiwoomClient, key: str = KEY, **changes: Any) -> Order:
+    """Place the order of these tests."""
+    arguments: dict[str, Any] = {"symbol": SYMBOL, "quantity": 10, "price": 70_000, "client_order_id": key}
+    return await client.stock.buy(**(arguments | changes))
+
+
+async def intent_of(client: KiwoomClient, key: str = KEY) -> Intent:
+    """Read what was asked for."""
+    record = await client._journal.find(key)
+    assert record is not None
+    return record.intent
+
+
+async def cancel(client: KiwoomClient, **changes: Any) -> Order:
+    """Cancel that order, found or not."""
+    order = await client.orders.get(KEY)
+    assert order is not None
+    return await client.stock.cancel(order, client_order_id="cancel", **changes)
+
+
+async def owe_a_cancel(client: KiwoomClient) -> None:
+    """Leave an order unknown, and a cancel of it that stands in the journal until the order is found."""
+    await left_open(lambda: buy(client, deadline=0.3))
+    await left_open(lambda: cancel(client, deadline=0.05))
+
+
+# ---------------------------------------------------------------------- joining and carrying on
+
+
+async def test_what_is_under_way_is_not_begun_again(tmp_path: Path) -> None:
+    """The reconciler carries on with what nobody carries; a closing client begins nothing."""
+    slow = Fault(FaultKind.DELAY_ANSWER, api_ids="kt10000", seconds=0.2)
+    async with broker_of(slow) as broker, client_of(broker, tmp_path) as client:
+        placing = asyncio.create_task(buy(client))
+        await eventually(lambda: len(orders_received(broker)) == 1)
+        flights = dict(client._dispatcher._flights)
+        client._dispatcher.resume(await intent_of(client))
+        assert client._dispatcher._flights == flights
+        await placing
+        await client._dispatcher.drain(0)
+        client._dispatcher.resume(await intent_of(client))
+        assert client._dispatcher._flights == {}
+        assert len(orders_received(broker)) == 1
+
+
+async def test_who_waits_is_told_before_the_late_answer(tmp_path: Path) -> None:
+    """The ledger knows the order while its own answer is on its way: the caller has it, and the request goes on."""
+    late = Fault(FaultKind.DELAY_ANSWER, api_ids="kt10000", seconds=0.8)
+    async with broker_of(late) as broker, client_of(broker, tmp_path) as client:
+        placing = asyncio.create_task(buy(client))
+        await eventually(lambda: len(on_book(broker, KEY)) == 1)
+        (flight,) = client._dispatcher._flights.values()
+        record = await client._journal.find(KEY)
+        assert record is not None
+        found = Finding(
+            Event.ACKNOWLEDGED,
+            broker_order_id=on_book(broker, KEY)[0].broker_order_id,
+            resolved_by=ResolvedBy.LEDGER,
+        )
+        await client._journal.conclude(record.last, found)
+        await client._dispatcher.tell_early(KEY)
+        assert (await placing).resolved_by is ResolvedBy.LEDGER
+        assert flight.stage is Stage.IN_THE_AIR
+
+
+# ---------------------------------------------------------------------- once more
+
+
+async def test_cancel_that_is_sent_again_waits_for_its_slot(tmp_path: Path) -> None:
+    """A rate limit without room at this moment puts the second send of a cancel off, within its patience."""
+    limits = Limits(orders_per_second=2, queries_per_second=None, per_tr_per_second=None)
+    lost = Fault(FaultKind.DROP_BEFORE_ACCEPTANCE, api_ids="kt10003")
+    async with broker_of(lost) as broker, client_of(broker, tmp_path, limits=limits) as client:
+        order = await buy(client)
+        broker.set_faults([lost, BLIND])
+        async with client._reconciler._pass:  # this test does its work
+            await left_open(lambda: client.stock.cancel(order, client_order_id="cancel", deadline=0.3))
+            await buy(client, "room", quantity=1)
+            await buy(client, "none", quantity=2)
+            record = await client._journal.find("cancel")
+            assert record is not None
+            assert await client._dispatcher.repeat(record.intent, record.last)
+            await eventually(lambda: len(orders_received(broker, "cancel")) == 2, within=AGAIN_PATIENCE)
+
+
+@pytest.mark.parametrize("is_own", [True, False])
+async def test_order_that_is_held_back_is_left_to_its_own_process(tmp_path: Path, *, is_own: bool) -> None:
+    """What holds this process back ends its own orders, and not those of another one that lives."""
+    async with (
+        broker_of(LOST, BLIND) as broker,
+        client_of(broker, tmp_path) as sender,
+        client_of(broker, tmp_path) as other,
+    ):
+        await left_open(lambda: buy(sender, deadline=0.5))
+        record = await sender._journal.find(KEY)
+        assert record is not None
+        asked = (sender if is_own else other)._dispatcher
+        await asked.drain(0)
+        again = await asked.resend(record.intent, record.last, ABSENT, within=60)
+        assert again is (Again.NOT if is_own else Again.HELD)
+        assert len(orders_received(broker, KEY)) == 1
+
+
+# ---------------------------------------------------------------------- faults and failures on the way
+
+
+async def test_fault_while_the_id_is_looked_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether it was sent before is not known then, and that is what is said."""
+    async with broker_of() as broker, client_of(broker, tmp_path) as client:
+        with monkeypatch.context() as patch:
+            patch.setattr(client._journal, "find", lambda _: 1 // 0)
+            with pytest.raises(OutcomeUnknown, match="a fault of the library, ZeroDivisionError"):
+                await buy(client)
+        assert orders_received(broker) == []
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, JournalError])
+async def test_call_for_an_owed_cancel_is_never_told_that_it_was_not_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    """The cancel stands in the journal, so it is carried out later whatever becomes of a call that asks for it."""
+
+    async def fail(*_: object) -> None:
+        raise error("as if")
+
+    async with broker_of(LOST, BLIND) as broker:
+        async with client_of(broker, tmp_path, timing=QUICK) as client:
+            await owe_a_cancel(client)
+        async with client_of(broker, tmp_path, timing=QUICK) as client, client._reconciler._pass:
+            monkeypatch.setattr(client._journal, "prepare", fail)
+            with pytest.raises(OutcomeUnknown):
+                await cancel(client)
+            # The same, begun by the library and joined by a caller.
+            client._dispatcher.resume(await intent_of(client, "cancel"))
+            with pytest.raises(OutcomeUnknown):
+                await cancel(client)
+
+
+async def test_deadline_before_the_permission_while_the_journal_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process may have sent the id meanwhile; as long as nobody can look, it is unknown."""
+    async with broker_of() as broker, client_of(broker, tmp_path) as client:
+        find, looks = client._journal.find, 0
+
+        async def find_once(key: str) -> Any:
+            nonlocal looks
+            looks += 1
+            if looks > 1:
+                raise JournalError("as if")
+            return await find(key)
+
+        async def hang(*_: object, **__: object) -> None:
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(client._journal, "find", find_once)
+        monkeypatch.setattr(gateway_of(client), "make_ready", hang)
+        with pytest.raises(OutcomeUnknown) as caught:
+            await buy(client, deadline=0.05)
+        assert isinstance(caught.value.__cause__, JournalError)
+        assert orders_received(broker) == []
+
+
+async def test_closing_client_names_the_id_that_it_did_not_send(tmp_path: Path) -> None:
+    """Whoever asked without an id finds it in the error."""
+    async with broker_of() as broker, client_of(broker, tmp_path) as client:
+        await client._dispatcher.drain(0)
+        call = client.stock.buy(SYMBOL, 1, price=70_000)
+        with pytest.raises(NotSent) as caught:
+            await call
+        assert caught.value.client_order_id == call.client_order_id is not None
