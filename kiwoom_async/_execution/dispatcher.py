@@ -37,6 +37,7 @@ from kiwoom_async.errors import (
     KiwoomError,
     NotSent,
     OutcomeUnknown,
+    RequestError,
     ValidationError,
 )
 
@@ -285,6 +286,8 @@ class Dispatcher:
         # it was looked up, does not mean that nothing was sent.
         is_no_answer = flight.is_ours or (isinstance(error, JournalError) and flight.may_have_left)
         if not is_no_answer:
+            if isinstance(error, RequestError):  # one about a token or the rate limit knows of no order
+                error.client_order_id = flight.intent.client_order_id
             return error
         unsure = unknown_error(flight.intent.client_order_id, flight.last)
         unsure.__cause__ = error

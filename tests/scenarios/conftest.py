@@ -16,6 +16,7 @@ from kiwoom_async._domain.intents import Intent
 from kiwoom_async._execution.dispatcher import Dispatcher
 from kiwoom_async._journal.journal import Journal
 from kiwoom_async._proof.evidence import audit_journal, told
+from kiwoom_async.errors import RequestError
 from kiwoom_async.simulator import Simulator
 from tests.audits import assert_broken, assert_left_out, listed, reason_not_to
 
@@ -28,11 +29,15 @@ _PLAYED: Final = (("I2", Harm.LOST, "one"), ("I4", Harm.WRONG, "one"))
 _MADE_UP: Final = (("I2", Harm.LOST, "one"), ("I3", Harm.WRONG, "one"))
 """The answer with its number is the test's own, after a proof that was right."""
 
+_UNPROVEN: Final = (("I1", Harm.RISKED, "one"),)
+"""The test gives the word to send again, where a proof should."""
+
 _A_SLIP: Final = (("I2", Harm.LOST, "one"),)
 """A person gives a number that is not on the book."""
 
 BROKEN_ON_PURPOSE: Final = {
     "test_number_that_only_a_person_has_seen_is_listed_at_the_close": _A_SLIP,
+    "test_resend_says_that_it_was_sent": _UNPROVEN,
     "test_answer_after_a_proof_of_absence_is_told_to_people": _MADE_UP,
     "test_late_first_attempt_after_resend_detected": _DUPLICATE,
     "test_duplicate_unfilled_cancelled_once_when_opted_in": _DUPLICATE,
@@ -73,6 +78,12 @@ A test that needs no broker is not here; every other one is audited.
 """
 
 
+def assert_named(error: Exception, client_order_id: str) -> None:
+    """Whoever asked for an order without an id finds it in the error."""
+    if isinstance(error, RequestError):
+        assert error.client_order_id == client_order_id, error
+
+
 @pytest.fixture(autouse=True)
 def _audited(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Record brokers, journals and answers of a test, and judge them at its end."""
@@ -101,6 +112,7 @@ def _audited(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
         try:
             outcome = await place(self, intent, deadline=deadline, is_fresh=is_fresh)
         except Exception as error:
+            assert_named(error, intent.client_order_id)
             answers.append(evolve(told(intent.client_order_id, error), asked_at=asked_at, told_at=tick()))
             raise
         answers.append(evolve(told(intent.client_order_id, outcome), asked_at=asked_at, told_at=tick()))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kiwoom_async import JournalError, KiwoomClient, Limits, NotSent, Order, OutcomeUnknown, ResolvedBy
+from kiwoom_async import JournalError, KiwoomClient, Limits, Order, OrderNotAccepted, OutcomeUnknown, ResolvedBy
 from kiwoom_async._domain.intents import Intent
 from kiwoom_async._domain.states import Event
 from kiwoom_async._execution.dispatcher import AGAIN_PATIENCE, Again
@@ -98,7 +98,80 @@ async def test_who_waits_is_told_before_the_late_answer(tmp_path: Path) -> None:
         assert flight.stage is Stage.IN_THE_AIR
 
 
+async def test_nothing_is_carried_on_for_nobody(tmp_path: Path) -> None:
+    """Without an answer and with nobody who waits, the reconciler alone has the order."""
+    hangs = Fault(FaultKind.HANG, api_ids="kt10000", seconds=5, accepted=False)
+    async with broker_of(hangs, BLIND) as broker, client_of(broker, tmp_path, timing=QUICK) as client:
+        await left_open(lambda: buy(client, deadline=0.1))
+        assert client._dispatcher._flights  # its request is on the wire
+        await eventually(lambda: not client._dispatcher._flights)
+        assert [entry.client_order_id for entry in await client.orders.unresolved()] == [KEY]
+
+
+async def test_unknown_outcome_wakes_the_reconciler(tmp_path: Path) -> None:
+    """It is looked for at once, and not when the reconciler would have looked again by itself."""
+    async with broker_of() as broker, client_of(broker, tmp_path) as client:
+        await client._reconciler.reconcile()
+        client._reconciler._bell.muffle()
+        bell = client._reconciler._bell._event
+        await buy(client)
+        assert not bell.is_set()
+        broker.set_faults([Fault(FaultKind.DROP_AFTER_ACCEPTANCE, api_ids="kt10000")])
+        await buy(client, "two")
+        assert bell.is_set()
+
+
+async def test_what_is_told_at_the_end_of_a_send_is_what_is_told_ever_after(tmp_path: Path) -> None:
+    """Proven absent by another process while its answer was awaited: the proof is told, not only that it failed."""
+    hangs = Fault(FaultKind.HANG, api_ids="kt10000", seconds=5, accepted=False)
+    async with broker_of(hangs) as broker, client_of(broker, tmp_path) as client:
+        placing = asyncio.create_task(buy(client))
+        await eventually(lambda: len(orders_received(broker)) == 1)
+        async with client_of(broker, tmp_path) as other:
+            record = await other._journal.find(KEY)
+            assert record is not None
+            lost = Finding(Event.LOST, reason="as if", ended=record.last.dispatched, ended_at=record.last.dispatched_at)
+            await other._journal.conclude(record.last, lost)
+            with pytest.raises(OrderNotAccepted) as told_there:
+                await buy(other)
+        with pytest.raises(OrderNotAccepted) as told_here:
+            await placing
+        assert str(told_here.value) == str(told_there.value)
+        assert told_here.value.proof == told_there.value.proof is not None
+
+
 # ---------------------------------------------------------------------- once more
+
+
+async def test_resend_says_that_it_was_sent(tmp_path: Path) -> None:
+    """And nothing is sent once it is known that the order is there."""
+    async with broker_of(LOST, BLIND) as broker, client_of(broker, tmp_path, timing=QUICK) as client:
+        await left_open(lambda: buy(client, deadline=0.5))
+        record = await client._journal.find(KEY)
+        assert record is not None
+        async with client._reconciler._pass:
+            assert await client._dispatcher.resend(record.intent, record.last, ABSENT, within=60) is Again.SENT
+            await eventually(lambda: not client._dispatcher._repeats)
+            assert await client._dispatcher.resend(record.intent, record.last, ABSENT, within=60) is Again.NOT
+        assert len(orders_received(broker)) == 2
+
+
+async def test_slot_of_an_order_that_got_no_permission_is_free_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A journal that fails takes nothing from the rate: the next order need not wait."""
+    limits = Limits(orders_per_second=1, queries_per_second=None, per_tr_per_second=None)
+
+    async def fail(*_: object) -> None:
+        raise JournalError("as if")
+
+    async with broker_of() as broker, client_of(broker, tmp_path, limits=limits) as client:
+        with monkeypatch.context() as patch:
+            patch.setattr(client._journal, "dispatch", fail)
+            with pytest.raises(JournalError):
+                await buy(client)
+        await buy(client, deadline=0.5)
+        assert len(orders_received(broker)) == 1
 
 
 async def test_cancel_that_is_sent_again_waits_for_its_slot(tmp_path: Path) -> None:
@@ -194,13 +267,3 @@ async def test_deadline_before_the_permission_while_the_journal_cannot_be_read(
             await buy(client, deadline=0.05)
         assert isinstance(caught.value.__cause__, JournalError)
         assert orders_received(broker) == []
-
-
-async def test_closing_client_names_the_id_that_it_did_not_send(tmp_path: Path) -> None:
-    """Whoever asked without an id finds it in the error."""
-    async with broker_of() as broker, client_of(broker, tmp_path) as client:
-        await client._dispatcher.drain(0)
-        call = client.stock.buy(SYMBOL, 1, price=70_000)
-        with pytest.raises(NotSent) as caught:
-            await call
-        assert caught.value.client_order_id == call.client_order_id is not None

@@ -185,7 +185,7 @@ async def test_closing_while_the_answer_is_written(tmp_path: Path, monkeypatch: 
         commit = SlowCommit(client, monkeypatch, "conclude")
         placing = asyncio.create_task(buy(client))
         await commit.close_meanwhile()
-        with pytest.raises(OutcomeUnknown):
+        with pytest.raises(OutcomeUnknown, match="no answer yet"):
             await placing
         async with client_of(broker, tmp_path) as client:
             order = await buy(client)
