@@ -9,6 +9,7 @@ import pytest
 from attrs import evolve
 
 from kiwoom_async import Delivery, Timing
+from kiwoom_async._domain.absence import Round
 from kiwoom_async._domain.intents import Attempt
 from kiwoom_async._domain.reports import LedgerOrder, OpenOrder, ReportKind, Snapshot
 from kiwoom_async._domain.settings import KST, Environment
@@ -85,6 +86,7 @@ MISSED: Final = look(TODAY, 0, 40, 60)
         pytest.param([look(YESTERDAY, 0, 50, 90), MISSED], 50, True, id="another order had the number yesterday"),
         pytest.param([look(YESTERDAY, 80, 90), MISSED], 50, True, id="yesterday's look began later"),
         pytest.param([look(YESTERDAY, 0, 90), MISSED], 70, False, id="yesterday's numbers went further"),
+        pytest.param([look(TODAY, 0)], 1, False, id="nothing is listed yet"),
         pytest.param([look(YESTERDAY, 0, 40, 60)], 50, False, id="only yesterday was looked at"),
     ],
 )
@@ -224,13 +226,13 @@ def test_answer_that_is_late(changes: dict[str, Any], late_since: float | None, 
 def test_order_that_only_the_feed_tells_of_is_a_candidate() -> None:
     """Unless it is listed, is somebody's, or cannot be it; and for those alone whose outcome is open."""
     reported = tuple(
-        report(day=DAY, number=number, at=NOON, **changes)
-        for number, changes in {
-            "0000150": {},
-            "0000151": {"symbol": "000660"},
-            "0000152": {},
-            "0000153": {},
-        }.items()
+        report(day=DAY, number=number, at=NOON, symbol=symbol)
+        for number, symbol in [
+            ("0000150", "005930"),
+            ("0000151", "000660"),
+            ("0000152", "005930"),
+            ("0000153", "005930"),
+        ]
     )
     seen = view(
         of_day(ledger_row(152, quantity=99)),
@@ -263,3 +265,135 @@ def test_modify_is_found_under_an_earlier_number_of_its_original() -> None:
     seen = view(of_day(named, began=9999.0), attempts=(modify,), ancestors={"a#1": frozenset({"0000050"})})
     assert [row.broker_order_id for row in seen.match_open().candidates.get("a#1", ())] == ["0000150"]
     assert evolve(seen, ancestors={}).match_open().candidates.get("a#1", ()) == ()
+
+
+def bound(seen: BookView) -> dict[str, str]:
+    """Give what a view binds."""
+    return {key: row.broker_order_id for key, row in seen.match_open().bindings.items()}
+
+
+def test_claimed_row_is_nobody_elses() -> None:
+    """By its day and number: yesterday's claim on the same number, or today's on another, leaves it free."""
+    free = view(of_day(ledger_row(150)), attempts=(attempt(),))
+    assert bound(free) == {"a#1": "0000150"}
+    (place, owner), (other, _) = owned(150), owned(151)
+    assert bound(evolve(free, claims={place: owner})) == {}
+    assert bound(evolve(free, claims={other: owner, (YESTERDAY, "0000150"): owner})) == {"a#1": "0000150"}
+    assert evolve(free, claims={place: owner}).own_rows == (ledger_row(150),)
+
+
+def test_attempt_left_to_a_person_competes_and_is_told_nothing() -> None:
+    """A row that may be its order is not claimed for a twin; a row for each is, for the one that is open."""
+    left = attempt(client_order_id="b", state=Delivery.UNRESOLVED_AT_CLOSE)
+    seen = view(of_day(ledger_row(150), began=9999.0), attempts=(attempt(),), left=(left,))
+    assert bound(seen) == {}
+    assert list(seen.match_open().candidates) == ["a#1"]
+    assert "b#1" not in seen.match_open().absent
+
+
+def test_late_order_is_found_whenever_it_comes() -> None:
+    """What was proven absent has no end of its window any more."""
+    late = ledger_row(150, ordered_at=NOON + timedelta(hours=2))
+    seen = view(of_day(late, began=9999.0), watched=(attempt(state=Delivery.NOT_ACCEPTED),))
+    assert list(seen.match_watched([late]).bindings) == ["a#1"]
+
+
+def test_channels_of_the_journal_and_of_the_look_both_count() -> None:
+    """A text that our own orders have shown tells them from others', wherever it was learnt."""
+    ours, theirs = ledger_row(150, channel="ours"), ledger_row(151, channel="theirs")
+    place, owner = owned(149, resolved_by=ResolvedBy.RESPONSE)
+    learnt = view(of_day(ledger_row(149, channel="ours"), ours, theirs), attempts=(attempt(),), claims={place: owner})
+    known = view(of_day(ours, theirs), attempts=(attempt(),), channels=frozenset({"ours"}))
+    for seen in (learnt, known):
+        assert bound(seen) == {"a#1": "0000150"}
+        rival = attempt(client_order_id="b", state=Delivery.NOT_ACCEPTED)
+        doubting = evolve(seen, rivals=(rival,))
+        assert doubting.rivals_for(ours) == (rival,)
+        by_hand = ledger_row(152, channel="영웅문4")
+        assert doubting.rivals_for(by_hand) == ()
+        assert evolve(doubting, channels=frozenset({"영웅문4"})).rivals_for(by_hand) == (rival,)
+
+
+@pytest.mark.parametrize(("first", "second"), [(2000.0, 9999.0), (9999.0, 2000.0)])
+def test_attempt_may_be_hidden_from_the_earliest_look(first: float, second: float) -> None:
+    """Of several days the look that was taken first decides: by then the order may not have been listed."""
+    patient = Timing(acceptance_bound=5000)
+    seen = view(of_day(began=first), of_day(began=second), attempts=(attempt(),), timing=patient)
+    assert seen.match_open().absent == frozenset()
+    assert evolve(seen, timing=Timing()).match_open().absent == {"a#1"}
+
+
+@pytest.mark.parametrize("is_final", [True, False])
+def test_order_that_may_be_listed_on_the_next_day_is_hidden_until_that_is_over(*, is_final: bool) -> None:
+    """Only a ledger that was read after the day's end settles it."""
+    hours = Environment("http://127.0.0.1", opens_at=time(8), closes_at=time(20))
+    tomorrow = DAY + timedelta(days=1)
+    evening = NOON + timedelta(hours=9)
+    sent = attempt(dispatched_at=evening, ended_at=evening + timedelta(seconds=30))
+    later = Snapshot(Desk.STOCK, tomorrow, 0, (), 9999.0, 10_000.0, is_final=is_final, queries=1)
+    seen = view(of_day(began=9999.0), later, attempts=(sent,), environment=hours)
+    assert (seen.is_final(DAY), seen.is_final(tomorrow)) == (False, is_final)
+    assert seen.match_open().absent == ({"a#1"} if is_final else set())
+
+
+def test_day_is_final_by_its_own_look() -> None:
+    """Another day's end says nothing, and a day that was not looked at is not final."""
+    seen = view(look(YESTERDAY, 0, 1), look(TODAY, 0, 1))
+    assert (seen.is_final(YESTERDAY), seen.is_final(TODAY), seen.is_final(DAY)) == (True, False, False)
+    assert evolve(seen, looked_at=None).today == TODAY
+
+
+def test_cancel_that_is_owed_makes_twins_two() -> None:
+    """Which of two twins has which number matters to the cancel of one of them, so neither is named."""
+    twins = (attempt(), attempt(client_order_id="b"))
+    seen = view(of_day(ledger_row(150), ledger_row(151)), attempts=twins)
+    assert bound(seen) == {"a#1": "0000150", "b#1": "0000151"}
+    assert bound(evolve(seen, owed=frozenset({"b"}))) == {}
+
+
+@pytest.mark.parametrize(("late_since", "is_bound"), [(1000.0, True), (999.0, False), (None, False)])
+def test_order_in_flight_is_claimed_once_its_answer_is_late(late_since: float | None, *, is_bound: bool) -> None:
+    """Until then its own answer names it."""
+    flying = attempt(state=Delivery.DISPATCHED, ended=None, ended_at=None)
+    seen = view(of_day(ledger_row(150)), attempts=(flying,), late_since=late_since)
+    assert bound(seen) == ({"a#1": "0000150"} if is_bound else {})
+
+
+def test_rival_is_never_told_to_be_there() -> None:
+    """It only keeps the row from being another's."""
+    rival = attempt(client_order_id="b", state=Delivery.NOT_ACCEPTED)
+    seen = view(of_day(ledger_row(150), ledger_row(151)), rivals=(rival,), is_bound_broken=True)
+    matching = seen.match_open()
+    assert (dict(matching.bindings), dict(matching.candidates), matching.absent) == ({}, {}, frozenset())
+
+
+def test_look_remembers_what_it_has_seen() -> None:
+    """The snapshots in the clock of their boot, and the numbers that an attempt may be."""
+    seen = view(MISSED)
+    assert seen.look([ledger_row(150)]) == Round("boot", (MISSED,), ("0000150",))
+    assert seen.look() == Round("boot", (MISSED,))
+
+
+def test_number_that_a_person_has_given_voids_no_look() -> None:
+    """It may be wrong: that it is not listed is said, and the look counts."""
+    (told, by_hand), (place, answered) = owned(101, resolved_by=ResolvedBy.OPERATOR), owned(102)
+    seen = view(of_day(began=5000.0), claims={told: by_hand, place: answered}, timing=TIMING)
+    assert seen.unlisted_verdicts() == (("a", "0000101"),)
+    assert seen.unlisted_own_orders() == (place,)
+    listed = evolve(seen, snapshots=(of_day(ledger_row(101), ledger_row(102), began=5000.0),))
+    assert (listed.unlisted_verdicts(), listed.unlisted_own_orders()) == ((), ())
+
+
+def test_final_ledger_is_not_behind_the_feed() -> None:
+    """What it does not list is not going to be listed."""
+    final = evolve(of_day(ledger_row(102)), is_final=True)
+    said = report(day=DAY, at=NOON)
+    seen = view(final, reported=(said,), looked_at=NOON + timedelta(hours=1), timing=TIMING)
+    assert seen.unlisted_reports() == ()
+
+
+def test_what_is_bound_is_no_candidate_by_a_report() -> None:
+    """The ledger's own row decides; another report of a like order makes no doubt of it."""
+    seen = view(of_day(ledger_row(150)), attempts=(attempt(),), reported=(report(day=DAY, number="0000151", at=NOON),))
+    assert bound(seen) == {"a#1": "0000150"}
+    assert dict(seen.match_open().candidates) == {}
