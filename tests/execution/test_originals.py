@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from kiwoom_async._domain.intents import Attempt, OrderRequest
 from kiwoom_async._domain.reports import LedgerOrder, OpenOrder, Snapshot
@@ -99,9 +100,11 @@ class Book:
     aimed_at: str = "0000005"
     is_final: bool = False
     open: tuple[OpenOrder, ...] | None = ()
+    questions: list[tuple[Any, ...]] = field(factory=list)
 
-    async def fetch_snapshot(self, *_: Any, **__: Any) -> Snapshot:
+    async def fetch_snapshot(self, *asked: Any, symbol: str) -> Snapshot:
         """Give the ledger."""
+        self.questions.append((*asked, symbol))
         return Snapshot(Desk.STOCK, DAY, 0, self.rows, 0, 1, self.is_final, 1)
 
     async def fetch_open_orders(self, *_: Any) -> tuple[OpenOrder, ...]:
@@ -165,6 +168,21 @@ def originals(
             [row(quantity=0, filled=10, action=Action.MODIFY, confirmed_quantity=10)], {}, FILLED, id="filled modify"
         ),
         pytest.param([modify(10)], {}, UNCLEAR, id="not listed"),
+        # What is listed as left is left, unless modifies cannot have left so much.
+        pytest.param([row(filled=4, leaves=10)], {}, OPEN, id="filled, its row left as it was"),
+        pytest.param([row(filled=4, leaves=6), modify(4)], {}, UNCLEAR, id="modified, its row left as it was"),
+        pytest.param([row(leaves=6), modify(4), cancel(4, 10)], {}, OPEN, id="what was modified is canceled"),
+        pytest.param([row(quantity=0, leaves=5, action=Action.MODIFY), modify(4)], {}, OPEN, id="left of no size"),
+        # What took the last of it.
+        pytest.param([row(filled=10), modify(4)], {}, FILLED, id="filled, whatever a modify shows"),
+        pytest.param([row(filled=1), cancel(9)], {9: 9}, FILLED, id="our cancel of a part, the last one filled"),
+        pytest.param([row(filled=6), cancel(3)], {9: 3}, CANCELED, id="one is missing"),
+        pytest.param(
+            [row(filled=7), cancel(3), cancel(0, 10)], {9: 3, 10: None}, FILLED, id="ours found nothing"
+        ),
+        pytest.param([row(filled=4), cancel(0)], {}, CANCELED, id="a cancel that found nothing, and one not listed"),
+        pytest.param([row(filled=7), cancel(3), modify(0, 10)], {9: 3}, FILLED, id="nothing is left for a modify"),
+        pytest.param([row(filled=6), cancel(3), modify(0, 10)], {9: 3}, UNCLEAR, id="one is left for a modify"),
     ],
 )
 async def test_state_of_an_original(
@@ -250,6 +268,126 @@ async def test_loss_of_an_original_of_unknown_size_is_unexplained() -> None:
         == ""
     )
     assert await originals(evolve(sized, confirmed_quantity=0)).find_unexplained_loss(ATTEMPT)
+
+
+@pytest.mark.parametrize(
+    ("rows", "state"),
+    [
+        pytest.param([modify(5), cancel(5, 10)], CANCELED, id="all of it"),
+        pytest.param([modify(4), cancel(4, 10)], UNCLEAR, id="not all of it"),
+    ],
+)
+async def test_order_in_no_list_of_open_orders_is_gone_if_all_of_it_is_accounted_for(
+    rows: list[LedgerOrder], state: OriginalState
+) -> None:
+    """Otherwise it may not be listed yet."""
+    book = Book((row(leaves=None), *rows), {}, frozenset({"0000009"}))
+    assert await in_gold(book).fetch_state(ATTEMPT) is state
+
+
+async def test_order_of_no_size_is_never_accounted_for() -> None:
+    """Whatever was taken from it."""
+    book = Book((row(quantity=0, leaves=None, action=Action.MODIFY), cancel(4)), {})
+    assert await in_gold(book).fetch_state(ATTEMPT) is UNCLEAR
+
+
+@pytest.mark.parametrize("original_day", [DAY, None])
+async def test_ledger_is_read_from_the_original_on_and_on_its_day(original_day: date | None) -> None:
+    """Its own row is the first one, and numbers mean something else on other days."""
+    attempt = evolve(
+        ATTEMPT,
+        request=evolve(CANCEL, original_day=original_day, desk=Desk.CREDIT),
+        day=DAY + timedelta(days=1) if original_day else DAY,
+    )
+    book = Book((row(leaves=10),), {})
+    assert await in_gold(book).fetch_state(attempt) is OPEN
+    assert book.questions == [(Desk.STOCK, DAY, 4, "005930")]
+
+
+@pytest.mark.parametrize(
+    ("rows", "is_final", "loss"),
+    [
+        pytest.param([row(leaves=10)], False, "", id="untouched"),
+        pytest.param([row(leaves=6), cancel(4)], False, "", id="a listed cancel has it"),
+        pytest.param([row(filled=4, leaves=6)], False, "", id="a fill has it"),
+        pytest.param([row(leaves=6)], False, "lost a quantity", id="nothing has it"),
+        pytest.param([row(leaves=None)], True, "lost a quantity", id="nothing tells"),
+        pytest.param([], False, "is not listed", id="not listed"),
+    ],
+)
+async def test_loss_that_nothing_explains(rows: list[LedgerOrder], loss: str, *, is_final: bool) -> None:
+    """A cancel without a row of its own may have taken it."""
+    told = await in_gold(Book(tuple(rows), {}, is_final=is_final)).find_unexplained_loss(ATTEMPT)
+    assert loss in told
+    assert bool(loss) == bool(told)
+
+
+async def test_new_order_has_no_original_to_lose() -> None:
+    """Nothing is asked for it."""
+    book = Book((), {})
+    new = evolve(ATTEMPT, request=evolve(CANCEL, action=Action.NEW, original=None))
+    assert await in_gold(book).find_unexplained_loss(new) == ""
+    assert book.questions == []
+
+
+@frozen
+class Chain:
+    """A journal that knows which order each of our orders was aimed at; None: it has no record of it."""
+
+    aims: Mapping[str, str | None]
+    days: list[date] = field(factory=list)
+
+    async def claim_of(self, _: Desk, day: date, number: str) -> Claim | None:
+        """Give whose a number is."""
+        self.days.append(day)
+        return Claim("account", day, number, number, 1, None, 0, None, None) if number in self.aims else None
+
+    async def find(self, client_order_id: str) -> Any:
+        """Give what was asked for."""
+        aim = self.aims[client_order_id]
+        return None if aim is None else SimpleNamespace(speaking=SimpleNamespace(request=evolve(CANCEL, original=aim)))
+
+
+@pytest.mark.parametrize(
+    ("aims", "ancestors"),
+    [
+        ({}, set()),
+        ({"0000005": "0000004"}, {"0000004"}),
+        ({"0000005": "0000004", "0000004": "0000003"}, {"0000004", "0000003"}),
+        ({"0000005": "0000004", "0000004": None}, {"0000004"}),
+        ({"0000005": "0000004", "0000004": "0000005"}, {"0000004"}),
+    ],
+)
+@pytest.mark.parametrize("original_day", [DAY, None])
+async def test_chain_is_followed_to_its_root(
+    aims: Mapping[str, str | None], ancestors: set[str], original_day: date | None
+) -> None:
+    """As far as the journal knows it, on the day of the original, and once around if it should lead back."""
+    chain = Chain(aims)
+    attempt = evolve(
+        ATTEMPT,
+        request=evolve(CANCEL, original_day=original_day),
+        day=DAY + timedelta(days=1) if original_day else DAY,
+    )
+    looked = Originals(cast("Journal", chain), cast("LedgerReader", chain))
+    assert await looked.read_ancestors(attempt) == ancestors
+    assert set(chain.days) == {DAY}
+
+
+async def test_order_without_an_original_has_no_ancestors() -> None:
+    """A new order is the root of its own chain."""
+    chain = Chain({})
+    new = evolve(ATTEMPT, request=evolve(CANCEL, action=Action.NEW, original=None))
+    assert await Originals(cast("Journal", chain), cast("LedgerReader", chain)).read_ancestors(new) == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("state", "status"),
+    [(OPEN, None), (FILLED, OrderStatus.FILLED), (CANCELED, OrderStatus.CANCELED), (UNCLEAR, None)],
+)
+def test_status_of_an_order_of_which_nothing_is_left(state: OriginalState, status: OrderStatus | None) -> None:
+    """The others have none that this look could tell."""
+    assert state.status is status
 
 
 @pytest.mark.parametrize(
