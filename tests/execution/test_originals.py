@@ -177,9 +177,7 @@ def originals(
         pytest.param([row(filled=10), modify(4)], {}, FILLED, id="filled, whatever a modify shows"),
         pytest.param([row(filled=1), cancel(9)], {9: 9}, FILLED, id="our cancel of a part, the last one filled"),
         pytest.param([row(filled=6), cancel(3)], {9: 3}, CANCELED, id="one is missing"),
-        pytest.param(
-            [row(filled=7), cancel(3), cancel(0, 10)], {9: 3, 10: None}, FILLED, id="ours found nothing"
-        ),
+        pytest.param([row(filled=7), cancel(3), cancel(0, 10)], {9: 3, 10: None}, FILLED, id="ours found nothing"),
         pytest.param([row(filled=4), cancel(0)], {}, CANCELED, id="a cancel that found nothing, and one not listed"),
         pytest.param([row(filled=7), cancel(3), modify(0, 10)], {9: 3}, FILLED, id="nothing is left for a modify"),
         pytest.param([row(filled=6), cancel(3), modify(0, 10)], {9: 3}, UNCLEAR, id="one is left for a modify"),
