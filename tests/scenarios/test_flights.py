@@ -7,14 +7,28 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 
-from kiwoom_async import JournalError, KiwoomClient, Limits, Order, OrderNotAccepted, OutcomeUnknown, ResolvedBy
-from kiwoom_async._domain.intents import Intent
+from kiwoom_async import (
+    JournalError,
+    KiwoomClient,
+    Limits,
+    Order,
+    OrderNotAccepted,
+    OrderRefused,
+    OrderStatus,
+    OutcomeUnknown,
+    ResolvedBy,
+)
+from kiwoom_async._domain.intents import Intent, OrderRequest
 from kiwoom_async._domain.states import Event
 from kiwoom_async._execution.dispatcher import AGAIN_PATIENCE, Again
+from kiwoom_async._execution.findings import NOTHING_LEFT
 from kiwoom_async._execution.flights import Stage
+from kiwoom_async._journal.guards import Terms
 from kiwoom_async._journal.records import Finding
 from kiwoom_async.simulator import Fault, FaultKind
+from tests.journal.builders import BUY, CANCEL, intent
 from tests.scenarios.trading import (
     QUICK,
     SYMBOL,
@@ -234,6 +248,7 @@ async def test_call_for_an_owed_cancel_is_never_told_that_it_was_not_sent(
     async with broker_of(LOST, BLIND) as broker:
         async with client_of(broker, tmp_path, timing=QUICK) as client:
             await owe_a_cancel(client)
+            assert [entry.attempt for entry in await client.orders.history("cancel")] == [1]
         async with client_of(broker, tmp_path, timing=QUICK) as client, client._reconciler._pass:
             monkeypatch.setattr(client._journal, "prepare", fail)
             with pytest.raises(OutcomeUnknown):
@@ -267,3 +282,48 @@ async def test_deadline_before_the_permission_while_the_journal_cannot_be_read(
             await buy(client, deadline=0.05)
         assert isinstance(caught.value.__cause__, JournalError)
         assert orders_received(broker) == []
+
+
+# ---------------------------------------------------------------------- what is asked for and written down
+
+
+@pytest.mark.parametrize(
+    ("twins", "request_", "follows", "waits"),
+    [
+        ("serialize", BUY, 0, True),
+        ("serialize", BUY, 1, False),  # it follows a proof about the whole class
+        ("serialize", CANCEL, 0, False),  # twice is the same as once
+        ("serialize", evolve(CANCEL, quantity=3), 0, True),
+        ("fail", BUY, 0, True),
+        ("allow", BUY, 0, False),
+    ],
+)
+async def test_who_waits_for_a_twin(
+    tmp_path: Path, twins: str, request_: OrderRequest, follows: int, *, waits: bool
+) -> None:
+    """A new order while the outcome of an identical one is unknown, unless the user says otherwise."""
+    async with broker_of() as broker, client_of(broker, tmp_path, twins=twins) as client:
+        sender = client._dispatcher._sender
+        plan = sender._plan(intent("id", request_), request_, follows, Terms())
+        assert (plan.waits_for_twins, plan.follows) == (waits, follows)
+
+
+async def test_cancel_that_came_too_late_keeps_what_the_broker_said(tmp_path: Path) -> None:
+    """The refusal and what became of the original stand beside each other."""
+    async with broker_of() as broker, client_of(broker, tmp_path) as client:
+        order = await buy(client)
+        broker.fill(str(order.broker_order_id))
+        assert (await cancel(client)).status is OrderStatus.FILLED
+        evidence = (await client.orders.history("cancel"))[-1].evidence
+        assert evidence["original_status"] == "filled"
+        assert evidence["code"] in NOTHING_LEFT
+
+
+async def test_usual_order_is_no_news_for_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Accepted or refused: nothing is on the book "after all", and nobody is called to look."""
+    async with broker_of() as broker, client_of(broker, tmp_path) as client:
+        await buy(client)
+        broker.set_faults([Fault(FaultKind.ORDER_REFUSED, api_ids="kt10000")])
+        with pytest.raises(OrderRefused):
+            await buy(client, "two", quantity=11)
+    assert [record for record in caplog.records if record.levelname in {"WARNING", "ERROR"}] == []
