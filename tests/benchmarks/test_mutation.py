@@ -236,18 +236,23 @@ def test_what_decides_watches_and_judges_is_a_target() -> None:
     assert {file for file in files if not file.endswith("__init__.py")} - TARGETS.keys() == set()
 
 
+REFUSED_TWICE = "(Delivery.REFUSED, Event.REFUSED)"
+
+
 @pytest.mark.timeout(600)
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the runs are forks")
 def test_only_what_has_survived_is_planted_again(tmp_path: Path) -> None:
     """By the words, whatever line or number it has by now; what was killed is left alone."""
     earlier = [
-        {"file": "_domain/day_close.py", "place": "DayClose", "before": "0", "after": "1", "result": "survived"},
-        {"file": "_domain/states.py", "place": "advance", "before": "a", "after": "b", "result": "killed"},
+        {"file": "_domain/states.py", "place": "", "before": "Delivery.REVIVED", "after": "x", "result": "killed"},
+        {"file": "_domain/states.py", "place": "", "before": REFUSED_TWICE, "after": "nothing", "result": "survived"},
     ]
     file = tmp_path / "earlier.json"
     file.write_text("\n".join(map(json.dumps, earlier)), encoding="utf-8")
     _, found = _run(tmp_path / "a.json", "--again", str(file))
-    assert {(one["file"], one["before"], one["after"]) for one in found} == {("_domain/day_close.py", "0", "1")}
+    assert {(one["file"], one["before"], one["after"]) for one in found} == {
+        ("_domain/states.py", REFUSED_TWICE, "nothing")
+    }
 
 
 def _run(results: Path, *arguments: str) -> tuple[str, list[dict[str, Any]]]:

@@ -40,7 +40,7 @@ SECONDS: Final = 25.0
 FIRST_TRIES: Final = {
     "failed_query_is_an_empty_ledger": 88,
     "high_water_mark_is_ignored": 5,
-    "resend_needs_no_proof": 5,
+    "resend_needs_no_proof": 42,
     "exception_releases_the_claim": 0,
     "number_is_claimed_twice": 2,
     "channel_is_not_looked_at": 2,
@@ -49,7 +49,7 @@ FIRST_TRIES: Final = {
     "fill_is_forgotten_between_reads": 1,
     "fill_is_counted_twice": 1,
     "fill_is_never_told": 0,
-    "resend_needs_no_permission": 9,
+    "resend_needs_no_permission": 12,
     "cancellation_is_not_heard": 0,
     "timeout_is_told_as_not_sent": 0,
     "acceptance_bound_is_ignored": 49,
@@ -57,7 +57,7 @@ FIRST_TRIES: Final = {
     "halt_is_for_one_process": 1,
     "limits_are_for_one_order": 18,
     "cancel_all_forgets_what_is_unknown": 2,
-    "unknown_cancel_is_done": 11,
+    "unknown_cancel_is_done": 172,
     "dry_run_is_ignored": 26,
     "credit_is_taken_for_cash": 33,
 }
