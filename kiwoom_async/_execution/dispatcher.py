@@ -286,7 +286,7 @@ class Dispatcher:
         # it was looked up, does not mean that nothing was sent.
         is_no_answer = flight.is_ours or (isinstance(error, JournalError) and flight.may_have_left)
         if not is_no_answer:
-            if isinstance(error, RequestError):  # one about a token or the rate limit knows of no order
+            if isinstance(error, RequestError):  # whoever has raised it need not know for which order
                 error.client_order_id = flight.intent.client_order_id
             return error
         unsure = unknown_error(flight.intent.client_order_id, flight.last)
@@ -316,7 +316,7 @@ class Dispatcher:
 
     async def _fault(self, flight: Flight, error: Exception) -> Order | KiwoomError:
         reason = f"a fault of the library, {type(error).__name__}"
-        if flight.stage is Stage.ON_THE_GROUND and flight.last is None and not flight.is_ours:
+        if flight.stage is Stage.ON_THE_GROUND and flight.last is None:
             elsewhere = await self._told_elsewhere(flight)
             if elsewhere is not None:
                 return elsewhere
@@ -399,8 +399,7 @@ class Dispatcher:
         if self._twins is TwinPolicy.FAIL:
             raise NotSent(
                 f"Order {client_order_id!r} was not sent: the identical order {twin.client_order_id!r} has an unknown "
-                "outcome, and twins='fail'.",
-                client_order_id=client_order_id,
+                "outcome, and twins='fail'."
             )
         self._on_unknown()
         _LOG.info("order %s waits for its twin %s", client_order_id, twin.client_order_id)

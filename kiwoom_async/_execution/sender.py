@@ -176,7 +176,6 @@ class Sender:
                     f"Order {client_order_id!r} was not sent: for another {seconds:.1f} s it may be of either of two "
                     "days, on which numbers begin anew. Call again with the same client_order_id after that.",
                     api_id=call.api_id,
-                    client_order_id=client_order_id,
                 ) from TwoDays
             await anyio.sleep(seconds)
 
@@ -190,7 +189,6 @@ class Sender:
                 f"original on {request.original_day} only, and may be somebody else's order on the day when this "
                 "arrives.",
                 api_id=call.api_id,
-                client_order_id=flight.intent.client_order_id,
             )
         flight.stage, flight.mark = Stage.COMMITTING, DeliveryMark()
         return await self._commit(flight, plan, replaces)

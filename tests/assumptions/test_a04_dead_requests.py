@@ -62,6 +62,17 @@ async def test_order_accepted_after_its_proof_of_absence_is_an_alarm(tmp_path: P
             assert (health["A4"].state, health["A4"].times, health.revived) == (HealthState.ALARM, 1, 1)
 
 
+async def test_pass_that_finds_a_late_order_reports_it(tmp_path: Path) -> None:
+    """Whoever asks for the pass reads which order turned up, and what that means."""
+    timing = evolve(QUICK, watch_interval=3600)
+    async with broker_of(LOST) as broker, client_of(broker, tmp_path, timing=timing) as client:
+        with pytest.raises(OrderNotAccepted):
+            await buy(client)
+        number = accept_late(broker)
+        told = f"order {KEY} was proven absent and is on the book as {number}: a bound in Timing is too tight"
+        assert told in (await client.reconcile()).alarms
+
+
 async def test_late_acceptance_after_a_resend_is_a_duplicate(tmp_path: Path) -> None:
     """With `resend_within`, at most one order too many; it is found and reported the same day."""
     timing = evolve(TIMING, clock_skew=0.05)

@@ -28,6 +28,7 @@ from kiwoom_async._execution.flights import Stage
 from kiwoom_async._journal.guards import Terms
 from kiwoom_async._journal.records import Finding
 from kiwoom_async.simulator import Fault, FaultKind
+from tests.assumptions.breaking import WIDE
 from tests.journal.builders import BUY, CANCEL, intent
 from tests.scenarios.trading import (
     QUICK,
@@ -223,6 +224,23 @@ async def test_order_that_is_held_back_is_left_to_its_own_process(tmp_path: Path
         assert len(orders_received(broker, KEY)) == 1
 
 
+async def test_slot_of_an_order_that_waits_for_its_twin_is_free_again(tmp_path: Path) -> None:
+    """While it waits, others are sent."""
+    limits = Limits(orders_per_second=1, queries_per_second=None, per_tr_per_second=None)
+    async with broker_of(LOST, BLIND) as broker, client_of(broker, tmp_path, limits=limits) as client:
+        await left_open(lambda: buy(client, deadline=0.5))
+        await asyncio.sleep(1.0)
+        waiting = asyncio.create_task(buy(client, "twin"))
+        flights = client._dispatcher._flights
+        await eventually(lambda: "twin" in flights and flights["twin"].stage is Stage.ON_THE_GROUND)
+        await asyncio.sleep(0.1)
+        await buy(client, "three", quantity=3, deadline=0.5)
+        assert not waiting.done()
+        assert [len(orders_received(broker, key)) for key in (KEY, "twin", "three")] == [1, 0, 1]
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+
+
 # ---------------------------------------------------------------------- faults and failures on the way
 
 
@@ -321,7 +339,7 @@ async def test_cancel_that_came_too_late_keeps_what_the_broker_said(tmp_path: Pa
 
 async def test_usual_order_is_no_news_for_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Accepted or refused: nothing is on the book "after all", and nobody is called to look."""
-    async with broker_of() as broker, client_of(broker, tmp_path) as client:
+    async with broker_of() as broker, client_of(broker, tmp_path, timing=WIDE) as client:
         await buy(client)
         broker.set_faults([Fault(FaultKind.ORDER_REFUSED, api_ids="kt10000")])
         with pytest.raises(OrderRefused):

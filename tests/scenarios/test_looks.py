@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from kiwoom_async import Delivery, KiwoomClient, Order, OrderNotAccepted, ResolvedBy, Side
+from kiwoom_async import Delivery, Desk, KiwoomClient, Order, OrderNotAccepted, ResolvedBy, Side
 from kiwoom_async._domain.intents import Attempt
+from kiwoom_async._domain.matching import Matching
 from kiwoom_async._domain.states import Event
 from kiwoom_async._execution import resolver as resolver_module
+from kiwoom_async._execution.findings import PassFindings
 from kiwoom_async._journal.records import Finding
 from kiwoom_async.simulator import Channel, Fault, FaultKind, Simulator
 from tests.assumptions.breaking import LyingTransport, without
@@ -144,10 +146,11 @@ async def test_look_behind_the_feed_says_so_of_every_open_order(tmp_path: Path) 
 
 async def test_alarm_names_the_order_that_is_missing_for_longest(tmp_path: Path) -> None:
     """Of two open orders that the ledger leaves out, the one that has waited longer than the bound is the alarm."""
-    async with broker_of(LOST, listen=False) as broker:
+    async with broker_of(listen=False) as broker:
         lying = LyingTransport(broker)
         async with client_of(broker, tmp_path, timing=QUICK, transport=lying) as client:
             await opened(broker)
+            broker.set_faults([LOST, BLIND])
             await left_open(lambda: buy(client, deadline=0.05))
             first, second, _ = (
                 broker.place_foreign(symbol=SYMBOL, side=Side.SELL, quantity=quantity, price=71_000).broker_order_id
@@ -155,6 +158,7 @@ async def test_alarm_names_the_order_that_is_missing_for_longest(tmp_path: Path)
             )
             lying.rows["kt00007"] = without(first, second)
             lying.rows["ka10075"] = without(first)  # the second one is seen to be missing before the first
+            broker.set_faults(None)
             named: list[str] = []
             async with asyncio.timeout(30):
                 while len(named) < 6:
@@ -165,20 +169,21 @@ async def test_alarm_names_the_order_that_is_missing_for_longest(tmp_path: Path)
             assert set(named) == {second}
 
 
-async def test_late_order_is_an_alarm_of_the_pass_that_finds_it(tmp_path: Path) -> None:
-    """An order that turns up after its proof of absence is told with its number, whoever asks for the report."""
-    late = Fault(FaultKind.ACCEPT_LATE, seconds=0.8, api_ids="kt10000")
-    timing = evolve(QUICK, watch_interval=60)
-    async with broker_of(late) as broker, client_of(broker, tmp_path, timing=timing) as client:
-        with pytest.raises(OrderNotAccepted):
-            await buy(client)
-        await eventually(lambda: len(on_book(broker, KEY)) == 1)
-        (row,) = on_book(broker, KEY)
-        report = await client.reconcile()
-        assert (
-            f"order {KEY} was proven absent and is on the book as {row.broker_order_id}: a bound in Timing is too tight"
-        ) in report.alarms
-        assert [(await last_attempt(client, KEY)).state] == [Delivery.REVIVED]
+async def test_what_the_matching_leaves_open_is_not_called_absent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two complete looks prove nothing about an order that may be hidden, or one of whose twins waits for a row."""
+    async with broker_of(LOST, BLIND) as broker, client_of(broker, tmp_path, timing=SLOW) as client:
+        await left_open(lambda: buy(client, deadline=0.5))
+        await landed(client, KEY)
+        broker.set_faults(None)
+        resolver = client._reconciler._resolver
+        async with client._reconciler._pass:
+            view = await resolver._views.take(Desk.STOCK, [await last_attempt(client, KEY)], [])
+            monkeypatch.setattr(resolver, "_prove", lambda *_: "proven")
+            open_yet = Matching(bindings={}, absent=frozenset(), candidates={}, foreign=())
+            await resolver._judge_absent(open_yet, view, PassFindings(), frozenset())
+        assert (await last_attempt(client, KEY)).state is Delivery.UNKNOWN
 
 
 # ---------------------------------------------------------------------- cancels
