@@ -46,6 +46,7 @@ class Book:
         self.learnt: dict[Desk, frozenset[str]] = {}
         self.fails: dict[Desk, Exception] = {}
         self.questions: list[tuple[Desk, date, int]] = []
+        self.times_asked = 0
         self.clock = FixedAmbient()
 
     def look_for(self) -> ForgottenOrders:
@@ -57,10 +58,11 @@ class Book:
     async def look_after(self, seconds: float) -> tuple[str, ...]:
         """Take one look, some seconds after noon."""
         self.clock.seconds = 1000.0 + seconds
-        return await self.look_for().look()
+        return await look(self.look_for())
 
     async def acceptance(self) -> Acceptance | None:
         """Give since when the journal lacks records."""
+        self.times_asked += 1
         return self.accepted
 
     async def open_attempts(self) -> tuple[Attempt, ...]:
@@ -85,6 +87,12 @@ class Book:
         return Snapshot(desk, day, since, self.rows[desk], seconds, seconds + 1, is_final=False, queries=1)
 
 
+async def look(forgotten: ForgottenOrders) -> tuple[str, ...]:
+    """Look where that is due, as a pass does."""
+    await forgotten.is_due()
+    return await forgotten.look()
+
+
 def numbers(alarms: tuple[str, ...]) -> list[str]:
     """Give the order number that each alarm begins with."""
     return [alarm.split()[1] for alarm in alarms]
@@ -104,7 +112,7 @@ async def test_every_ledger_is_looked_at_on_the_day_of_the_acceptance() -> None:
     book = Book(row())
     book.rows[Desk.GOLD] = (row("0000201", desk=Desk.GOLD),)
     forgotten = book.look_for()
-    assert numbers(await forgotten.look()) == ["0000101", "0000201"]
+    assert numbers(await look(forgotten)) == ["0000101", "0000201"]
     assert numbers(forgotten.alarms) == ["0000101", "0000201"]
     assert book.questions == [(Desk.STOCK, DAY, 0), (Desk.GOLD, DAY, 0)]
     assert LEDGERS == (Desk.STOCK, Desk.GOLD)
@@ -144,23 +152,36 @@ async def test_order_that_is_forgotten(changes: dict[str, Any], *, is_alarm: boo
     ],
 )
 async def test_order_whose_outcome_is_open_is_not_called_forgotten(known: Attempt, *, is_alarm: bool) -> None:
-    """Its number is not known yet: the row may be it; and as long as it may be, the book is looked at again."""
-    book = Book(row(), attempts=(known,))
+    """Its number is not known yet: the row may be it."""
+    assert bool(await Book(row(), attempts=(known,)).look_after(120.0)) == is_alarm
+
+
+async def test_order_that_may_be_an_open_one_is_looked_at_again() -> None:
+    """Until it is known whose the row is."""
+    book = Book(row(), attempts=(attempt(Delivery.DISPATCHED),))
     forgotten = book.look_for()
-    book.clock.seconds += 120.0
-    assert bool(await forgotten.look()) == is_alarm
-    book.attempts = ()
+    for is_alarm in (False, True):
+        book.clock.seconds += 30.0
+        assert await forgotten.is_due()
+        assert bool(await forgotten.look()) == is_alarm
+        book.attempts = ()
     book.clock.seconds += 30.0
-    assert await forgotten.is_due() == (not is_alarm)
-    assert numbers(await forgotten.look()) == ["0000101"]
+    assert not await forgotten.is_due()
 
 
-@pytest.mark.parametrize(("step", "is_alarm"), [(0.0, True), (300.0, False)])
-async def test_clock_that_was_set_makes_no_alarm(step: float, *, is_alarm: bool) -> None:
-    """A row that was stamped before the send, by the clock of that time, may still be the order that was sent."""
-    sent = attempt(dispatched_at=NOON + timedelta(seconds=step + 60), dispatched=1060.0, ended_at=None, ended=None)
-    book = Book(row(ordered_at=NOON), attempts=(sent,))
-    assert bool(await book.look_after(120.0)) == is_alarm
+@pytest.mark.parametrize(
+    ("dispatched", "boot_id", "is_alarm"),
+    [
+        pytest.param(1060.0, "boot-1", True, id="never set"),
+        pytest.param(1000.0, "boot-1", False, id="set back by a minute"),
+        pytest.param(1000.0, "boot-0", True, id="nothing tells after another start of the machine"),
+    ],
+)
+async def test_clock_that_was_set_makes_no_alarm(dispatched: float, boot_id: str, *, is_alarm: bool) -> None:
+    """A row may be the order that was sent a minute later by a clock that was set since."""
+    at = NOON + timedelta(seconds=60)
+    sent = attempt(dispatched_at=at, ended_at=at, dispatched=dispatched, boot_id=boot_id)
+    assert bool(await Book(row(), attempts=(sent,)).look_after(120.0)) == is_alarm
 
 
 async def test_what_was_never_accepted_has_forgotten_nothing() -> None:
@@ -169,7 +190,7 @@ async def test_what_was_never_accepted_has_forgotten_nothing() -> None:
     book.accepted = None
     forgotten = book.look_for()
     assert not await forgotten.is_due()
-    assert await forgotten.look() == ()
+    assert await look(forgotten) == ()
     assert book.questions == []
 
 
@@ -187,26 +208,40 @@ async def test_book_is_looked_at_on_that_day_only(accepted_at: datetime, *, is_d
     book.accepted = evolve(ACCEPTED, at=accepted_at)
     forgotten = book.look_for()
     assert await forgotten.is_due() == is_due
-    await forgotten.look()
+    await look(forgotten)
     assert bool(book.questions) == is_due
+
+
+async def test_first_look_is_due_at_once() -> None:
+    """Also on a machine that has just been started, whose clock that never jumps tells next to nothing."""
+    book = Book(row())
+    book.clock = FixedAmbient(monotonic=0.0)
+    assert await book.look_for().is_due()
+
+
+async def test_journal_is_asked_once_whether_it_was_accepted() -> None:
+    """It cannot be accepted while a client is open on it, and every pass of every client would read it anew."""
+    book = Book()
+    forgotten = book.look_for()
+    for seconds in (0.0, 30.0, 30.0):
+        book.clock.seconds += seconds
+        await look(forgotten)
+    assert book.times_asked == 1
 
 
 async def test_looks_follow_each_other_at_the_pace_of_a_watch() -> None:
     """Until everything that was sent before must be listed; then there is no more to look for."""
     book = Book()
     forgotten = book.look_for()
-    assert await forgotten.look() == ()
-    looks = []
-    for _ in range(3):
-        book.clock.seconds += 29.9
-        assert not await forgotten.is_due()
-        await forgotten.look()
-        assert book.questions == []if looks else True
+    taken = []
+    for seconds in (0.0, 29.9, 0.1, 29.9, 0.1):
+        book.clock.seconds += seconds
+        is_due = await forgotten.is_due()
         book.questions.clear()
-        book.clock.seconds += 0.1
-        looks.append(await forgotten.is_due())
         await forgotten.look()
-    assert looks == [True, False, False]
+        assert bool(book.questions) == is_due
+        taken.append(is_due)
+    assert taken == [True, False, True, False, False]
 
 
 @pytest.mark.parametrize(("seconds", "is_over"), [(BOUNDS - 0.1, False), (BOUNDS, True), (BOUNDS + 0.1, True)])
@@ -215,7 +250,7 @@ async def test_last_look_comes_after_every_bound(seconds: float, *, is_over: boo
     book = Book()
     forgotten = book.look_for()
     book.clock.seconds += seconds
-    await forgotten.look()
+    await look(forgotten)
     book.clock.seconds += 30.0
     assert await forgotten.is_due() != is_over
 
@@ -233,7 +268,7 @@ async def test_book_is_looked_at_while_an_order_sent_before_is_open(known: Attem
     book = Book(attempts=(known,))
     forgotten = book.look_for()
     book.clock.seconds += 60.0
-    await forgotten.look()
+    await look(forgotten)
     book.clock.seconds += 30.0
     assert await forgotten.is_due() != is_over
 
@@ -248,12 +283,12 @@ async def test_look_that_fails_is_repeated(error: Exception) -> None:
     forgotten = book.look_for()
     book.clock.seconds += 60.0
     book.fails = {Desk.STOCK: error}
-    assert numbers(await forgotten.look()) == ["0000201"]
+    assert numbers(await look(forgotten)) == ["0000201"]
     book.clock.seconds += 30.0
     book.questions.clear()
     book.fails.clear()
     assert await forgotten.is_due()
-    assert sorted(numbers(await forgotten.look())) == ["0000101", "0000201"]
+    assert sorted(numbers(await look(forgotten))) == ["0000101", "0000201"]
     assert book.questions == [(Desk.STOCK, DAY, 0)]
     book.clock.seconds += 30.0
     assert not await forgotten.is_due()
@@ -263,10 +298,10 @@ async def test_alarm_ends_when_its_order_is_claimed() -> None:
     """The last look counts; between looks the alarms stay what they were."""
     book = Book(row())
     forgotten = book.look_for()
-    assert numbers(await forgotten.look()) == ["0000101"]
+    assert numbers(await look(forgotten)) == ["0000101"]
     book.own = {"0000101"}
     book.clock.seconds += 1.0
-    assert numbers(await forgotten.look()) == ["0000101"]
+    assert numbers(await look(forgotten)) == ["0000101"]
     book.clock.seconds += 30.0
-    assert await forgotten.look() == ()
+    assert await look(forgotten) == ()
     assert forgotten.alarms == ()
