@@ -223,8 +223,8 @@ async def test_day_of_a_number_is_asked_for_where_it_may_be_either(
         await journal.settle(SEEN, today=today, days_of=lambda _: days)
     assert refused_argument(error) == ("day", None)
     assert journal.written == []
-    assert await journal.settle(evolve(SEEN, day=AFTER), today=today, days_of=lambda _: days) == "0000101"
-    assert days_written(journal) == [AFTER]
+    assert await journal.settle(evolve(SEEN, day=DAY), today=today, days_of=lambda _: days) == "0000101"
+    assert days_written(journal) == [DAY]
 
 
 async def test_day_on_which_a_look_has_shown_the_number_is_taken() -> None:
