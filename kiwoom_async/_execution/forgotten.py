@@ -49,21 +49,27 @@ class ForgottenOrders:
 
     async def is_due(self) -> bool:
         """Tell whether there is a ledger to look at now."""
+        return await self._due() is not None
+
+    async def _due(self) -> Acceptance | None:
+        """Give the acceptance whose book is to be looked at now; None if there is none, or not now."""
         if not self._is_read:
             # Whoever accepts closes the clients of the journal before.
             self._acceptance, self._is_read = await self._journal.acceptance(), True
         accepted = self._acceptance
-        return (
+        if (
             accepted is not None
             and len(self._settled) < len(LEDGERS)
             and self._ambient.monotonic() >= self._next_look
             and korean_day(accepted.at) == korean_day(self._ambient.now())
-        )
+        ):
+            return accepted
+        return None
 
     async def look(self) -> tuple[str, ...]:
         """Look where that is due; give all alarms. A look that fails is repeated later."""
-        accepted = self._acceptance
-        if accepted is None or not await self.is_due():
+        accepted = await self._due()
+        if accepted is None:
             return self.alarms
         self._next_look = self._ambient.monotonic() + self._timing.watch_interval
         is_settled = await self._is_settled(accepted)

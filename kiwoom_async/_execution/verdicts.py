@@ -128,6 +128,8 @@ async def settle(
         raise ValidationError(
             "client_order_id", client_order_id, "the id of an unresolved order; see client.orders.unresolved()"
         )
+    if verdict.day is not None and verdict.day > today:
+        raise ValidationError("day", verdict.day.isoformat(), f"today, {today}, or the day of an earlier list")
     if verdict.number is not None and verdict.day is None:
         verdict = evolve(verdict, day=seen_on(attempt, verdict.number))
         if verdict.day is None:

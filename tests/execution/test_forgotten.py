@@ -88,8 +88,7 @@ class Book:
 
 
 async def look(forgotten: ForgottenOrders) -> tuple[str, ...]:
-    """Look where that is due, as a pass does."""
-    await forgotten.is_due()
+    """Look as a pass does, which need not have been asked for by this."""
     return await forgotten.look()
 
 

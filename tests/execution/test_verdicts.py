@@ -227,6 +227,15 @@ async def test_day_of_a_number_is_asked_for_where_it_may_be_either(
     assert days_written(journal) == [DAY]
 
 
+async def test_number_stands_on_no_list_of_a_day_to_come() -> None:
+    """A slip in the date would give the order a number that is another one's by then."""
+    journal = Writer(attempt())
+    with pytest.raises(ValidationError, match=f"today, {DAY}") as error:
+        await journal.settle(evolve(SEEN, day=AFTER), today=DAY)
+    assert refused_argument(error) == ("day", AFTER.isoformat())
+    assert journal.written == []
+
+
 async def test_day_on_which_a_look_has_shown_the_number_is_taken() -> None:
     """Unless the person names another one."""
     shown: list[tuple[str, str]] = []
