@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -156,6 +156,7 @@ class Ledger:
         final: The days that are over.
         failures: What the next looks raise.
         executed: What the second view shows, or raises.
+        before_look: Happens after a question has left.
     """
 
     rows: dict[date, tuple[LedgerOrder, ...]] = field(factory=dict)
@@ -163,12 +164,14 @@ class Ledger:
     failures: list[Exception] = field(factory=list)
     executed: tuple[ExecutedOrder, ...] | Exception = ()
     proven_clock_difference: float = 0.0
+    before_look: Callable[[], None] = lambda: None
     asked: list[tuple[Desk, date, int]] = field(factory=list)
     counts: Counter[str] = field(factory=Counter)
 
     async def fetch_snapshot(self, desk: Desk, day: date, since: int) -> Snapshot:
         """Look at a day."""
         self.asked.append((desk, day, since))
+        self.before_look()
         if self.failures:
             raise self.failures.pop(0)
         rows = tuple(row for row in self.rows.get(day, ()) if row.number > since and row.desk is desk)

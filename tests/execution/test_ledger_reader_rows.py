@@ -91,7 +91,7 @@ async def test_ledger_that_comes_to_rest_is_read() -> None:
 async def test_order_that_is_listed_twice_voids_the_look() -> None:
     """The pages moved, or the broker repeats a number: no row of it is believed."""
     twice = [ledger_page(1, 2), ledger_page(2, 3)]
-    with pytest.raises(QueryFailed, match="kt00007 .*order 0000002 is listed twice"):
+    with pytest.raises(QueryFailed, match=r"kt00007 .*order 0000002 is listed twice"):
         await reader(Pages(twice, twice, twice)).fetch_snapshot(Desk.STOCK, DAY, 0)
 
 
@@ -124,7 +124,7 @@ async def test_look_across_midnight_is_none() -> None:
     def move() -> None:
         clock.at += timedelta(seconds=2)
 
-    with pytest.raises(QueryFailed, match="kt00007 .*midnight passed while it was read"):
+    with pytest.raises(QueryFailed, match=r"kt00007 .*midnight passed while it was read"):
         await reader(Pages([ledger_page(1)], after_page=move), clock).fetch_snapshot(Desk.STOCK, DAY, 0)
 
 
