@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import date, timedelta
 from typing import Any, Final
 
@@ -47,29 +48,27 @@ class LedgerReader:
             RateLimited: Kiwoom's rate limit.
         """
         for _ in range(LOOKS_AT_A_MOVING_LEDGER - 1):
-            try:
+            with suppress(_LedgerMoved):
                 return await self._read_ledger(desk, day, since, symbol)
-            except _LedgerMoved:
-                continue
         return await self._read_ledger(desk, day, since, symbol)
 
     async def _read_ledger(self, desk: Desk, day: date, since: int, symbol: str) -> Snapshot:
         call = ledger_call(desk, day, since, symbol)
         began, began_at, asked = self._ambient.monotonic(), self._ambient.now(), self.queries
         rows: dict[str, LedgerOrder] = {}
-        first_page: tuple[LedgerOrder, ...] | None = None
+        first_page: tuple[LedgerOrder, ...] = ()
         pages = 0
         async for page in self._gateway.fetch_pages(call):
             self.queries += 1
             pages += 1
             listed = decode_ledger(call.api_id, desk, day, page.body)
-            first_page = listed if first_page is None else first_page
+            first_page = listed if pages == 1 else first_page
             for row in listed:
                 if row.broker_order_id in rows:
                     raise _LedgerMoved(call.api_id, f"order {row.broker_order_id} is listed twice")
                 rows[row.broker_order_id] = row
         if pages > 1:
-            await self._require_same_start(call, desk, day, first_page or ())
+            await self._require_same_start(call, desk, day, first_page)
         if korean_day(self._ambient.now()) != korean_day(began_at):
             raise QueryFailed(call.api_id, "midnight passed while it was read")
         skew = timedelta(seconds=self._timing.clock_skew)

@@ -71,7 +71,7 @@ class Views:
         Args:
             desk: Whose ledger.
             wanted: Its unresolved attempts.
-            watched: Attempts proven absent that may still turn up.
+            watched: Attempts proven absent that may still turn up. There is at least one of both.
 
         Raises:
             QueryFailed: The look was not complete.
@@ -88,7 +88,7 @@ class Views:
                     mark = attempt.mark if day == attempt.day else 0
                     since[day] = min(since.get(day, mark), mark)
         # A day is over when it is by the bounds of everybody whose order is looked for.
-        skew = max((attempt.bounds(self.timing).clock_skew for attempt in [*wanted, *watched]), default=0.0)
+        skew = max(attempt.bounds(self.timing).clock_skew for attempt in [*wanted, *watched])
         first_open = korean_day(looked_at - timedelta(seconds=skew))
         snapshots: list[Snapshot] = []
         for day, number in sorted(since.items()):

@@ -21,7 +21,9 @@ from kiwoom_async import (
     ResolvedBy,
 )
 from kiwoom_async._domain.intents import Intent, OrderRequest
+from kiwoom_async._domain.midnight import day_of_answer
 from kiwoom_async._domain.states import Event
+from kiwoom_async._execution import sender as sender_module
 from kiwoom_async._execution.dispatcher import AGAIN_PATIENCE, Again
 from kiwoom_async._execution.findings import NOTHING_LEFT
 from kiwoom_async._execution.flights import Stage
@@ -335,6 +337,24 @@ async def test_cancel_that_came_too_late_keeps_what_the_broker_said(tmp_path: Pa
         evidence = (await client.orders.history("cancel"))[-1].evidence
         assert evidence["original_status"] == "filled"
         assert evidence["code"] in NOTHING_LEFT
+
+
+async def test_how_long_an_answer_took_is_told_by_the_clock_that_never_jumps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It counts from the permission, and decides near midnight on which day a number is valid."""
+    took: list[float] = []
+
+    def note(*given: Any, **known: Any) -> Any:
+        took.append(known["took"])
+        return day_of_answer(*given, **known)
+
+    monkeypatch.setattr(sender_module, "day_of_answer", note)
+    slow = Fault(FaultKind.DELAY_ANSWER, api_ids="kt10000", seconds=0.2)
+    async with broker_of(slow) as broker, client_of(broker, tmp_path, timing=WIDE) as client:
+        began = client._ambient.monotonic()
+        await buy(client)
+        assert [0.2 <= seconds <= client._ambient.monotonic() - began for seconds in took] == [True]
 
 
 async def test_usual_order_is_no_news_for_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
