@@ -21,8 +21,8 @@ _WIRE: Final = tuple(
 )
 
 
-def _tests_in(folder: str) -> tuple[str, ...]:
-    return tuple(f"tests/{folder}/{path.name}" for path in sorted((_TESTS / folder).glob("test_*.py")))
+def _tests_in(folder: str, name: str = "") -> tuple[str, ...]:
+    return tuple(f"tests/{folder}/{path.name}" for path in sorted((_TESTS / folder).glob(f"test_{name}*.py")))
 
 
 _ASSUMPTIONS: Final = _tests_in("assumptions")
@@ -31,7 +31,7 @@ _SLOW: Final = frozenset(
     f"tests/scenarios/test_{name}.py" for name in ("journal_failures", "every_await", "shared_key")
 )
 _CORE: Final = (*_tests_in("execution"), *sorted({*_tests_in("scenarios")} - _SLOW), *_ASSUMPTIONS)
-"""All that works with a client and a broker."""
+"""All that works with a client and a broker, for modules without tests of their own."""
 _JUDGE: Final = (
     "tests/audit/test_check_history.py",
     "tests/audit/test_wire_and_fills.py",
@@ -69,17 +69,14 @@ TARGETS: Final[dict[str, tuple[str, ...]]] = {
     "_journal/days.py": _JOURNAL,
     "_journal/records.py": _JOURNAL,
     **{
-        f"_execution/{name}.py": _CORE
+        f"_execution/{name}.py": _tests_in("execution", name) or _CORE
         for name in (
-            *("resolver", "views", "reconciler", "dispatcher", "sender", "doubts", "book_view", "ledger_reader"),
-            *("originals", "findings", "surplus", "day_closer", "follower", "flights", "settlements", "sweeper"),
-            *("monitor", "guards", "rehearsal", "steady_list", "tasks", "waiters", "feed_keeper", "feed_view"),
-            "event_log",
+            *("resolver", "views", "reconciler", "dispatcher", "sender", "answers", "verdicts", "doubts", "book_view"),
+            *("ledger_reader", "originals", "findings", "surplus", "forgotten", "day_closer", "follower", "flights"),
+            *("settlements", "sweeper", "monitor", "guards", "rehearsal", "steady_list", "tasks", "waiters"),
+            *("feed_keeper", "feed_view", "event_log"),
         )
     },
-    "_execution/verdicts.py": (*_CORE, "tests/cli/test_resolve.py"),
-    "_execution/answers.py": (*_CORE, "tests/cli/test_resolve.py"),
-    "_execution/forgotten.py": (*_CORE, "tests/crash/test_restored.py"),
     "_domain/monitors.py": ("tests/domain/test_monitors.py", "tests/domain/test_health.py", *_ASSUMPTIONS),
     "_domain/health.py": ("tests/domain/test_health.py",),
     "_journal/breaches.py": _JOURNAL,

@@ -11,7 +11,7 @@ from typing import Any
 
 import apsw
 import pytest
-from attrs import define
+from attrs import define, evolve
 
 from kiwoom_async import KiwoomClient, NotSent, Order, OrderNotAccepted, OutcomeUnknown, ResolvedBy
 from kiwoom_async._domain.ambient import Checkpoint
@@ -131,9 +131,9 @@ async def test_close_at_every_turn_of_the_loop(tmp_path: Path) -> None:
 @pytest.mark.parametrize("seconds", [0.0, 0.02])
 async def test_close_with_an_order_on_the_wire(tmp_path: Path, seconds: float) -> None:
     """A client that closes waits shortly for the answer, and gives it to the caller; or it records that it is open."""
-    impatient = QUICK.__class__(response_timeout=5, drain_timeout=0.05, connect_timeout=1)
+    timing = evolve(QUICK, response_timeout=5, drain_timeout=5 if seconds else 0.05)
     async with broker_of(Fault(FaultKind.DELAY_ANSWER, seconds=seconds or 2)) as broker:
-        async with client_of(broker, tmp_path, timing=impatient) as client:
+        async with client_of(broker, tmp_path, timing=timing) as client:
             task = asyncio.create_task(buy(client))
             await eventually(lambda: len(orders_received(broker)) == 1)
         if seconds:

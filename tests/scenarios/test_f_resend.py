@@ -192,7 +192,7 @@ async def double(
     return order, surplus
 
 
-@pytest.mark.parametrize("seconds", [2.0, 4.0], ids=["soon", "far_beyond_the_bounds"])
+@pytest.mark.parametrize("seconds", [3.0, 5.0], ids=["soon", "far_beyond_the_bounds"])
 async def test_late_first_attempt_after_resend_detected(
     tmp_path: Path, seconds: float, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -215,7 +215,7 @@ async def test_duplicate_unfilled_cancelled_once_when_opted_in(
     """Opted in, the surplus order is cancelled, once, for ever; the one that was answered with stays."""
     async with broker_of() as broker:
         async with client_of(broker, tmp_path, cancel_duplicates=True) as client:
-            order, surplus = await double(broker, client, 2.0, caplog)
+            order, surplus = await double(broker, client, 3.0, caplog)
             await eventually(lambda: not row_of(broker, surplus).is_working)
             await client.reconcile()
             await client.reconcile()
@@ -245,7 +245,7 @@ async def test_cancel_of_a_duplicate_that_never_left_is_tried_again(
 
     async with broker_of() as broker:
         async with client_of(broker, tmp_path) as client:
-            _, surplus = await double(broker, client, 2.0, caplog)
+            _, surplus = await double(broker, client, 3.0, caplog)
         monkeypatch.setattr(Sender, "send", refuse_once)
         async with client_of(broker, tmp_path, cancel_duplicates=True) as client:
             await eventually(lambda: refused == 1)
@@ -259,7 +259,7 @@ async def test_cancel_of_a_duplicate_that_never_left_is_tried_again(
 async def test_duplicate_is_left_alone_without_opting_in(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """By itself a surplus order is reported and stays on the book."""
     async with broker_of() as broker, client_of(broker, tmp_path) as client:
-        _, surplus = await double(broker, client, 2.0, caplog)
+        _, surplus = await double(broker, client, 3.0, caplog)
         await client.reconcile()
         assert sum(broker.count(api_id) for api_id in CANCELS) == 0
         assert row_of(broker, surplus).is_working
@@ -269,7 +269,7 @@ async def test_duplicate_that_has_traded_is_never_cancelled(tmp_path: Path, capl
     """Opted in later, after it was partly filled: it is a position by then, and stays as it is."""
     async with broker_of() as broker:
         async with client_of(broker, tmp_path) as client:
-            _, surplus = await double(broker, client, 2.0, caplog)
+            _, surplus = await double(broker, client, 3.0, caplog)
             broker.fill(surplus, 4)
         async with client_of(broker, tmp_path, cancel_duplicates=True) as client:
             await client.reconcile()
@@ -282,7 +282,7 @@ async def test_duplicate_partially_filled_surfaces_no_auto_hedge(
 ) -> None:
     """A surplus order that has traded is reported; nothing is sold, bought or cancelled to make up for it."""
     async with broker_of() as broker, client_of(broker, tmp_path) as client:
-        _, surplus = await double(broker, client, 2.0, caplog)
+        _, surplus = await double(broker, client, 3.0, caplog)
         broker.fill(surplus, 4)
         placed = len(orders_received(broker))
         await client.reconcile()

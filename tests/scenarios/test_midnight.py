@@ -12,10 +12,15 @@ import pytest
 from attrs import evolve
 
 from kiwoom_async import NotSent, Order, ValidationError
-from kiwoom_async._domain.settings import KST
+from kiwoom_async._domain.intents import Intent
+from kiwoom_async._domain.settings import KST, Reliance
 from kiwoom_async._execution import sender
+from kiwoom_async._execution.flights import Flight
+from kiwoom_async._execution.sender import Ready
+from kiwoom_async._wire.outcomes import Accepted
 from kiwoom_async.simulator import Fault, FaultKind, Simulator
 from tests.assumptions.breaking import KEY, LyingTransport, buy
+from tests.journal.builders import CANCEL
 from tests.scenarios.trading import (
     QUICK,
     TIMING,
@@ -141,6 +146,29 @@ async def test_cancel_that_may_arrive_after_midnight_is_not_sent(tmp_path: Path)
             with pytest.raises(NotSent, match="somebody else's"):
                 await client.stock.cancel(order)
         assert len(orders_received(broker)) == 1
+
+
+@pytest.mark.parametrize("is_owed_by_another", [True, False])
+async def test_owed_cancel_keeps_to_the_bounds_of_whoever_owes_it(tmp_path: Path, *, is_owed_by_another: bool) -> None:
+    """By the longer ones it may arrive after midnight, although by our own it would not."""
+    longer = evolve(TIMING, acceptance_bound=300.0) if is_owed_by_another else TIMING
+    async with before_midnight() as broker, client_of(broker, tmp_path) as client:
+        order = await buy(client)
+        sending = client._dispatcher._sender
+        request = evolve(
+            CANCEL, side=order.side, symbol=order.symbol, original=order.broker_order_id, original_day=order.day
+        )
+        cancel = Intent("cancel", client._journal.account, request, client._ambient.now())
+        owed = evolve(sending.plan_obligation(cancel), relied_on=Reliance.of(longer, is_exclusive=True))
+        flight = Flight(cancel, is_fresh=False, deadline=None, is_ours=True, last=owed)
+        if is_owed_by_another:
+            with pytest.raises(NotSent, match="somebody else's"):
+                await sending.request_permission(flight, request, None)
+            return
+        ready = await sending.request_permission(flight, request, None)
+        assert isinstance(ready, Ready)
+        outcome, _ = await sending.send(flight, ready)
+        assert isinstance(outcome, Accepted)
 
 
 async def test_verdict_on_an_order_sent_around_midnight_needs_a_day(tmp_path: Path) -> None:
