@@ -154,7 +154,7 @@ async def test_order_that_is_accepted_after_an_intact_1999_is_found_and_not_doub
     """1999 at once and the order on the book a moment later, within the bound: one order, and its number."""
     async with (
         broker_of(Fault(FaultKind.UNEXPECTED_ERROR, api_ids=BUY)) as broker,
-        client_of(broker, tmp_path, timing=evolve(TIMING, acceptance_bound=1)) as client,
+        client_of(broker, tmp_path, timing=evolve(TIMING, acceptance_bound=10)) as client,
     ):
         task = asyncio.create_task(buy_among_others(client, resend_within=60))
         await eventually(lambda: broker.count("kt00007") >= 8)
