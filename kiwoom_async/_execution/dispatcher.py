@@ -285,9 +285,9 @@ class Dispatcher:
         # An obligation stands until it is carried out; and a journal that fails once the order may have left, or before
         # it was looked up, does not mean that nothing was sent.
         is_no_answer = flight.is_ours or (isinstance(error, JournalError) and flight.may_have_left)
+        if isinstance(error, RequestError):  # whoever has raised it need not know for which order
+            error.client_order_id = flight.intent.client_order_id
         if not is_no_answer:
-            if isinstance(error, RequestError):  # whoever has raised it need not know for which order
-                error.client_order_id = flight.intent.client_order_id
             return error
         unsure = unknown_error(flight.intent.client_order_id, flight.last)
         unsure.__cause__ = error
@@ -303,7 +303,8 @@ class Dispatcher:
 
         Another process may have sent the order since it was looked up, unless nobody else can have its id.
         """
-        if flight.may_have_left or flight.is_unsent or (flight.is_fresh and flight.last is None):
+        is_unsent = flight.is_unsent and not flight.is_ours
+        if flight.may_have_left or is_unsent or (flight.is_fresh and flight.last is None):
             return self._not_left(flight)
         return OutcomeUnknown(flight.intent.client_order_id, "the client is closing and does not look it up any more")
 
@@ -316,7 +317,7 @@ class Dispatcher:
 
     async def _fault(self, flight: Flight, error: Exception) -> Order | KiwoomError:
         reason = f"a fault of the library, {type(error).__name__}"
-        if flight.stage is Stage.ON_THE_GROUND and flight.last is None:
+        if flight.stage is Stage.ON_THE_GROUND and flight.last is None and not flight.is_ours:
             elsewhere = await self._told_elsewhere(flight)
             if elsewhere is not None:
                 return elsewhere
@@ -364,9 +365,12 @@ class Dispatcher:
         return await self._fly(flight, permission) or await self._settle(flight, None)
 
     async def _find_sent(self, flight: Flight) -> OrderRecord | None:
-        """Look for an order of this id that another process has sent since it was looked up: one id, one answer."""
+        """Look for an order of this id that another process has sent, or owes, since it was looked up: one answer."""
         record = None if flight.is_fresh else await self._journal.find(flight.intent.client_order_id)
-        if record is None or record.may_be_sent:
+        if record is None:
+            return None
+        is_owed_elsewhere = record.last.state is Delivery.PREPARED and not flight.is_ours
+        if record.may_be_sent and not is_owed_elsewhere:
             return None
         if differences := record.intent.differences(flight.intent):
             raise ClientOrderIdConflict(flight.intent.client_order_id, differences)
@@ -410,9 +414,15 @@ class Dispatcher:
         intent = flight.intent
         target = intent.request.target
         assert target is not None, "the desk names an order by its number or by its id"  # noqa: S101
-        known = await self._journal.prepare(intent, self._sender.plan_obligation(intent))
+        # A write that was begun is carried out, so from here on the cancel may be owed whatever becomes of this call.
+        flight.is_ours = True
+        try:
+            known = await self._journal.prepare(intent, self._sender.plan_obligation(intent))
+        except ClientOrderIdConflict:
+            flight.is_ours = False
+            raise
         attempt = known.attempt if isinstance(known, Dispatched) else known.record.last
-        flight.last, flight.is_ours = attempt, True
+        flight.last = attempt
         self._on_unknown()
         outcome = await self._settlements.wait(target)
         self._ambient.reached(Checkpoint.BEFORE_OBLIGATION)

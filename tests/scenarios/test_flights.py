@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,12 @@ import pytest
 from attrs import evolve
 
 from kiwoom_async import (
+    ClientOrderIdConflict,
+    Delivery,
     JournalError,
     KiwoomClient,
     Limits,
+    NotSent,
     Order,
     OrderNotAccepted,
     OrderRefused,
@@ -26,12 +31,13 @@ from kiwoom_async._domain.states import Event
 from kiwoom_async._execution import sender as sender_module
 from kiwoom_async._execution.dispatcher import AGAIN_PATIENCE, Again
 from kiwoom_async._execution.findings import NOTHING_LEFT
-from kiwoom_async._execution.flights import Stage
+from kiwoom_async._execution.flights import Flight, Stage
 from kiwoom_async._journal.guards import Terms
 from kiwoom_async._journal.records import Finding
+from kiwoom_async._transport.mark import DeliveryMark
 from kiwoom_async.simulator import Fault, FaultKind
 from tests.assumptions.breaking import WIDE
-from tests.journal.builders import BUY, CANCEL, intent
+from tests.journal.builders import BUY, CANCEL, intent, obligation
 from tests.scenarios.trading import (
     QUICK,
     SYMBOL,
@@ -45,6 +51,7 @@ from tests.scenarios.trading import (
 )
 
 KEY = "one"
+ACCEPTED = Fault(FaultKind.DROP_AFTER_ACCEPTANCE, api_ids="kt10000")
 LOST = Fault(FaultKind.DROP_BEFORE_ACCEPTANCE, api_ids="kt10000")
 BLIND = Fault(FaultKind.QUERY_ERROR, times=100_000)
 ABSENT = Finding(Event.PROVEN_ABSENT, reason="as if")
@@ -68,6 +75,10 @@ async def cancel(client: KiwoomClient, **changes: Any) -> Order:
     order = await client.orders.get(KEY)
     assert order is not None
     return await client.stock.cancel(order, client_order_id="cancel", **changes)
+
+
+async def _await(call: Awaitable[Order]) -> Order:
+    return await call
 
 
 async def owe_a_cancel(client: KiwoomClient) -> None:
@@ -277,6 +288,101 @@ async def test_call_for_an_owed_cancel_is_never_told_that_it_was_not_sent(
             client._dispatcher.resume(await intent_of(client, "cancel"))
             with pytest.raises(OutcomeUnknown):
                 await cancel(client)
+
+
+async def write_slowly(client: KiwoomClient, seconds: float = 0.5) -> asyncio.Task[None]:
+    """Keep the thread that commits busy, so that what is handed in from now on is written later."""
+    busy = asyncio.create_task(client._journal._write(lambda _: time.sleep(seconds)))
+    await asyncio.sleep(0.02)
+    return busy
+
+
+async def state_of(client: KiwoomClient, key: str) -> Delivery:
+    """Read what the journal says of the last send of an id."""
+    record = await client._journal.find(key)
+    assert record is not None
+    return record.last.state
+
+
+async def test_deadline_while_an_owed_cancel_is_written_down(tmp_path: Path) -> None:
+    """It stands once that is done, and is carried out when its order is found: nobody is told that it was not sent."""
+    async with broker_of(ACCEPTED, BLIND) as broker, client_of(broker, tmp_path, timing=QUICK) as client:
+        await left_open(lambda: buy(client, deadline=0.3))
+        busy = await write_slowly(client)
+        with pytest.raises(OutcomeUnknown):
+            await cancel(client, deadline=0.1)
+        await busy
+        broker.set_faults(None)
+        assert (await cancel(client)).status is OrderStatus.CANCELED
+        assert len(orders_received(broker, "cancel")) == 1
+
+
+async def test_closing_while_an_owed_cancel_is_written_down(tmp_path: Path) -> None:
+    """The next start owes it, also under an id that nobody else can know."""
+    async with broker_of(LOST, BLIND) as broker:
+        async with client_of(broker, tmp_path, timing=QUICK) as client:
+            await left_open(lambda: buy(client, deadline=0.3))
+            order = await client.orders.get(KEY)
+            assert order is not None
+            await write_slowly(client)
+            call = client.stock.cancel(order)
+            placing = asyncio.create_task(_await(call))
+            await asyncio.sleep(0.1)
+        with pytest.raises(OutcomeUnknown):
+            await placing
+        async with client_of(broker, tmp_path, timing=QUICK) as client:
+            assert await state_of(client, call.client_order_id) is Delivery.PREPARED
+
+
+async def test_cancel_that_another_process_owes_is_not_told_as_not_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Looked up before the other one wrote it down, and no slot before the deadline: the other one will send it."""
+
+    async def hang(*_: object, **__: object) -> None:
+        await asyncio.Event().wait()
+
+    async with (
+        broker_of(LOST, BLIND) as broker,
+        client_of(broker, tmp_path, timing=QUICK) as owing,
+        client_of(broker, tmp_path, timing=QUICK) as late,
+    ):
+        await left_open(lambda: buy(owing, deadline=0.3))
+        monkeypatch.setattr(gateway_of(late), "make_ready", hang)
+        order = await late.orders.get(KEY)
+        assert order is not None
+        known = evolve(order, broker_order_id="0000123")
+        asked = asyncio.create_task(_await(late.stock.cancel(known, client_order_id="cancel", deadline=1)))
+        await eventually(lambda: "cancel" in late._dispatcher._flights)
+        await asyncio.sleep(0.1)
+        await left_open(lambda: cancel(owing, deadline=0.1))
+        with pytest.raises((OutcomeUnknown, ClientOrderIdConflict)):
+            await asked
+        assert await state_of(owing, "cancel") is Delivery.PREPARED
+
+
+@pytest.mark.parametrize(
+    ("flight", "told"),
+    [
+        pytest.param({"stage": Stage.ON_THE_GROUND, "is_fresh": True}, NotSent, id="nobody else has its id"),
+        pytest.param({"stage": Stage.ON_THE_GROUND}, OutcomeUnknown, id="another process may have sent it"),
+        pytest.param({"stage": Stage.LOOKING_UP}, OutcomeUnknown, id="not looked up yet"),
+        pytest.param({"stage": Stage.COMMITTING, "is_unsent": True}, NotSent, id="permitted and not handed over"),
+        pytest.param({"stage": Stage.COMMITTING, "is_unsent": True, "is_ours": True}, OutcomeUnknown, id="owed"),
+        pytest.param({"stage": Stage.COMMITTING, "is_fresh": True, "last": obligation()}, OutcomeUnknown, id="owes"),
+        pytest.param({"stage": Stage.IN_THE_AIR, "is_fresh": True}, OutcomeUnknown, id="in the air"),
+    ],
+)
+async def test_what_a_task_that_was_ended_can_say(
+    tmp_path: Path, flight: dict[str, Any], told: type[Exception]
+) -> None:
+    """It cannot ask the journal any more."""
+    async with broker_of() as broker, client_of(broker, tmp_path) as client:
+        cut = Flight(intent("id"), **{"is_fresh": False, "deadline": None, "mark": DeliveryMark()} | flight)
+        answer = client._dispatcher._cut_off(cut)
+        assert type(answer) is told
+        is_in_doubt = told is OutcomeUnknown and cut.stage not in {Stage.LOOKING_UP, Stage.IN_THE_AIR}
+        assert ("does not look it up" in str(answer)) == is_in_doubt
 
 
 async def test_deadline_before_the_permission_while_the_journal_cannot_be_read(
