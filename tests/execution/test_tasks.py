@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Any
 
+import anyio
 import pytest
 
 from kiwoom_async._execution import tasks as tasks_module
@@ -79,3 +81,47 @@ async def test_a_task_that_dies_is_logged(caplog: pytest.LogCaptureFixture) -> N
     await asyncio.sleep(0)
     assert "dies" in caplog.text
     await own.cancel()
+
+
+async def test_a_task_that_is_told_to_end_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    """Neither the log nor the event loop hears of it."""
+    heard: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: heard.append(context))
+    own = OwnTasks()
+    own.start(asyncio.sleep(3600), "sleeps")
+    await asyncio.sleep(0)
+    await own.cancel()
+    await asyncio.sleep(0)
+    assert (heard, caplog.records) == ([], [])
+
+
+async def test_work_that_fails_raises_its_own_error() -> None:
+    """Where nobody was told to end, there is nothing else to raise."""
+
+    async def fail() -> None:
+        raise JournalLocked("locked")
+
+    with pytest.raises(JournalLocked):
+        await complete(fail())
+
+
+async def test_work_in_a_canceled_scope_is_waited_for_and_not_polled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scope cancels anew at every turn of the loop; the wait must not turn with it."""
+    waits, wait = [], asyncio.wait
+
+    async def counted(*given: Any, **known: Any) -> Any:
+        waits.append(1)
+        return await wait(*given, **known)
+
+    async def work() -> str:
+        for _ in range(50):
+            await asyncio.sleep(0)
+        return "done"
+
+    monkeypatch.setattr(asyncio, "wait", counted)
+    told = ""
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        told, _ = await complete(work())
+    assert told == "done"
+    assert len(waits) <= 2
