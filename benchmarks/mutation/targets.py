@@ -13,7 +13,7 @@ _JOURNAL: Final = tuple(
     f"tests/journal/test_{name}.py"
     for name in (
         *("transactions", "twins", "replacement", "decisive_attempt", "boot", "lives", "days", "queries", "records"),
-        *("breaches", "guards", "corners", "seals", "shared_state", "store", "workers"),
+        *("breaches", "guards", "corners", "seals", "shared_state", "store", "workers", "kept_reports"),
     )
 )
 _WIRE: Final = tuple(
