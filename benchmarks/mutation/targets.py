@@ -8,7 +8,7 @@ from typing import Final
 _TESTS: Final = Path(__file__).parents[2] / "tests"
 
 _CORNERS: Final = ("tests/domain/test_corners.py",)
-_MATCHING: Final = ("tests/domain/test_matching.py", *_CORNERS)
+_MATCHING: Final = ("tests/domain/test_matching.py", "tests/domain/test_relations.py", *_CORNERS)
 _JOURNAL: Final = tuple(
     f"tests/journal/test_{name}.py"
     for name in (
