@@ -303,7 +303,7 @@ class Dispatcher:
 
         Another process may have sent the order since it was looked up, unless nobody else can have its id.
         """
-        is_unsent = flight.is_unsent and not flight.is_ours
+        is_unsent = flight.is_unsent and not flight.is_ours  # what is owed is carried out by the next start
         if flight.may_have_left or is_unsent or (flight.is_fresh and flight.last is None):
             return self._not_left(flight)
         return OutcomeUnknown(flight.intent.client_order_id, "the client is closing and does not look it up any more")
